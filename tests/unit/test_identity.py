@@ -1,3 +1,5 @@
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +50,10 @@ def test_an_empty_secret_is_refused():
     """Hashing without a secret would let anybody name the people behind the keys."""
     with pytest.raises(ValueError, match="empty"):
         Keyring(b"")
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3), st.text(max_size=80).filter(usable))
+def test_a_key_is_the_hmac_of_app_kind_and_id(secrets, value):
+    message = f"shop\0customer_user_id\0{normalise(IdKind.CUSTOMER_USER_ID, value)}".encode("utf-8", "surrogatepass")
+    expected = tuple(hmac.digest(secret, message, "sha256")[:16] for secret in secrets)
+    assert Keyring(*secrets).keys("shop", IdKind.CUSTOMER_USER_ID, value) == expected

@@ -9,7 +9,8 @@ is case sensitive (https://amplitude.com/docs/apis/analytics/attribution, read 2
 
 from __future__ import annotations
 
-import hmac
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Final
 
 from flybridge.records import Word
@@ -53,6 +54,10 @@ ZEROS: Final = 32
 """How many digits an advertising id has, all of them zeros for everybody who has forbidden it."""
 LONGEST_JUNK: Final = max(map(len, JUNK))
 
+BLOCK_BYTES: Final = 64
+INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
+
 
 def usable(value: str | None) -> str | None:
     """Return the id trimmed, or None if it is absent, all zeros, or a placeholder word."""
@@ -80,7 +85,7 @@ class Keyring:
     def __init__(self, *secrets: bytes) -> None:
         if not secrets or not all(secrets):
             raise ValueError("a keyring needs at least one secret, and none may be empty")
-        self._secrets = secrets
+        self._hashes = [_hmac(secret) for secret in secrets]
 
     def key(self, app: str, kind: IdKind, value: str | None) -> bytes | None:
         """Return the 16-byte matching key under the current secret, or None if the value is no id."""
@@ -93,4 +98,22 @@ class Keyring:
         if normal is None:
             return ()
         message = f"{app}\0{kind.word}\0{normal}".encode("utf-8", "surrogatepass")
-        return tuple([hmac.digest(secret, message, "sha256")[:16] for secret in self._secrets])
+        return tuple([hashed(message)[:16] for hashed in self._hashes])
+
+
+def _hmac(secret: bytes) -> Callable[[bytes], bytes]:
+    """Return a function from a message to its HMAC-SHA256 (https://www.rfc-editor.org/rfc/rfc2104, section 4).
+
+    What depends on the secret alone is hashed once. `hmac.digest` takes more than twice as long, for it begins anew
+    with every message.
+    """
+    block = (sha256(secret).digest() if len(secret) > BLOCK_BYTES else secret).ljust(BLOCK_BYTES, b"\0")
+    begun, ended = (sha256(block.translate(pad)).copy for pad in (INNER, OUTER))
+
+    def hashed(message: bytes) -> bytes:
+        inner, outer = begun(), ended()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    return hashed
