@@ -99,7 +99,23 @@ async def test_more_than_a_batch_is_not_spread_over_time(monkeypatch):
         pass
 
     await played(inbox, 5_000, nothing)
-    assert [n for _, n in inbox.leases] == [500] * 10
+    assert [n for _, n in inbox.leases] == [1000] * 5
+
+
+async def test_while_many_arrive_they_share_larger_batches(monkeypatch):
+    monkeypatch.setattr(loop, "GATHER_S", 0.0)
+    inbox = Arrivals()
+
+    async def stream() -> None:
+        for _ in range(60):
+            inbox.put(loop.BUSY // 5)
+            await asyncio.sleep(0.01)
+
+    inbox.put(loop.BUSY)
+    await played(inbox, loop.BUSY * 13, stream)
+    busy = [(at, later) for (at, n), (later, _) in pairwise(inbox.leases) if n >= loop.BUSY]
+    assert len(busy) >= 2
+    assert all(later - at > loop.BUSY_GATHER_S * 0.9 for at, later in busy)
 
 
 async def test_the_first_after_a_pause_is_taken_at_once(monkeypatch):

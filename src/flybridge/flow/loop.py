@@ -20,6 +20,10 @@ from flybridge.system.cpu_limit import CpuLimitExceeded, cpu_limit
 GATHER_S: Final = 0.1
 """Envelopes are leased this many seconds after those before them: more of them share what a batch costs, several
 flushes to disk among it. What comes first after a pause is leased at once, as is what did not fit into a full batch."""
+BUSY_GATHER_S: Final = 0.3
+BUSY: Final = 50
+"""The same after a batch of so many: while many arrive, each costs up to a sixth less in batches that are three times
+as large, and is delivered at most two tenths of a second later."""
 LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""
 CPU_S: Final = 5.0
@@ -49,7 +53,7 @@ async def run(
     filed: Callable[[Sequence[Filing], Filed], None],
     failed: Callable[[FlybridgeError], None],
     worker: Taker | None = None,
-    batch: int = 500,
+    batch: int = 1000,
     lease_s: float = 60.0,
 ) -> None:
     """Move envelopes from the inbox to the store until `stop` is set. `confirmed` tells the time by which data expires.
@@ -57,21 +61,21 @@ async def run(
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
     the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
     `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`. What arrives within
-    `GATHER_S` becomes one batch. What `worker` has room for is leased to it as it is filed.
+    `GATHER_S`, or `BUSY_GATHER_S` while many do, becomes one batch. What `worker` has room for is leased to it as it is
+    filed.
     """
-    last_s, is_full = monotonic() - GATHER_S, False
+    due_s = monotonic()
     shown = ShownEvents(store, clock)
     while not stop.is_set():
         try:
-            if not is_full and (left_s := last_s + GATHER_S - monotonic()) > 0:
+            if (left_s := due_s - monotonic()) > 0:
                 await asyncio.sleep(left_s)
             asked_s = monotonic()
             leased = await inbox.lease(batch, clock.now_ms(), int(lease_s * 1000))
             if leased is None:
-                is_full = False
                 await inbox.wait(0.5)
                 continue
-            last_s, is_full = asked_s, len(leased.envelopes) >= batch
+            due_s = asked_s + _gather_s(len(leased.envelopes), batch)
             if leased.leases >= LEASES:
                 await _file_each(flow, leased, store, confirmed, filed)
                 await inbox.ack(leased)
@@ -90,6 +94,13 @@ async def run(
         except FlybridgeError as problem:
             failed(problem)
             await asyncio.sleep(1.0)
+
+
+def _gather_s(found: int, batch: int) -> float:
+    """Return how long envelopes gather after a batch with so many."""
+    if found >= batch:
+        return 0.0
+    return BUSY_GATHER_S if found >= BUSY else GATHER_S
 
 
 async def _file_each(
