@@ -72,7 +72,7 @@ def build_flow(config: Config) -> Flow:
             current_ms=round(app.amplitude.current_hours * HOUR_MS),
             streams=streams_of(app, f"apps[{number}]"),
             stream_fields=app.amplitude.stream_fields,
-            audiences=followed_of(app),
+            audiences=tuple(AudienceRule(app.name, one) for one in app.audiences),
             counting=counting_of(app),
         )
         for number, app in enumerate(config.apps)
@@ -165,11 +165,6 @@ def clear(secret: Secret | None) -> bytes | None:
 def plans_of(config: Config) -> Mapping[tuple[str, str], AudiencePlan]:
     """Return the plans of the audiences of all apps, by app and name."""
     return {(app.name, called(one)): _plan(app, one) for app in config.apps for one in app.audiences}
-
-
-def followed_of(app: App) -> tuple[AudienceRule, ...]:
-    """Return the rules of the app's audiences."""
-    return tuple(AudienceRule(app.name, one) for one in app.audiences)
 
 
 def cohort_credentials_of(app: App) -> cohort.Credentials | None:

@@ -123,10 +123,10 @@ async def open_cohorts(open_store: OpenStore) -> AsyncIterator[OpenCohorts]:
     async def open_once_more() -> CohortStore:
         cohorts: CohortStore
         if isinstance(store, PostgresStore):
-            cohorts = PostgresCohorts(store._dsn, store._seal)
+            cohorts = PostgresCohorts(store._place, store._seal)
         else:
             assert isinstance(store, SqliteStore)
-            cohorts = SqliteCohorts(store._path, store._seal)
+            cohorts = SqliteCohorts(store._place, store._seal)
         await cohorts.open()
         opened.append(cohorts)
         return cohorts

@@ -114,9 +114,9 @@ async def test_no_identifier_is_readable_in_the_servers_files(store, postgres_se
     )
     leased = await lease(store)
     await store.settle([Settlement(leased[0].id, "dead", detail=secrets["detail"])], "worker", NOW_MS)
-    with psycopg.connect(store._dsn, autocommit=True) as db:
+    with psycopg.connect(store._place, autocommit=True) as db:
         db.execute("CHECKPOINT")
-    (folder,) = query(store._dsn, "SHOW data_directory")[0]
+    (folder,) = query(store._place, "SHOW data_directory")[0]
     content = content_of(Path(folder))
     assert b"event-in-the-clear" in content  # the reading is right: event types are not sealed
     assert [name for name, secret in secrets.items() if secret.encode() in content] == []

@@ -20,11 +20,11 @@ END = Dead("map", "no_event_time", "The postback has no event_time.", "Select ev
 def change(store, sql: str) -> None:
     """Change rows behind the store's back."""
     if isinstance(store, SqliteStore):
-        with sqlite3.connect(store._path) as db:
+        with sqlite3.connect(store._place) as db:
             assert db.execute(sql).rowcount > 0
         db.close()
     else:
-        with psycopg.connect(store._dsn) as server:
+        with psycopg.connect(store._place) as server:
             assert server.execute(sql).rowcount > 0
 
 

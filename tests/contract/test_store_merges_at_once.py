@@ -57,7 +57,7 @@ async def file_at_once(stores, *messages: tuple[Source, dict]) -> None:
     if not isinstance(stores[0], PostgresStore):  # it has one writer
         await asyncio.gather(*filing)
         return
-    with Meeting(stores[0]._dsn, len(messages)):
+    with Meeting(stores[0]._place, len(messages)):
         await asyncio.gather(*filing)
 
 

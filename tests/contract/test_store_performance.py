@@ -171,9 +171,9 @@ async def test_a_pruned_ledger_and_old_installations_leave_the_counters(store):
 async def test_a_day_has_a_limited_number_of_cells(store, open_store):
     """Beyond it all is counted as `(other)`, also when a cell is looked for again."""
     limited: PostgresStore | SqliteStore = (
-        PostgresStore(store._dsn, store._seal, 3)
+        PostgresStore(store._place, store._seal, 3)
         if isinstance(store, PostgresStore)
-        else SqliteStore(store._path, store._seal, 3)
+        else SqliteStore(store._place, store._seal, 3)
     )
     await limited.open()
     for _ in range(2):

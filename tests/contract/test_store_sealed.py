@@ -24,11 +24,11 @@ from flybridge.store.sqlite.store import SqliteStore
 def execute(store, sql: str, *values: bytes) -> list:
     """Run a statement behind the store's back."""
     if isinstance(store, SqliteStore):
-        with sqlite3.connect(store._path) as db:
+        with sqlite3.connect(store._place) as db:
             rows = db.execute(sql, values).fetchall()
         db.close()
         return rows
-    with psycopg.connect(store._dsn) as server:
+    with psycopg.connect(store._place) as server:
         cursor = server.execute(sql.replace("?", "%s"), values)
         return cursor.fetchall() if cursor.description else []
 
@@ -43,7 +43,7 @@ def flip(store, table: str, column: str, bit: int) -> None:
 
 def other_than(store, seal: Seal):
     """Open the same store with other secrets."""
-    return SqliteStore(store._path, seal) if isinstance(store, SqliteStore) else PostgresStore(store._dsn, seal)
+    return SqliteStore(store._place, seal) if isinstance(store, SqliteStore) else PostgresStore(store._place, seal)
 
 
 async def filled(store) -> None:

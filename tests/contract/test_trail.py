@@ -22,12 +22,12 @@ DEED = Deed(actor="ann", address="10.0.0.7", action="release", target="hold 7", 
 def execute(store, sql: str, *, triggers: bool = True) -> None:
     """Change the table behind the store's back, also without the triggers that keep honest people from it."""
     if isinstance(store, PostgresStore):
-        with psycopg.connect(store._dsn) as db:
+        with psycopg.connect(store._place) as db:
             if not triggers:
                 db.execute("SET LOCAL session_replication_role = replica")
             db.execute(sql)
     else:
-        with sqlite3.connect(store._path) as db:
+        with sqlite3.connect(store._place) as db:
             if not triggers:
                 db.execute("DROP TRIGGER audit_trail_keeps_rows")
                 db.execute("DROP TRIGGER audit_trail_keeps_all")

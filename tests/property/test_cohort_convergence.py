@@ -157,9 +157,9 @@ steps = st.one_of(
 def cohorts_of(store: Store) -> CohortStore:
     """Return the cohorts that lie beside a store."""
     if isinstance(store, PostgresStore):
-        return PostgresCohorts(store._dsn, store._seal)
+        return PostgresCohorts(store._place, store._seal)
     assert isinstance(store, SqliteStore)
-    return SqliteCohorts(store._path, store._seal)
+    return SqliteCohorts(store._place, store._seal)
 
 
 async def play(sequence: list[tuple], new_place: NewPlace, *, downloads: bool) -> None:

@@ -56,15 +56,10 @@ def holds(
                 {name: getattr(one, name) or "-" for name in names} | {"events": one.n}
                 for one in summed(counts, now_ms)
             ]
-        held, known = await store.holds(app=only_app, limit=limit), await known_identifiers(store)
-        return rows(held, now_ms, known)
+        known = known_by_app(await store.sighted_kinds(), streaming_apps(await store.counts()))
+        return rows(await store.holds(app=only_app, limit=limit), now_ms, known)
 
     show(with_store(settings, work), "Waiting for their user", "Nothing waits.", as_json)
-
-
-async def known_identifiers(store: Store) -> dict[str, Known]:
-    """Return, per app, by which kinds of identifiers Amplitude has shown people."""
-    return known_by_app(await store.sighted_kinds(), streaming_apps(await store.counts()))
 
 
 def rows(held: Iterable[Held], now_ms: int, known: Mapping[str, Known]) -> list[dict[str, Any]]:

@@ -47,8 +47,7 @@ def lane_rows(depths: Sequence[LaneDepth], reports: Mapping[Lane, LaneReport], n
     rows = []
     for lane in sorted({*waiting, *reports}):
         depth, report = waiting.get(lane), reports.get(lane)
-        circuit = report.circuit if report else None
-        paused = circuit is not None and circuit.phase != "closed"
+        paused = report.circuit if report and report.circuit.phase != "closed" else None
         row: dict[str, Any] = {
             "app": lane.app,
             "endpoint": lane.endpoint,
@@ -56,12 +55,12 @@ def lane_rows(depths: Sequence[LaneDepth], reports: Mapping[Lane, LaneReport], n
             "later": depth.later if depth else 0,
             "being_sent": depth.leased if depth else 0,
             "oldest_s": (now_ms - depth.oldest_ms) // 1000 if depth and depth.oldest_ms else 0,
-            "state": ("halted" if circuit and circuit.halted else "paused") if paused else "sends",
+            "state": ("halted" if paused.halted else "paused") if paused else "sends",
             "most_items": report.limit if report else 0,
-            "reason": circuit.reason if circuit and paused else "",
-            "answer": circuit.words if circuit and paused else "",
-            "what_to_do": circuit.remedy if circuit and paused else "",
-            "tried_again_in_s": max(0, circuit.until_ms - now_ms) // 1000 if circuit and paused else 0,
+            "reason": paused.reason if paused else "",
+            "answer": paused.words if paused else "",
+            "what_to_do": paused.remedy if paused else "",
+            "tried_again_in_s": max(0, paused.until_ms - now_ms) // 1000 if paused else 0,
         }
         rows.append(row)
     return rows

@@ -98,7 +98,8 @@ def _opened(file: IO[bytes]) -> IO[bytes]:
 def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
     with ZipFile(file) as archive:
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
-            if member.is_dir() or _is_of_the_system(member.filename):
+            hidden = member.filename.rpartition("/")[2].startswith(".")
+            if member.is_dir() or hidden or member.filename.startswith("__MACOSX/"):  # the system has put it there
                 continue
             with archive.open(member) as packed:
                 for line in read_lines(_opened(packed), f"{path}:{member.filename}"):
@@ -107,11 +108,6 @@ def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
                         if isinstance(line, BadLine)
                         else line
                     )
-
-
-def _is_of_the_system(name: str) -> bool:
-    """Whether a member of an archive was packed by an operating system beside the files that were meant."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
@@ -146,12 +142,8 @@ def _whole_lines(file: IO[bytes], first: bytes) -> Iterator[bytes | None]:
 
 def _json_lines(lines: Iterator[bytes | None], number: int) -> Iterator[FileLine | BadLine]:
     for at, raw in enumerate(lines, number):
-        if raw is None:
-            yield BadLine(at, _TOO_LONG)
-            continue
-        text = raw.strip()
-        if text:
-            yield _json_line(at, text)
+        if raw is None or (text := raw.strip()):
+            yield BadLine(at, _TOO_LONG) if raw is None else _json_line(at, text)
 
 
 def _json_values(values: JsonValues) -> Iterator[FileLine | BadLine]:

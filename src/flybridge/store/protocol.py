@@ -20,7 +20,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from msgspec import structs
 
 from flybridge.records import DAY_MS, HOUR_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
@@ -49,7 +52,7 @@ from flybridge.store.core.pruning import (
 )
 from flybridge.store.core.related import forget_related
 from flybridge.store.core.seal_check import is_checked, put_check
-from flybridge.store.core.tables import Rows, Write
+from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.core.turns import take_turn
 from flybridge.store.events import EventAttempt, EventFilter, EventPage, EventRow, EventStory
 from flybridge.store.figures import (
@@ -98,8 +101,15 @@ class Store(ABC):
     """
 
     def __init__(
-        self, seal: Seal, max_cells: int = MAX_CELLS, *, checks_seal: bool = True, keeps_messages: bool = False
+        self,
+        place: str | Path,
+        seal: Seal,
+        max_cells: int = MAX_CELLS,
+        *,
+        checks_seal: bool = True,
+        keeps_messages: bool = False,
     ) -> None:
+        self._place = place
         self._seal = seal
         self._keeps_messages = keeps_messages
         self._checks_seal = checks_seal
@@ -119,6 +129,10 @@ class Store(ABC):
     @abstractmethod
     async def _read(self, query: Callable[[Rows], T]) -> T:
         """Run `query` in one read transaction: all it reads is of the same moment."""
+
+    async def _list(self, shape: Callable[..., T], what: Read, *given: object) -> list[T]:
+        """Return what a statement reads, each row as a `shape`."""
+        return await self._read(lambda db: [shape(*row) for row in db.read(what, *given)])
 
     async def _compact(self, now_ms: int) -> None:
         """Compact what only this backend keeps."""
@@ -175,7 +189,7 @@ class Store(ABC):
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         """Return the lanes that have something due."""
-        return await self._read(lambda db: reports.lanes(db, now_ms))
+        return await self._list(Lane, Read.LANES, now_ms)
 
     async def lease(self, lane: Lane, limit: int, now_ms: int, lease_ms: int, owner: str) -> Sequence[Delivery]:
         """Lease due deliveries to `owner`, those due longest first.
@@ -232,11 +246,11 @@ class Store(ABC):
 
     async def uncertain_counts(self) -> Sequence[UncertainCount]:
         """Count the messages that a vendor may have got more than once."""
-        return await self._read(reports.uncertain_counts)
+        return await self._list(UncertainCount, Read.UNCERTAIN_COUNTS)
 
     async def uncertain(self, *, app: str | None = None, limit: int = 100) -> Sequence[LedgerEntry]:
         """Return the messages that a vendor may have got more than once, newest first."""
-        return await self._read(lambda db: reports.uncertain(db, app, limit))
+        return await self._list(LedgerEntry, Read.UNCERTAIN, app, limit)
 
     async def put_state(self, name: str, value: bytes) -> None:
         """Keep a value under a name, in place of what there was."""
@@ -328,7 +342,7 @@ class Store(ABC):
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
         """Return the kinds of identifier by which Amplitude has shown people."""
-        return await self._read(reports.sighted_kinds)
+        return await self._list(SightedKind, Read.SIGHTED)
 
     async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
         """Return the coverage counters summed by app, platform and kinds; day, version and media source are empty."""
@@ -461,7 +475,7 @@ class Store(ABC):
 
     async def counts(self) -> Sequence[Count]:
         """Return all ledger counters that are not zero."""
-        return await self._read(reports.counts)
+        return await self._list(Count, Read.COUNTS)
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
         """Return the depth of every lane that has deliveries."""
@@ -489,7 +503,7 @@ class Store(ABC):
 
     async def restricted(self) -> Sequence[RestrictedCount]:
         """Return what policies changed, by app, day and source in that order."""
-        return await self._read(reports.restricted)
+        return await self._list(RestrictedCount, Read.RESTRICTED)
 
     async def performance(self, question: Slice) -> Sequence[Sums]:
         """Return what happened in a slice, by the day on which it happened.
@@ -539,7 +553,7 @@ class Store(ABC):
 
     async def sent_events(self, app: str, first: int, last: int) -> Sequence[SentEvent]:
         """Return the delivered events of these days one by one, as far as the ledger has their insert_ids."""
-        return await self._read(lambda db: reports.sent_events(db, app, first, last))
+        return await self._list(SentEvent, Read.SENT, app, first, last)
 
     async def event_outcomes(self, app: str, first: int, last: int) -> Sequence[EventOutcome]:
         """Return what became of the events of these days one by one, of those names of events that have revenue.
@@ -547,12 +561,13 @@ class Store(ABC):
         As far as the ledger has their insert_ids: not of what was refused, filtered or forgotten. It reads the whole
         ledger.
         """
-        return await self._read(lambda db: reports.event_outcomes(db, app, first, last))
+        return await self._list(EventOutcome, Read.EVENT_OUTCOMES, app, first, last)
 
     async def put_day_reports(self, found: Sequence[DayReport]) -> None:
         """Keep reports of days, each in place of the one of the same app, kind and day."""
-        await self._write(reports.put_day_reports, found)
+        rows = [structs.astuple(one) for one in found]
+        await self._write(lambda ledger: ledger.tables.write(Write.DAY_REPORTS, rows))
 
     async def day_reports(self, kind: str, first: int, last: int, *, app: str | None = None) -> Sequence[DayReport]:
         """Return the reports of one kind from the first to the last of these days, in the order of days and apps."""
-        return await self._read(lambda db: reports.day_reports(db, kind, first, last, app))
+        return await self._list(DayReport, Read.DAY_REPORTS, kind, first, last, app)

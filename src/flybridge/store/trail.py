@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 FIRST: Final = b""
 """The chain before the first row."""
@@ -47,6 +47,4 @@ class TrailRow(Struct, frozen=True):
 
     def signed_part(self, before: bytes) -> bytes:
         """Return what the chain is computed of."""
-        return before + msgspec.msgpack.encode(
-            (self.number, self.at_ms, self.actor, self.address, self.action, self.target, self.detail, self.outcome)
-        )
+        return before + msgspec.msgpack.encode(structs.astuple(self)[:-1])

@@ -95,7 +95,8 @@ def unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | R
         return too_large(max_bytes)
     if body.isascii() and 0 not in body[:4]:
         return body
-    body = utf8(body, _charset(header("content-type")))
+    kind = header("content-type") or ""
+    body = utf8(body, kind.lower().partition("charset=")[2].partition(";")[0].strip())
     # Three bytes of UTF-8 may have been two.
     return body if len(body) <= max_bytes else too_large(max_bytes)
 
@@ -111,10 +112,6 @@ def is_form(body: bytes, header: Header) -> bool:
         return False
     kind = header("content-type")
     return kind is not None and kind[:33].lower() == FORM and b"=" in body
-
-
-def _charset(kind: str | None) -> str:
-    return kind.lower().partition("charset=")[2].partition(";")[0].strip() if kind else ""
 
 
 def _inflated(packed: bytes, wbits: int, max_bytes: int) -> bytes:

@@ -21,7 +21,7 @@ def parts() -> Mapping[str, str]:
             name: _rows(rows) for name, rows in (("top", TOP), ("event", EVENT), ("user", USER), ("optional", OPTIONAL))
         },
         "derived": table(("Amplitude", "From AppsFlyer", "Rule"), map(_derived, DERIVED)),
-        "defaults": f"Without configuration {_defaults()}.",
+        "defaults": f"Without configuration {', '.join(f'`{name}` is `{DEFAULTS[name]}`' for name in DEFAULTS)}.",
         "advertising": f"The fields that do not leave: {', '.join(f'`{name}`' for name in sorted(ADVERTISING))}.",
         "consent": consent.as_markdown(),
     }
@@ -52,10 +52,6 @@ def _rows(rows: Iterable[Row]) -> str:
 
 def _derived(rule: Derived) -> tuple[str, str, str]:
     return f"[`{rule.target}`]({rule.doc})", ", ".join(f"`{source}`" for source in rule.sources), rule.note
-
-
-def _defaults() -> str:
-    return ", ".join(f"`{source}` is `{policy}`" for source, policy in DEFAULTS.items())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import structs
+
 from flybridge.errors import SealBroken
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
@@ -48,22 +50,12 @@ def find_events(db: Rows, wanted: EventFilter, before: int | None, limit: int) -
     start = before if before is not None else _filed_until(db, wanted.until_ms) if wanted.until_ms else TOP
     found: list[EventRow] = []
     read = 0
-    chosen = (
-        wanted.app,
-        wanted.source,
-        wanted.outcome,
-        wanted.reason,
-        wanted.event,
-        wanted.media_source,
-        wanted.insert_id,
-        wanted.since_ms,
-        wanted.until_ms or TOP,
-    )
+    *chosen, until_ms = structs.astuple(wanted)
     while read < MOST_READ:
         ((lowest, n, newest_ms),) = db.read(end, start, PAGE)
         if not n:
             return EventPage(found, read, 0)
-        page = [EventRow(*row) for row in db.read(rows, start, PAGE, *chosen, limit - len(found) + 1)]
+        page = [EventRow(*row) for row in db.read(rows, start, PAGE, *chosen, until_ms or TOP, limit - len(found) + 1)]
         if len(found) + len(page) > limit:
             page = page[: limit - len(found)]
             return EventPage([*found, *page], read + n, page[-1].id if page else start)

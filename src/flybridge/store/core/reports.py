@@ -9,26 +9,19 @@ from typing import Any, Final
 from msgspec import structs
 
 from flybridge.records import HOUR_MS, OutcomeKind
-from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.performance_reports import audit_performance
-from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.core.tables import Read, Rows
 from flybridge.store.figures import (
-    Count,
     CountedOn,
     CoverageRow,
-    DayReport,
     Discrepancy,
-    EventOutcome,
     Held,
     HeldCount,
     LedgerEntry,
     OutcomeCount,
     Outcomes,
-    RestrictedCount,
-    SentEvent,
-    SightedKind,
 )
-from flybridge.store.records import Lane, LaneDepth, UncertainCount
+from flybridge.store.records import Lane, LaneDepth
 
 LEDGER_PAGE: Final = 1000
 
@@ -52,16 +45,8 @@ PARTS: Final = (
 )
 
 
-def counts(db: Rows) -> list[Count]:
-    return [Count(*row) for row in db.read(Read.COUNTS)]
-
-
 def depths(db: Rows, now_ms: int) -> list[LaneDepth]:
     return [LaneDepth(Lane(app, endpoint), *figures) for app, endpoint, *figures in db.read(Read.DEPTHS, now_ms)]
-
-
-def lanes(db: Rows, now_ms: int) -> list[Lane]:
-    return [Lane(*row) for row in db.read(Read.LANES, now_ms)]
 
 
 def holds(db: Rows, app: str | None, media_source: str | None, after: int, limit: int) -> list[Held]:
@@ -78,10 +63,6 @@ def hold_counts(db: Rows) -> list[HeldCount]:
         HeldCount(app, source, tuple(kinds.split()), hour * HOUR_MS, n)
         for app, source, kinds, hour, n in db.read(Read.HOLD_COUNTS)
     ]
-
-
-def sighted_kinds(db: Rows) -> list[SightedKind]:
-    return [SightedKind(*row) for row in db.read(Read.SIGHTED)]
 
 
 def covered(db: Rows, since_day: str) -> list[CoverageRow]:
@@ -128,30 +109,6 @@ def _by_kinds(found: list[OutcomeCount], expired: Sequence[tuple[Any, ...]]) -> 
     return split
 
 
-def sent_events(db: Rows, app: str, first: int, last: int) -> list[SentEvent]:
-    return [SentEvent(*row) for row in db.read(Read.SENT, app, first, last)]
-
-
-def event_outcomes(db: Rows, app: str, first: int, last: int) -> list[EventOutcome]:
-    return [EventOutcome(*row) for row in db.read(Read.EVENT_OUTCOMES, app, first, last)]
-
-
-def put_day_reports(ledger: LedgerWriter, found: Sequence[DayReport]) -> None:
-    ledger.tables.write(Write.DAY_REPORTS, [(one.app, one.kind, one.day, one.made_ms, one.body) for one in found])
-
-
-def day_reports(db: Rows, kind: str, first: int, last: int, app: str | None) -> list[DayReport]:
-    return [DayReport(*row) for row in db.read(Read.DAY_REPORTS, kind, first, last, app)]
-
-
-def uncertain_counts(db: Rows) -> list[UncertainCount]:
-    return [UncertainCount(*row) for row in db.read(Read.UNCERTAIN_COUNTS)]
-
-
-def uncertain(db: Rows, app: str | None, limit: int) -> list[LedgerEntry]:
-    return [LedgerEntry(*row) for row in db.read(Read.UNCERTAIN, app, limit)]
-
-
 def states(db: Rows, beginning: str) -> list[tuple[str, bytes]]:
     return [(name, bytes(value)) for name, value in db.read(Read.STATES, beginning, beginning + chr(0x10FFFF))]
 
@@ -159,10 +116,6 @@ def states(db: Rows, beginning: str) -> list[tuple[str, bytes]]:
 def ledger_page(db: Rows, app: str | None, after: int) -> list[tuple[int, LedgerEntry]]:
     """Return the next ledger entries after a row's id, each with its own id."""
     return [(row_id, LedgerEntry(*entry)) for row_id, *entry in db.read(Read.LEDGER, after, app, LEDGER_PAGE)]
-
-
-def restricted(db: Rows) -> list[RestrictedCount]:
-    return [RestrictedCount(*row) for row in db.read(Read.RESTRICTED)]
 
 
 def audit(db: Rows) -> list[Discrepancy]:

@@ -20,17 +20,8 @@ def record(ledger: LedgerWriter, seal: Seal, deed: Deed, now_ms: int) -> TrailRo
     """Add a row. One transaction at a time does, so that the chain has no branches."""
     ledger.tables.lock([LOCK])
     number, before = next(((n, bytes(chain)) for n, chain in ledger.tables.read(Read.TRAIL_END)), (0, FIRST))
-    row = TrailRow(
-        number + 1,
-        now_ms,
-        _plain(deed.actor),
-        _plain(deed.address),
-        _plain(deed.action),
-        _plain(deed.target),
-        _plain(deed.detail),
-        _plain(deed.outcome),
-        b"",
-    )
+    said = {name: _plain(text) for name, text in structs.asdict(deed).items()}
+    row = TrailRow(number=number + 1, at_ms=now_ms, chain=b"", **said)
     row = structs.replace(row, chain=seal.sign(row.signed_part(before)))
     ledger.tables.write(Write.TRAIL, [structs.astuple(row)])
     return row

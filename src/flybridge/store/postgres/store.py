@@ -11,9 +11,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from flybridge.records import DAY_MS, day_of
-from flybridge.sealing import Seal
 from flybridge.store.core.ledger import LedgerWriter
-from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
 from flybridge.store.postgres.pool import Pool, reading, repeated, transaction
@@ -36,24 +34,13 @@ class PostgresStore(Store):
     verb reconnects. A verb whose connection breaks before its commit is repeated by the store itself.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        seal: Seal,
-        max_cells: int = MAX_CELLS,
-        *,
-        checks_seal: bool = True,
-        keeps_messages: bool = False,
-    ) -> None:
-        super().__init__(seal, max_cells, checks_seal=checks_seal, keeps_messages=keeps_messages)
-        self._dsn = dsn
-
     async def _connect(self) -> None:
-        await asyncio.to_thread(prepare, self._dsn)
-        self._counter_ids = CounterIds(lambda: connect(self._dsn), self._max_cells)
+        dsn = str(self._place)
+        await asyncio.to_thread(prepare, dsn)
+        self._counter_ids = CounterIds(lambda: connect(dsn), self._max_cells)
         self._blocks = IdBlocks(self._counter_ids.blocks)
-        self._writers = Pool(lambda: connect_writer(self._dsn), WRITERS, "store-writer", self._broken)
-        self._readers = Pool(lambda: connect_reader(self._dsn), READERS, "store-reader", self._broken)
+        self._writers = Pool(lambda: connect_writer(dsn), WRITERS, "store-writer", self._broken)
+        self._readers = Pool(lambda: connect_reader(dsn), READERS, "store-reader", self._broken)
 
     def _broken(self) -> None:
         self._counter_ids.forget()

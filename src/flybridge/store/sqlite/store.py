@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from flybridge.sealing import Seal
 from flybridge.store.core.ledger import LedgerWriter
-from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.tables import Rows
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.connection import ReaderPool, Writer, connect, prepared
@@ -24,26 +22,15 @@ T = TypeVar("T")
 
 
 class SqliteStore(Store):
-    """A store in one SQLite file."""
-
-    def __init__(
-        self,
-        path: str | Path,
-        seal: Seal,
-        max_cells: int = MAX_CELLS,
-        *,
-        checks_seal: bool = True,
-        keeps_messages: bool = False,
-    ) -> None:
-        super().__init__(seal, max_cells, checks_seal=checks_seal, keeps_messages=keeps_messages)
-        self._path = Path(path)
+    """A store in one SQLite file, whose path is its place."""
 
     async def _connect(self) -> None:
-        db = await asyncio.to_thread(prepared, self._path, connect)
+        path = Path(self._place)
+        db = await asyncio.to_thread(prepared, path, connect)
         self._tables = SqliteTables(db, self._max_cells)
         self._ledger = LedgerWriter(self._tables)
         self._writer = Writer(db, self._undo)
-        self._reader = ReaderPool(self._path)
+        self._reader = ReaderPool(path)
 
     async def _disconnect(self) -> None:
         await self._writer.close()

@@ -234,12 +234,11 @@ def _attempts(found: EventStory) -> list[dict[str, str]]:
 
 
 def _for(user_id: str | None, device_id: str | None) -> str:
-    parts = [f"{name} {_masked_id(value)}" for name, value in (("user", user_id), ("device", device_id)) if value]
+    parts = [
+        f"{name} {printable(value[:2])}…{len(value)} characters" if len(value) > 4 else f"{name} …"
+        for name, value in (("user", user_id), ("device", device_id)) if value
+    ]  # fmt: skip
     return f"for {' and '.join(parts)}" if parts else "for a user that is not known"
-
-
-def _masked_id(value: str) -> str:
-    return f"{printable(value[:2])}…{len(value)} characters" if len(value) > 4 else "…"
 
 
 def _content(site: Site, found: EventStory) -> dict[str, Any]:
@@ -250,7 +249,10 @@ def _content(site: Site, found: EventStory) -> dict[str, Any]:
         explained = site.operations.explain(message)
         content["message"] = _pretty(message.body)
         content["said"] = [printable(f"{one['sentence']} {one['remedy']}".strip()) for one in explained]
-        content["rows"] = [_field(row) for one in explained for row in one["rows"]]
+        fields = (row for one in explained for row in one["rows"])
+        content["rows"] = [
+            {name: printable("" if row.get(name) is None else row[name]) for name in FIELDS} for row in fields
+        ]
     item = found.item
     if found.dead is not None and found.dead.stage == "deliver":
         item = EventItem(found.dead.body, is_sealed=found.dead.is_sealed)
@@ -270,10 +272,6 @@ def _envelope_of(found: EventStory) -> Envelope | None:
     if found.dead is not None and found.dead.stage != "deliver" and not found.dead.is_sealed:
         return found.dead.envelope
     return None
-
-
-def _field(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: printable("" if row.get(name) is None else row[name]) for name in FIELDS}
 
 
 def _pretty(body: bytes) -> str:
