@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.identity import IdKind, Keyring, normalise, usable
+from flybridge.identity import CASELESS, IdKind, Keyring, device_identifier, normalise, usable
 
 ZEROS = "00000000-0000-0000-0000-000000000000"
 
@@ -57,3 +57,32 @@ def test_a_key_is_the_hmac_of_app_kind_and_id(secrets, value):
     message = f"shop\0customer_user_id\0{normalise(IdKind.CUSTOMER_USER_ID, value)}".encode("utf-8", "surrogatepass")
     expected = tuple(hmac.digest(secret, message, "sha256")[:16] for secret in secrets)
     assert Keyring(*secrets).keys("shop", IdKind.CUSTOMER_USER_ID, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ('"38400000-8cf0-11bd-b23e-10b96e40000d"', "38400000-8cf0-11bd-b23e-10b96e40000d"),
+        ("{38400000-8CF0-11BD-B23E-10B96E40000D}", "38400000-8cf0-11bd-b23e-10b96e40000d"),
+        ("384000008CF011BDB23E10B96E40000D", "384000008cf011bdb23e10b96e40000d"),
+        ("ab-cd-ef", "ab-cd-ef"),
+        ("vendor-0001", "vendor-0001"),
+        ("a" * 64, "a" * 64),
+        ("{gaid}", None),
+        ("%%ADID%%", None),
+        ("__IDFA__", None),
+        ("[advertising_id]", None),
+        ("Limit Ad Tracking", None),
+        ("opted-out", None),
+        ("3840****-****", None),
+        ("{}", None),
+        ('""', None),
+        ("38400000\u20108cf0", None),
+    ],
+)
+def test_what_many_devices_say_is_no_identifier_of_one(written, found):
+    """A macro that was not filled in would make one person of all of them; a customer user id is the company's own."""
+    for kind in CASELESS:
+        assert normalise(kind, written) == found
+    assert device_identifier(written) in (None, written.strip('"{}'))
+    assert normalise(IdKind.CUSTOMER_USER_ID, written) == usable(written)

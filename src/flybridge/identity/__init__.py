@@ -53,6 +53,8 @@ JUNK: Final = frozenset(
 ZEROS: Final = 32
 """How many digits an advertising id has, all of them zeros for everybody who has forbidden it."""
 LONGEST_JUNK: Final = max(map(len, JUNK))
+AROUND: Final = "\"'{} \t\r\n"
+HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
 BLOCK_BYTES: Final = 64
 INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
@@ -71,12 +73,27 @@ def usable(value: str | None) -> str | None:
     return value if left and (left not in {"R", "S"} or len(value) < ZEROS) else None
 
 
+def device_identifier(value: str | None) -> str | None:
+    """Return a device's identifier without quotes or braces around it, or None if the value is none.
+
+    A macro that was not filled in (`{gaid}`, `%%ADID%%`) and words (`Limit Ad Tracking`) are the same for many people:
+    as identifiers they would make one person of them.
+    """
+    found = usable(value.strip(AROUND)) if value else None
+    if found is None:
+        return None
+    plain = found.replace("-", "")
+    if not (plain.isascii() and plain.isalnum()) or (plain.isalpha() and not HEXADECIMAL.issuperset(plain.lower())):
+        return None
+    return found
+
+
 def normalise(kind: IdKind, value: str | None) -> str | None:
     """Return the form in which an id is compared, or None if the value is not an id."""
-    value = usable(value)
-    if value is None:
-        return None
-    return value.lower() if kind in CASELESS else value
+    if kind not in CASELESS:
+        return usable(value)
+    found = device_identifier(value)
+    return None if found is None else found.lower()
 
 
 class Keyring:

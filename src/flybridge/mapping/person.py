@@ -24,7 +24,7 @@ from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.appsflyer.postback import mended
 from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
-from flybridge.identity import IdKind, usable
+from flybridge.identity import IdKind, device_identifier, usable
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.table import plain
 from flybridge.relaxed_json import relaxed
@@ -161,7 +161,7 @@ class Identified(Struct, gc=False):
 
     def take(self, name: str, raw: str, refused: frozenset[str], notes: list[str]) -> str | None:
         """Record a device identifier; return it trimmed, or None if it is not one or may not leave."""
-        if len(raw) > MAX_DEVICE_ID or (value := usable(raw)) is None:
+        if len(raw) > MAX_DEVICE_ID or (value := device_identifier(raw)) is None:
             return None
         if len(value) >= MIN_TELLING:
             self.devices.append(_encode(value)[1:-1].lower())
@@ -354,7 +354,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     for name in keys.unsent:
         if name not in OF_ADID:
             setattr(person, name, None)
-        elif person.adid is not None and person.adid == usable(getattr(postback, name)):
+        elif person.adid is not None and person.adid == device_identifier(getattr(postback, name)):
             person.adid = None
     if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
         person.ids[APPSFLYER_ID] = appsflyer_id
@@ -444,7 +444,7 @@ def _session(raw: Any, notes: list[str]) -> int | None:
 
 def _device(value: str) -> str | None:
     # A device's identifier is a UUID or a shorter code. What is longer is something else in the wrong field.
-    return usable(value) if len(value) <= MAX_DEVICE_ID else None
+    return device_identifier(value) if len(value) <= MAX_DEVICE_ID else None
 
 
 def _prefers_amazon(postback: Postback, google: str | None, amazon: str) -> bool:
