@@ -20,7 +20,7 @@ from flybridge.flow.person_keys import PersonKeys
 from flybridge.identity import IdKind
 from flybridge.identity.matching import expires_ms
 from flybridge.mapping.performance import performance_of
-from flybridge.mapping.person import Identified
+from flybridge.mapping.person import Identified, named_user
 from flybridge.mapping.to_amplitude.content_key import Identity, identity_of
 from flybridge.mapping.to_amplitude.facts import (
     Facts,
@@ -197,7 +197,7 @@ class Postbacks:
     def _fallback(self, postback: Postback, mapped: Mapped, app: AppFlow) -> str | None:
         if not app.customer_user_at_expiry or mapped.endpoint == "attribution":
             return None
-        return identifier(postback.customer_user_id, app.rules.min_id_length)
+        return identifier(named_user(postback.customer_user_id), app.rules.min_id_length)
 
     def _resolve(self, read: Postback, mapped: Mapped, envelope: Envelope, app: AppFlow) -> Decision:
         sent, endpoint = mapped.sent, mapped.endpoint

@@ -54,7 +54,8 @@ MAX_BEFORE_QUOTE: Final = 32
 BLANKS: Final = "\0 \t\r\n\v\f\u00a0\ufeff\u200b\u200e\u200f\u2060"
 
 JAVA_MAP: Final = re.compile(r"\s*\{([^{}]*)\}\s*")
-BETWEEN_PAIRS: Final = re.compile(r"[;,]\s{0,8}(?=[\w.$-]{1,64}=)")
+BETWEEN_PAIRS: Final = re.compile(r"[ \t]{0,8}[;,\r\n]\s{0,8}(?=[\w.$-]{1,64}[ \t]{0,8}=)")
+GROUPED: Final = re.compile(r"\d{1,3}(?:[,\u00a0\u202f ]\d{3})+")
 WRAPPED: Final = frozenset("\"'O")
 """How ids begin that stand in quotes once more, or in Swift's `Optional(...)`."""
 
@@ -255,8 +256,8 @@ def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[s
         return EMPTY
     said: list[str] = []
     value = parsed(postback.custom_data, said, "custom_data")
-    if isinstance(value, list) and len(value) == 1:
-        value = parsed(value[0], said, "custom_data")
+    if isinstance(value, list):
+        value = parsed(value[0], said, "custom_data") if len(value) == 1 else _joined(value) or value
     if (
         isinstance(value, str)
         and value.count("=") < MAX_PAIRS
@@ -271,10 +272,25 @@ def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[s
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Return `key=value` pairs with `&`, `;` or `,` between them, also in the braces of a Java map; empty if none."""
+    """Return `key=value` pairs with `&`, `;`, `,` or line ends between them, also in the braces of a Java map.
+
+    There may be blanks around keys and values. Empty if there are none.
+    """
     if found := JAVA_MAP.fullmatch(text):
         text = found[1]
-    return dict(parse_qsl(BETWEEN_PAIRS.sub("&", text.removeprefix("?"))))
+    pairs = parse_qsl(BETWEEN_PAIRS.sub("&", text.strip().removeprefix("?")))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _joined(parts: list[Any]) -> dict[str, Any] | None:
+    """Return what several objects say together; None if they are none. Which of two values is meant can't be told."""
+    if not all(isinstance(part, dict) for part in parts) or len(parts) > MAX_PAIRS:
+        return None
+    found: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            found[name] = value if found.get(name, value) == value else None
+    return found
 
 
 def look_up(values: Mapping[str, Any], key: str) -> Any:
@@ -343,7 +359,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             session_id = _session(raw_session_id, notes)
     if user_id is None and device_id is None and says_something(postback.custom_data):
         notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
-    customer_user_id = usable(postback.customer_user_id) if keys.customer_user_id != "never" else None
+    customer_user_id = named_user(postback.customer_user_id) if keys.customer_user_id != "never" else None
     if user_id is None and customer_user_id is not None and keys.customer_user_id == "send":
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
             user_id = customer_user_id
@@ -407,6 +423,11 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
     return found
 
 
+def named_user(raw: str | None) -> str | None:
+    """Return the customer user id without quotes around it, and without Swift's `Optional(...)`; None if it is none."""
+    return usable(_bare(raw)) if raw is not None and raw[:1] in WRAPPED else usable(raw)
+
+
 def _bare(text: str) -> str:
     """Return an id without quotes around it, and without Swift's `Optional(...)`."""
     if (found := OPTIONAL.fullmatch(text.strip())) is not None:
@@ -419,6 +440,11 @@ def _session(raw: Any, notes: list[str]) -> int | None:
         return None
     if isinstance(raw, list) and len(raw) == 1:
         raw = raw[0]
+    if isinstance(raw, str):
+        raw = _bare(raw.strip()) if raw[:1] in WRAPPED else raw.strip()
+        raw = raw.removesuffix("L")
+        if GROUPED.fullmatch(raw):
+            raw = re.sub(r"\D", "", raw)
     found: Any = raw
     if isinstance(raw, str) and len(raw) < MAX_SESSION_TEXT:
         try:

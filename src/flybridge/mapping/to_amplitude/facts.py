@@ -16,7 +16,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.identity import IdKind
 from flybridge.identity.masking import dimension
-from flybridge.mapping.person import Identified, identify, parsed
+from flybridge.mapping.person import Identified, identify, named_user, parsed
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.to_amplitude.classify import classify
 from flybridge.mapping.to_amplitude.rules import Classification, Rules
@@ -117,7 +117,7 @@ def named(facts: Facts) -> list[Named]:
         (IdKind.ADID, postback.advertising_id),
         (IdKind.ADID, postback.amazon_aid),
         (IdKind.OAID, postback.oaid),
-        (IdKind.CUSTOMER_USER_ID, postback.customer_user_id),
+        (IdKind.CUSTOMER_USER_ID, named_user(postback.customer_user_id)),
         (IdKind.CUSTOMER_USER_ID, person.user_id),
     ]
 
