@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from html import escape
 from time import thread_time
 from unicodedata import normalize
@@ -27,6 +28,12 @@ IDS = [
     (IdKind.OAID, "9774d56d682e549c"),
 ]
 
+
+def packed(value: object) -> str:
+    """Return JSON in base64, as it stands in addresses: without signs at the end."""
+    return urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
 WAYS = {
     "json": lambda value: json.dumps({"a": value}),
     "json, not escaped": lambda value: json.dumps({"a": value}, ensure_ascii=False),
@@ -37,6 +44,8 @@ WAYS = {
     "json with a query": lambda value: json.dumps(
         {"original_url": f"https://x.example/?a={quote(value, safe='')}&b=1"}
     ),
+    "json in base64": lambda value: json.dumps({"custom_data": packed({"a": value, "b": "more than is cut"})}),
+    "cut base64": lambda value: json.dumps({"custom_data": packed({"a": value, "b": "more than is cut"})})[:-9],
     "cut json": lambda value: json.dumps({"b": 1, "a": value, "c": "xxxx"})[:-5],
 }
 
@@ -89,6 +98,25 @@ def test_what_is_only_a_part_of_a_longer_word_is_not_mentioned() -> None:
     assert not mentions(body, ["no"])
     assert not mentions(body, [])
     assert mentions(body, ["12345678"])
+
+
+@pytest.mark.parametrize(
+    ("body", "is_found"),
+    [
+        (b'{"customer_user_id": "77", "a', True),
+        (b'{"custom_data": "{\\"amplitude_user_id\\":\\"77\\"', True),
+        (b"customer_user_id=77&event", True),
+        (b'{"user_id":77,', True),
+        (b'{"userId": "77"', True),
+        (b'{"customer_user_id": "77.5", "a', False),
+        (b'{"customer_user_id": "770", "a', False),
+        (b'{"price": "77", "a', False),
+    ],
+)
+def test_a_short_user_id_is_found_behind_its_name(body: bytes, is_found: bool) -> None:
+    """Numbers of a small company's users are in any text."""
+    assert mentions(body, ["77"]) == is_found
+    assert set(RING.keys("shop", IdKind.CUSTOMER_USER_ID, "77")).issubset(keys_in(body, "shop", RING)) == is_found
 
 
 def test_bytes_in_another_encoding_are_searched() -> None:
