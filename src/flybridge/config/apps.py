@@ -86,7 +86,8 @@ class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most server-to-server requests in a second. 0 sets no limit; AppsFlyer's help
     centre has named 60,000 a minute."""
     api_token: Secret | None = None
-    """The API token V2. Needed by `apps.audiences`."""
+    """The API token V2. Needed by `apps.audiences`, and by what reads AppsFlyer's reports: `flybridge pull`, `gaps`,
+    `costs` and `reconcile`; also by `setup --apply`, and by `forget` to ask AppsFlyer."""
     base_url: str = ""
     """Empty: AppsFlyer's own hosts. Set: every AppsFlyer call goes to this origin, with the same paths; for example
     to send a staging app to the sandbox."""
@@ -98,7 +99,7 @@ class Amplitude(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api_key: Secret
     """The API key of the Amplitude project."""
     secret_key: Secret | None = None
-    """The secret key of the project. Needed to download cohorts, and to compare what Amplitude counts."""
+    """The secret key of the project. Needed to download cohorts, to compare counts, and by `flybridge forget`."""
     cohort_reserve: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
     """How many cohort downloads of the month scheduled runs leave unused, for runs by hand. Amplitude allows 500 on
     most plans, and counts them over all of an organisation's tools."""

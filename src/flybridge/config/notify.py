@@ -41,7 +41,7 @@ class NotifySlack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Messages to a channel of Slack, or of another chat that takes what Slack's incoming webhooks take."""
 
     url: Secret
-    """The address of the incoming webhook. Who knows it can post there; it is not printed."""
+    """The address of the incoming webhook. Anyone who knows it can post there; it is not printed."""
     private: bool = False
     """Whether the address may lie in your own network, or be an http address."""
 

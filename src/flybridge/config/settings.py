@@ -47,8 +47,9 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8700
     """The port to listen on. 0 lets the system choose."""
     public_url: str = ""
-    """The address at which AppsFlyer and Amplitude reach flybridge, such as `https://bridge.example.com`. It is only
-    printed, with the values to enter at the vendors. Empty: host and port."""
+    """The address at which AppsFlyer and Amplitude reach flybridge, such as `https://bridge.example.com`. It is shown
+    with the values to enter at the vendors, entered by `flybridge setup --apply`, and linked in notifications, and the
+    console answers under its name. Empty: host and port are shown."""
     max_body_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1_000_000
     """The largest message taken, in bytes. A larger one is answered 413. The default fits what a NATS server takes."""
     max_pending: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
@@ -113,7 +114,7 @@ class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     message_hours: Annotated[float, Meta(ge=0, le=720)] = 0.0
     """Hours that a message is kept as AppsFlyer or Amplitude sent it, encrypted, also after it is delivered: the page
     of an event then shows it mapped field by field, to the role `operate`. Of rows read from files and reports, and of
-    messages about several people or nobody, nothing is kept. 0: content is erased as soon as it is not needed."""
+    messages about several people or none, nothing is kept. 0: content is erased as soon as it is not needed."""
 
 
 class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,14 +129,14 @@ class Insight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reconcile_days: Annotated[int, Meta(ge=0, le=31)] = 7
     """How many days up to yesterday are compared with AppsFlyer and Amplitude, once a day, for apps with an
     `appsflyer.api_token` or an `amplitude.secret_key`. 0 compares none by itself; see `flybridge reconcile`.
-    What in the figures is worth a look is found as often in any case; see `flybridge findings`."""
+    What in the figures is worth a look is found once a day in any case; see `flybridge findings`."""
     reconcile_by_export: bool = False
     """Whether each event is looked for in Amplitude by its insert id, too, with the Export API: the events of the whole
-    project are downloaded, two hours late. It tells exactly what another integration has sent, and names the events
+    project are downloaded, two hours late. It shows exactly what another integration has sent, and names the events
     that were sent and are not there."""
     reconcile_events: Annotated[int, Meta(ge=0, le=200)] = 10
-    """How many in-app events of each day are compared with Amplitude, the most frequent. Each is one query a day, and
-    one that has revenue a second, which costs as much as three."""
+    """How many in-app events of each day are compared with Amplitude, the most frequent first. Each costs one query a
+    day; one with revenue costs a second query, which counts as three."""
     reconcile_by_raw_data: bool = True
     """Whether AppsFlyer's raw data is read for it, too, for apps with an `appsflyer.api_token`: it takes one of the
     calls that AppsFlyer allows for each report and day. It says what each event was worth and in which currency, so

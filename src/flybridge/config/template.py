@@ -66,12 +66,12 @@ route = {route}
 push_token = {push_token}
 # Needed to send Amplitude events to AppsFlyer ([[apps.streams]]):
 # s2s_key = "env:AF_S2S_KEY"
-# Needed for audiences ([[apps.audiences]]):
+# Needed for audiences ([[apps.audiences]]), and to read AppsFlyer's reports:
 # api_token = "env:AF_API_TOKEN"
 
 [apps.amplitude]
 api_key = {api_key}
-# Needed to download cohorts:
+# Needed to download cohorts, and to compare counts with Amplitude's:
 # secret_key = "env:AMPLITUDE_SECRET_KEY"
 # "us" or "eu": where the project keeps its data.
 region = {region}

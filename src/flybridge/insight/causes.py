@@ -77,16 +77,17 @@ _ALL: Final = (
     _APPSFLYER(
         "opened_only",
         "Opened without an event",
-        "AppsFlyer counts who opened the app; flybridge hears of somebody only by a conversion or an in-app event.",
+        "AppsFlyer counts who opened the app; flybridge sees a person only by a conversion or an in-app event.",
         "Nothing; let the app log an event when it is opened if retention is to be the same.",
-        "AppsFlyer's people of a day after the install beyond those of whom flybridge has anything (cohorts only)",
+        "people whom AppsFlyer counts on a day after the install, and of whom flybridge has no event (cohorts only)",
     ),
     _APPSFLYER(
         "restricted",
         "Source withheld by AppsFlyer",
         "Some media sources forbid naming them in raw data: AppsFlyer counts the install for its source, and reports "
         "it as restricted or organic.",
-        "Nothing: it is the contract of AppsFlyer with the source. Add up named, restricted and organic.",
+        "Nothing: AppsFlyer's contract with the source says so. To compare, add up named sources, restricted and "
+        "organic.",
         "what was received as restricted or organic beyond AppsFlyer's own count of these",
     ),
     _APPSFLYER(
@@ -99,8 +100,8 @@ _ALL: Final = (
     _APPSFLYER(
         "gap",
         "flybridge was not running",
-        "AppsFlyer sent messages while flybridge was not running, and does not send a message again for long; or it "
-        "did not push an event that its raw data has.",
+        "AppsFlyer sent messages while flybridge was not running, and does not send them again; or it did not push an "
+        "event that its raw data has.",
         "See `flybridge gaps --fill`: it reads exactly what is missing.",
         "events of AppsFlyer's raw data that never came, or what `flybridge gaps` has found missing; else the times at "
         "which no process of flybridge was running",
@@ -115,8 +116,8 @@ _ALL: Final = (
     _AMPLITUDE(
         "corrected",
         "Attributed to another source later",
-        "AppsFlyer changed its mind about the source after the event was sent: the figures follow, the event in "
-        "Amplitude stays as it was sent.",
+        "AppsFlyer corrected the source after the event was sent: the figures follow, the event in Amplitude stays as "
+        "it was sent.",
         "Nothing.",
         "conversions that came again with another source",
     ),
@@ -179,7 +180,7 @@ _ALL: Final = (
     _AMPLITUDE(
         "silenced",
         "Device silenced in Amplitude",
-        "Amplitude has blocked the device or user, and takes no event of it.",
+        "Amplitude has blocked the device or user, and accepts none of its events.",
         "Unblock it in Amplitude if it is no test device, and replay the dead letters.",
         "dead letters with Amplitude's answer",
     ),
@@ -236,7 +237,7 @@ _ALL: Final = (
     _AMPLITUDE(
         "amplitude_unmatched",
         "Amplitude found no user",
-        "The Attribution API took it, and drops it silently if no user shows its identifier within 72 hours.",
+        "The Attribution API accepted it, and drops it silently if no user shows its identifier within 72 hours.",
         'Set `hold.v1 = "when-seen"`, so that flybridge waits and accounts for it, or the route `http_v2`.',
         "delivered to the Attribution API, and not in Amplitude",
     ),

@@ -1,7 +1,7 @@
 """Compare what AppsFlyer's Cohort API and flybridge have of the installs of one day, and split the differences. Pure.
 
 Three things are compared for each media source: installs, people who were active so many days after the install, and
-revenue up to that day. AppsFlyer counts who opened the app; flybridge hears of somebody only by a conversion or an
+revenue up to that day. AppsFlyer counts who opened the app; flybridge sees a person only by a conversion or an
 in-app event. A row's `kind` is what it counts, its `event` the number of days.
 """
 

@@ -57,7 +57,7 @@ _ALL: Final = (
         "source_silent",
         "A source went silent",
         "Ask the source, and see whether its link and its postbacks in AppsFlyer are still there.",
-        "no install for so long that chance alone would do it less than once in 10,000 times, of a steady source",
+        "no install of a steady source for so long that chance alone would cause it less than once in 10,000 times",
     ),
     FindingKind(
         "matched_share_fell",

@@ -178,7 +178,7 @@ METRICS: Final[Mapping[str, Metric]] = {
         ),
         Metric(
             "skad_installs", "SKAN installs", COUNT, "installs that SKAdNetwork reports",
-            "First postbacks of ads that won. They name no person: some are among `installs`, too, and nothing tells "
+            "First postbacks of ads that won. They name no person: some are among `installs`, too, and nothing says "
             "which, so that the two are never added up.", lambda it: it.skad_installs,
         ),
         Metric(

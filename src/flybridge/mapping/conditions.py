@@ -36,8 +36,9 @@ COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {"gt": gt, "ge": ge,
 
 
 class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A condition on an event. What it asks for must all hold. Values are compared as text, because Amplitude's
-    webhooks send user properties as text, and as numbers where both are; a list passes if one of its values does.
+    """A condition on an event; in an audience, on a member of its cohort. All that it asks for must hold. Values are
+    compared as text, because Amplitude's webhooks send user properties as text, and as numbers where both are; a list
+    passes if one of its values does.
     """
 
     path: Name = field(name="property")

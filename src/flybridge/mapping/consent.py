@@ -93,4 +93,4 @@ def withheld(
 def as_markdown() -> str:
     """Return the table for the reference page."""
     cells = ((rule.name, rule.because, ", ".join(sorted(rule.removes))) for rule in RULES)
-    return table(("Rule", "When", "Does not leave"), cells)
+    return table(("Rule", "When", "Not sent"), cells)

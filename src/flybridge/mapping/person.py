@@ -167,7 +167,7 @@ class Identified(Struct, gc=False):
         if len(value) >= MIN_TELLING:
             self.devices.append(_encode(value)[1:-1].lower())
         if name in refused:
-            notes.append(f"The {name} may not leave: the person has not allowed it.")
+            notes.append(f"The {name} is not sent: the person has not allowed it.")
             return None
         if (kind := ID_KINDS.get(name)) is not None:
             self.ids[kind] = value

@@ -22,7 +22,7 @@ def parts() -> Mapping[str, str]:
         },
         "derived": table(("Amplitude", "From AppsFlyer", "Rule"), map(_derived, DERIVED)),
         "defaults": f"Without configuration {', '.join(f'`{name}` is `{DEFAULTS[name]}`' for name in DEFAULTS)}.",
-        "advertising": f"The fields that do not leave: {', '.join(f'`{name}`' for name in sorted(ADVERTISING))}.",
+        "advertising": f"The fields that are not sent: {', '.join(f'`{name}`' for name in sorted(ADVERTISING))}.",
         "consent": consent.as_markdown(),
     }
 

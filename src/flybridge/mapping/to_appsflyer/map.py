@@ -310,7 +310,7 @@ def _withhold(found: dict[str, Any], unread: Set[str], notes: list[str]) -> list
     )
     for name, called in table.WITHHELD_AS.items():
         if called in refused and found.pop(name, None) is not None:
-            notes.append(f"The {name} may not leave: the person has not allowed it.")
+            notes.append(f"The {name} is not sent: the person has not allowed it.")
     return devices
 
 

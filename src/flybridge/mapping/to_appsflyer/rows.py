@@ -156,11 +156,11 @@ ROWS: Final = (*IDS, *MONEY, *SIGNALS, *DEVICES, *APP, *CONTENT)
 OPTIONAL: Final = (
     Row("value:com.example.shop", "bundleIdentifier", s2s.words, S2S, "AppsFlyer advises to send it always."),
     Row("value:app_clip", "app_type", s2s.words, S2S, "Of events in an app clip."),
-    Row("user_properties.email", "email_hashed", s2s.email, S2S, "Only the hash leaves."),
-    Row("user_properties.phone", "phone_number_hashed", s2s.phone, S2S, "With country code. Only the hash leaves."),
+    Row("user_properties.email", "email_hashed", s2s.email, S2S, "Only the hash is sent."),
+    Row("user_properties.phone", "phone_number_hashed", s2s.phone, S2S, "With country code. Only the hash is sent."),
     Row("user_properties.phone", "phone_number_e164_hashed", s2s.phone_e164, S2S, "As above, with `+` in front."),
-    Row("user_properties.first_name", "first_name_hashed", s2s.name, S2S, "Only the hash leaves."),
-    Row("user_properties.last_name", "last_name_hashed", s2s.name, S2S, "Only the hash leaves."),
+    Row("user_properties.first_name", "first_name_hashed", s2s.name, S2S, "Only the hash is sent."),
+    Row("user_properties.last_name", "last_name_hashed", s2s.name, S2S, "Only the hash is sent."),
     Row(
         "user_properties.app_set_id",
         "app_set_id",

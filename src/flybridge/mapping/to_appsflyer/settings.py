@@ -36,7 +36,7 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sharing_filter: tuple[Name, ...] = ()
     """AppsFlyer partners that the events are not shared with; `["all"]` for all partners."""
     wait_hours: Annotated[float, Meta(ge=0, le=MAX_WINDOW_HOURS)] = 0.0
-    """How long an event without an AppsFlyer id waits for a postback that tells it, in hours since it was received.
+    """How long an event without an AppsFlyer id waits for a postback that has it, in hours since it was received.
     0: what is known at that moment counts, and without it the event is filtered."""
     loop: bool = False
     """Whether events that came from AppsFlyer in the first place may go back to it."""
