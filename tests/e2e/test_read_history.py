@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -409,8 +410,6 @@ async def test_a_data_locker_is_followed_and_read_once(tmp_path):
         assert new(await process(reader)) == len(bodies)
         # AppsFlyer writes a file again, with a row more.
         key = next(key for key in found if "/t=inapps/" in key and key.endswith("part-00001.gz"))
-        import gzip
-
         lines = gzip.decompress(found[key]).decode().splitlines()
         more = lines[-1].replace('"screen_opened"', '"another"') if len(lines) > 1 else None
         data_locker.write(
@@ -418,6 +417,28 @@ async def test_a_data_locker_is_followed_and_read_once(tmp_path):
         )
         assert (await follower.look()).folders == 1
         assert new(await process(reader)) >= len(bodies)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"\x1f\x8b\x08\0", b"PAR1", b"<html>", b"PK\3\4", b"{}", gzip.compress(b"a,b\n1,2\n")]
+)
+async def test_a_part_that_can_not_be_read_costs_no_other(tmp_path, broken):
+    """It is said, and the folder is read again until the part is whole; what was read before is known by then."""
+    bodies, bucket = happened(), tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, bodies)
+        now_ms = SystemClock().now_ms()
+        found = data_locker.files(vendor.raw_data, (now_ms - 5 * DAY_MS) // 1000, now_ms // 1000 + 3600)
+        place = next(key.rpartition("/")[0] for key in found if "/t=inapps/" in key)
+        data_locker.write(bucket, found | {f"{place}/part-.gz": broken})
+        follower = reader.follower(reader.config.apps[0])
+        for _ in range(2):
+            done = await follower.look()
+            assert [f"{place}/part-.gz" in problem for problem in done.problems] == [True]
+            assert new(await process(reader)) == len(bodies)
+        (bucket / place / "part-.gz").unlink()
+        assert (await follower.look()).problems == []
+        assert new(await process(reader)) == len(bodies)
 
 
 def test_hours_are_read_in_their_order(tmp_path):

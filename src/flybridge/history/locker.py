@@ -22,7 +22,7 @@ from msgspec import Struct, field
 
 from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
-from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
 from flybridge.history.progress import Progress
 from flybridge.history.rows import UTC_TIMES
@@ -190,14 +190,24 @@ class LockerFollower:
         return done
 
     async def _read(self, folder: LockerFolder, progress: Progress, done: LockerRead) -> None:
+        """Read a folder. Raises what is wrong with a file after all others were read."""
+        problems = list[FlybridgeError]()
         # Equal rows may stand in several parts of a folder: they are counted together.
         with closing(progress.counting(by_attribution=self._by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
                 rows = RawRows(file, UTC_TIMES, _report(folder))
-                taken: Taken = await self._taker.take(file.name, rows, Unsaved(equal))
+                try:
+                    taken: Taken = await self._taker.take(file.name, rows, Unsaved(equal))
+                except InboxUnavailable:
+                    raise
+                except FlybridgeError as problem:
+                    problems.append(problem)
+                    continue
                 done.rows += taken.rows
                 done.taken += taken.taken
                 done.bad += taken.bad
+        if problems:
+            raise problems[0]
 
     async def _seen(self) -> Mapping[str, Mapping[str, str]]:
         beginning = f"{STATE} {self._app} "
