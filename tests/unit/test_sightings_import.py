@@ -16,7 +16,7 @@ from flybridge.amplitude import stream
 from flybridge.amplitude.merged import merges
 from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
-from flybridge.identity import Keyring
+from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.operations.import_files import (
@@ -131,6 +131,18 @@ def test_csv_has_a_header_quotes_and_times():
     (seen,) = stream.read(line.body)
     assert (line.line, seen.user_id, seen.device_id, seen.seen_ms) == (2, "ada, the first", "d1", 1763000000000)
     assert "adid" in seen.ids
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, lambda text: text.replace("_", " ").title()])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_is_read_as_warehouses_and_spreadsheets_write_it(spell, delimiter):
+    """In capitals, with blanks, and with other separators."""
+    header = delimiter.join(map(spell, ["user_id", "device_id", "appsflyer_id", "event_time"]))
+    row = delimiter.join(["ada@example.com", "ada-phone", "1629191854863-7000002", "1772611200120"])
+    (line,) = read_lines(io.BytesIO(f"{header}\n{row}\n".encode()), "a.csv")
+    (seen,) = stream.read(line.body)
+    assert (seen.user_id, seen.device_id, seen.seen_ms) == ("ada@example.com", "ada-phone", 1_772_611_200_120)
+    assert seen.ids[IdKind.APPSFLYER_ID] == "1629191854863-7000002"
 
 
 def test_a_csv_line_of_another_length_is_bad():

@@ -36,6 +36,8 @@ from flybridge.system.text_encoding import as_utf8
 LINES_PER_ENVELOPE: Final = 100
 MAX_LINE: Final = 1_000_000
 TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_event_time", "merge_server_time")
+WHOM: Final = frozenset({"user_id", "device_id"})
+"""Columns of which a file of sightings has one."""
 _encode: Final = msgspec.json.Encoder().encode
 _gzip: Final = b"\x1f\x8b"
 _zip: Final = b"PK\x03\x04"
@@ -163,11 +165,13 @@ def _json_line(at: int, text: bytes) -> FileLine | BadLine:
 
 
 def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
-    header = next(csv.reader([first.decode("utf-8", "replace")]))
-    columns = [column.strip() for column in header]
-    if is_merge(lower := [column.lower() for column in columns]):  # warehouses write names in capitals
+    text = first.decode("utf-8", "replace")
+    delimiter = max(",;\t|", key=text.count)
+    columns = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
+    lower = [column.lower().replace(" ", "_") for column in columns]  # warehouses write names in capitals
+    if is_merge(lower) or not WHOM & set(columns):
         columns = lower
-    if not {"user_id", "device_id"} & set(columns) and not is_merge(columns):
+    if not WHOM & set(columns) and not is_merge(columns):
         raise FlybridgeError(
             f"{name} is neither JSON lines nor a CSV file with a column user_id or device_id. "
             f"Its first line has: {', '.join(columns[:10])}."
@@ -180,7 +184,7 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
                 long.add(at)
             yield "\n" if raw is None else raw.decode("utf-8", "replace")
 
-    reader = csv.reader(texts())
+    reader = csv.reader(texts(), delimiter=delimiter)
     while True:
         at = number + reader.line_num + 1
         try:
