@@ -142,7 +142,7 @@ async def everything(store) -> dict[str, object]:
 async def test_everything_arrives_and_goes_on(path, dsn):
     """What one shows the other shows; leases, holds, keys, tombstones and ids go on where they stood."""
     copied = await copy_store(path, dsn)
-    assert all(copied.rows.values()), copied.rows
+    assert all(copied.values()), copied
     file, server = SqliteStore(path, SEAL), PostgresStore(dsn, SEAL)
     await file.open()
     await server.open()
@@ -194,7 +194,7 @@ async def test_a_copy_that_fails_leaves_nothing(path, dsn):
         await copy_store(path, dsn, stop)
     with psycopg.connect(dsn) as db:
         assert [db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES] == [(0,)] * len(TABLES)
-    assert (await copy_store(path, dsn)).rows["ledger"] == 13
+    assert (await copy_store(path, dsn))["ledger"] == 13
 
 
 async def test_a_discrepancy_of_the_file_is_carried_over_not_hidden(path, dsn):

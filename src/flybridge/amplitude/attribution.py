@@ -13,7 +13,6 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.upload import ADDRESS_REMEDY, KEY_REMEDY, ORIGINS, clip, status_verdict
@@ -27,6 +26,7 @@ from flybridge.delivery.exchange import (
     Verdict,
     is_page,
     is_success,
+    json_of,
 )
 from flybridge.records import Delivery, Shown
 
@@ -91,20 +91,14 @@ class _Sent(Struct):
     android_app_set_id: str = ""
 
 
-_decode_sent: Final = msgspec.json.Decoder(_Sent).decode
-
-
 def is_shown(body: bytes, shown: Shown) -> bool:
     """Whether an event that Amplitude shows is the one that was sent with this body.
 
     It is if the name, the millisecond and an id are the same. Amplitude wipes advertising and vendor ids from what it
     shows, so that the id is usually that of the device: where it is none of the sent ones nothing can be said.
     """
-    try:
-        sent = _decode_sent(body)
-    except msgspec.DecodeError:
-        return False
-    if sent.event_type != shown.event_type or sent.time != shown.time_ms:
+    sent = json_of(body, _Sent)
+    if sent is None or sent.event_type != shown.event_type or sent.time != shown.time_ms:
         return False
     return any(one.lower() in shown.ids for one in (sent.idfa, sent.idfv, sent.adid, sent.android_app_set_id) if one)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.config.apps import App, Platform, Region, Route
 from flybridge.config.settings import Config
@@ -111,10 +111,7 @@ default = "pass"
 
 def render(answers: Answers) -> str:
     """Return the text of a configuration file."""
-    plain = {
-        key: _toml(getattr(answers, key)) if isinstance(getattr(answers, key), str) else getattr(answers, key)
-        for key in Answers.__struct_fields__
-    }
+    plain = {key: _toml(text) if isinstance(text, str) else text for key, text in structs.asdict(answers).items()}
     return TEMPLATE.format(**plain, identifier="idfv" if answers.platform is Platform.IOS else "gaid")
 
 
@@ -139,7 +136,8 @@ def push_url(config: Config, app: App) -> str:
 
 
 def _base(config: Config) -> str:
-    return config.server.public_url or _local(config.server.host, config.server.port)
+    server = config.server
+    return server.public_url or f"http://{f'[{server.host}]' if ':' in server.host else server.host}:{server.port}"
 
 
 def _paste(app: App, base: str) -> str:
@@ -151,7 +149,7 @@ def _paste(app: App, base: str) -> str:
         f"    method        POST\n    address       {base}/v1/push/{app.name}",
         f"    header        {app.appsflyer.token_header}",
         f"    token         {token.reveal() if token else '(none: this machine only)'}",
-        f"    event types   {_event_types(app.route)}",
+        f"    event types   {_EVENT_TYPES[app.route]}",
         "    fields        all",
         "  In Amplitude, in Organization settings > API Keys, choose the project: there are its API key and secret key",
         "    (apps.amplitude.api_key and secret_key). Its region must be apps.amplitude.region.",
@@ -191,17 +189,10 @@ _DEVICE_IDS: Final = {
 }
 
 
-def _event_types(route: Route) -> str:
-    match route:
-        case Route.HTTP_V2:
-            return "all installs, re-engagements, re-attributions, reinstalls and in-app events"
-        case Route.ATTRIBUTION:
-            return "all installs, re-engagements, re-attributions and reinstalls (no in-app events)"
-
-
-def _local(host: str, port: int) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}"
+_EVENT_TYPES: Final = {
+    Route.HTTP_V2: "all installs, re-engagements, re-attributions, reinstalls and in-app events",
+    Route.ATTRIBUTION: "all installs, re-engagements, re-attributions and reinstalls (no in-app events)",
+}
 
 
 def _toml(text: str) -> str:

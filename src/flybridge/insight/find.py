@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import log
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -71,6 +71,12 @@ class FindingEvidence(Struct, frozen=True):
     comparisons: Sequence[DayComparison] = ()
     falls: Sequence[Fall] = field(default_factory=list)
 
+    def finding(
+        self, kind: str, words: str, figures: dict[str, Any], source: str, *, campaign: str = "", event: str = ""
+    ) -> Finding:
+        """Return a finding about the app, with whose name its sentence begins."""
+        return Finding(kind, self.app, f"{self.app}: {words}", figures, source, campaign, event)
+
 
 def find(evidence: FindingEvidence) -> list[Finding]:
     """Return what is worth a look, the most urgent first."""
@@ -110,20 +116,17 @@ def _of_comparisons(evidence: FindingEvidence) -> Iterator[Finding]:
                 yield from _unexplained(evidence, day, row)
     for (code, source, event), n in sorted(parts.items()):
         if code == "second_integration" and n >= FEWEST:
-            yield Finding(
+            yield evidence.finding(
                 "second_integration",
-                evidence.app,
-                f"{evidence.app}: Amplitude has {n:,} {event} of {_source(source)} that flybridge has not sent.",
+                f"Amplitude has {n:,} {event} of {_source(source)} that flybridge has not sent.",
                 {"n": n},
                 source,
                 event=event,
             )
         if code == "gap" and n <= -FEWEST:
-            yield Finding(
+            yield evidence.finding(
                 "missed_messages",
-                evidence.app,
-                f"{evidence.app}: AppsFlyer counts {-n:,} {event} of {_source(source)} that came while flybridge was "
-                "not running.",
+                f"AppsFlyer counts {-n:,} {event} of {_source(source)} that came while flybridge was not running.",
                 {"n": -n},
                 source,
                 event=event,
@@ -177,11 +180,9 @@ def _silent(evidence: FindingEvidence) -> Iterator[Finding]:
         # A source that is active on few days is no steady one, and where no source brings anybody, none went silent.
         expected = before / known * silent
         if silent and others and expected >= SURPRISE and len(active) >= known / 2:
-            yield Finding(
+            yield evidence.finding(
                 "source_silent",
-                evidence.app,
-                f"{evidence.app}: {source} brought {before / known:.1f} installs a day, and none since "
-                f"{date_of(active[-1])}.",
+                f"{source} brought {before / known:.1f} installs a day, and none since {date_of(active[-1])}.",
                 {"installs_a_day": round(before / known, 2), "days": silent, "expected": round(expected, 1)},
                 source,
             )
@@ -196,10 +197,9 @@ def _matched(evidence: FindingEvidence) -> Iterator[Finding]:
             continue
         share, was = now.reached / now.installs, before.reached / before.installs
         if fell(share, now.installs, was, before.installs):
-            yield Finding(
+            yield evidence.finding(
                 "matched_share_fell",
-                evidence.app,
-                f"{evidence.app}: of the installs of {_source(source)} {share:.0%} reached a person in Amplitude in "
+                f"of the installs of {_source(source)} {share:.0%} reached a person in Amplitude in "
                 f"the days to {date_of(last)}, before it was {was:.0%}.",
                 {"share": round(share, 4), "before": round(was, 4), "installs": now.installs},
                 source,
@@ -232,20 +232,18 @@ def _costs(evidence: FindingEvidence) -> Iterator[Finding]:
         if week.spend and not week.installs:
             price = _price(paid, source, last)
             if price is not None and week.spend / price >= SURPRISE:
-                yield Finding(
+                yield evidence.finding(
                     "cost_without_installs",
-                    evidence.app,
-                    f"{evidence.app}: {source} cost {week.spend / MICRO:,.2f} {evidence.currency} in the week to "
+                    f"{source} cost {week.spend / MICRO:,.2f} {evidence.currency} in the week to "
                     f"{date_of(last)} and brought nobody; elsewhere that brings {week.spend / price:,.0f} installs.",
                     {"spend": week.spend / MICRO, "installs": 0, "expected": round(week.spend / price, 1)},
                     source,
                 )
         with_cost = sum(one.spend is not None for day, one in days.items() if day <= last - RECENT_DAYS)
         if recent.spend is None and recent.installs >= FEWEST_INSTALLS and with_cost >= STEADY_DAYS:
-            yield Finding(
+            yield evidence.finding(
                 "installs_without_cost",
-                evidence.app,
-                f"{evidence.app}: {source} brought {recent.installs:,} installs in the {RECENT_DAYS} days to "
+                f"{source} brought {recent.installs:,} installs in the {RECENT_DAYS} days to "
                 f"{date_of(last)}, and no cost was reported for them.",
                 {"installs": recent.installs, "days": RECENT_DAYS},
                 source,
@@ -273,14 +271,13 @@ def _retention(evidence: FindingEvidence) -> Iterator[Finding]:
             share, rest = one.active / one.installs, (sum(x.active for x in campaigns) - one.active) / installs
             if share <= WORSE * rest and fell(share, one.installs, rest, installs):
                 told.add((source, one.campaign))
-                yield Finding(
+                yield evidence.finding(
                     "low_retention",
-                    evidence.app,
-                    f"{evidence.app}: of the {one.installs:,} people whom {one.campaign} of {source} brought, "
+                    f"of the {one.installs:,} people whom {one.campaign} of {source} brought, "
                     f"{share:.1%} came back on day {horizon}; of the source's other campaigns {rest:.1%}.",
                     {"share": round(share, 4), "rest": round(rest, 4), "day": horizon, "installs": one.installs},
                     source,
-                    one.campaign,
+                    campaign=one.campaign,
                 )
 
 
@@ -288,10 +285,9 @@ def _currencies(evidence: FindingEvidence) -> Iterator[Finding]:
     for source, days in sorted(evidence.days.items()):
         week = _sum(days, evidence.today - WEEK, evidence.today - 1)
         if week.not_converted >= FEWEST and week.not_converted >= MOST_NOT_CONVERTED * week.events:
-            yield Finding(
+            yield evidence.finding(
                 "unknown_currency",
-                evidence.app,
-                f"{evidence.app}: {week.not_converted:,} of {week.events:,} events of {_source(source)} have an amount "
+                f"{week.not_converted:,} of {week.events:,} events of {_source(source)} have an amount "
                 f"without a rate to {evidence.currency}: it is in no figure of revenue.",
                 {"n": week.not_converted, "events": week.events},
                 source,

@@ -155,7 +155,7 @@ def compare(evidence: DayEvidence) -> DayComparison:
         evidence.amplitude_zone,
         evidence.appsflyer.origin if evidence.appsflyer is not None else "",
         evidence.amplitude_origin if evidence.amplitude is not None else "",
-        rows.sorted(),
+        rows.rows.sorted(),
         list(evidence.notes),
     )
 
@@ -165,14 +165,11 @@ class _Rows:
 
     def __init__(self, evidence: DayEvidence) -> None:
         self._evidence = evidence
-        self._rows = ComparedRows()
+        self.rows = ComparedRows()
         self._delivered: Counter[ComparedKey] = Counter()
         self._retargeted: Counter[ComparedKey] = Counter()
         self._secondary: Counter[ComparedKey] = Counter()
         self._deleted: set[ComparedKey] = set()
-
-    def sorted(self) -> list[ComparedRow]:
-        return self._rows.sorted()
 
     def count(self) -> None:
         """Count flybridge's own side: what was counted, and what became of it."""
@@ -180,7 +177,7 @@ class _Rows:
             kind = family(one.kind)
             if kind is None:
                 continue
-            row = self._rows.row(kind, one.event, one.media_source)
+            row = self.rows.row(kind, one.event, one.media_source)
             row.flybridge += one.n
             add(row, "corrected", one.entered - one.n)
             if one.kind == PerformanceKind.RETARGETED_EVENT:
@@ -192,7 +189,7 @@ class _Rows:
             kind = PerformanceKind.EVENT if is_copy else family(done.kind)
             if kind is None:
                 continue
-            row = self._rows.row(kind, done.event, done.media_source)
+            row = self.rows.row(kind, done.event, done.media_source)
             if is_copy:
                 self._secondary[row.key] += done.n
             if done.outcome == OutcomeKind.DELIVERED:
@@ -214,7 +211,7 @@ class _Rows:
             self._compared(PerformanceKind.EVENT, event, counts, unreadable)
         if told.booked_events is not None:
             # What cannot be read is known by its reception, and is booked on the day of an earlier install.
-            _, booked = booked_rows(self._rows, told.booked_events, self._evidence.cohort_events)
+            _, booked = booked_rows(self.rows, told.booked_events, self._evidence.cohort_events)
             self._compared(PerformanceKind.EVENT, ALL_EVENTS, booked, [self._evidence.unreadable_since])
 
     def _compared(
@@ -225,11 +222,11 @@ class _Rows:
         unreadable: list[int],
         unknown: Collection[str] = (),
     ) -> None:
-        counts = respelled(counts, self._rows.of(kind, event), operator.add)
+        counts = respelled(counts, self.rows.of(kind, event), operator.add)
         for source in counts:
-            self._rows.row(kind, event, source)
+            self.rows.row(kind, event, source)
         not_told = {source.lower() for source in unknown}
-        rows = {source: row for source, row in self._rows.of(kind, event).items() if source.lower() not in not_told}
+        rows = {source: row for source, row in self.rows.of(kind, event).items() if source.lower() not in not_told}
         for source, row in rows.items():
             row.appsflyer = counts.get(source, 0)
             add(row, "conversion_definition", self._retargeted[row.key])
@@ -269,12 +266,12 @@ class _Rows:
         changed = {source: Counter(by_policy) for source, by_policy in self._evidence.changed.items()}
         native = [self._evidence.native]
         named: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        kinds = {(key.kind, key.event) for key in self._rows.by_key if key.event != ALL_EVENTS}
+        kinds = {(key.kind, key.event) for key in self.rows.by_key if key.event != ALL_EVENTS}
         order = {kind: number for number, kind in enumerate(CONVERSIONS)}
         for kind, event in sorted(kinds, key=lambda one: (order.get(one[0], len(order)), one)):
             name = self._evidence.name_of(kind, event)
             if name is None:
-                for row in self._rows.of(kind, event).values():
+                for row in self.rows.of(kind, event).values():
                     row.amplitude = 0
             elif name in told:
                 named[name].append((kind, event))
@@ -293,13 +290,13 @@ class _Rows:
     ) -> None:
         """Compare what Amplitude has under one name with the kinds that are sent under it: the first, if several."""
         (kind, event), *others = group
-        counts = respelled(counts, self._rows.of(kind, event), AmplitudeCount.plus)
+        counts = respelled(counts, self.rows.of(kind, event), AmplitudeCount.plus)
         for source in counts:
-            self._rows.row(kind, event, source)
+            self.rows.row(kind, event, source)
         for other in others:
-            for source, row in self._rows.of(*other).items():
-                add(self._rows.row(kind, event, source), "same_name", self._delivered[row.key])
-        rows = {source: row for source, row in self._rows.of(kind, event).items() if row.key not in self._deleted}
+            for source, row in self.rows.of(*other).items():
+                add(self.rows.row(kind, event, source), "same_name", self._delivered[row.key])
+        rows = {source: row for source, row in self.rows.of(kind, event).items() if row.key not in self._deleted}
         for source, row in rows.items():
             found = counts.get(source, AmplitudeCount(0, 0))
             row.amplitude = found.on_day
@@ -330,6 +327,6 @@ class _Rows:
                 policies[policy] -= taken
                 add(row, "restricted_by_policy", -taken, policy)
                 if target not in rows:
-                    rows[target] = self._rows.row(kind, event, target)
+                    rows[target] = self.rows.row(kind, event, target)
                     rows[target].amplitude = 0
                 add(rows[target], "restricted_by_policy", taken, policy)

@@ -59,7 +59,7 @@ async def relocate(source: Config, target: Config, progress: Callable[[str, int]
                     f"A process took messages into {source.data_dir} while it was moved. Stop it, start "
                     "no worker of the cluster, let `flybridge serve` process them, empty the database, and move again."
                 )
-    return Moved(copied.rows, sum(received.values()), account)
+    return Moved(copied, sum(received.values()), account)
 
 
 def _fit(source: Config, target: Config) -> None:

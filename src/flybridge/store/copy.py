@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from msgspec import Struct
 
 from flybridge.errors import FlybridgeError, StoreUnavailable
 from flybridge.store.core.reports import audit
@@ -46,16 +45,12 @@ RESTS: Final[Mapping[str, str]] = {
 """What a table's rows are to be read with."""
 
 
-class Copied(Struct, frozen=True):
-    """How many rows were copied, by table."""
-
-    rows: Mapping[str, int]
-
-
 async def copy_store(
     sqlite_path: str | Path, postgres_dsn: str, progress: Callable[[str, int], None] | None = None
-) -> Copied:
+) -> Mapping[str, int]:
     """Copy a store from its file into an empty database, all or nothing, and check it there.
+
+    Returns how many rows were copied, by table.
 
     `progress` is called, from another thread, with the table and how many of its rows have been copied. Raises
     `StoreUnavailable` if one of the two can't be used, and `FlybridgeError` if the database is not empty or does not
@@ -64,7 +59,7 @@ async def copy_store(
     return await asyncio.to_thread(_copy, Path(sqlite_path), postgres_dsn, progress or (lambda table, rows: None))
 
 
-def _copy(path: Path, dsn: str, progress: Callable[[str, int], None]) -> Copied:
+def _copy(path: Path, dsn: str, progress: Callable[[str, int], None]) -> Mapping[str, int]:
     if not path.is_file():
         raise StoreUnavailable(f"There is no store at {path}: name the file store.db in the data directory.")
     try:
@@ -85,7 +80,7 @@ def _copy(path: Path, dsn: str, progress: Callable[[str, int], None]) -> Copied:
         raise refusal(dsn, error) from None
 
 
-def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], None], where: str) -> Copied:
+def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], None], where: str) -> Mapping[str, int]:
     db.execute("SELECT pg_advisory_xact_lock($1::bigint)", (GATE,))
     full = [table for table in (*TABLES, "tallies") if table != "state" and _count(db, table, "LIMIT 1")]
     if full:
@@ -102,7 +97,7 @@ def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], Non
     if before != after:
         what = next((one.what for one in after if one not in before), "a discrepancy of the file is gone")
         raise FlybridgeError(f"The copy's account differs from the file's: {what} Nothing was copied.")
-    return Copied(rows)
+    return rows
 
 
 def _table(file: sqlite3.Connection, db: Db, table: str, progress: Callable[[str, int], None]) -> int:

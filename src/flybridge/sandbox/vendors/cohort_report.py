@@ -18,9 +18,9 @@ from datetime import date, timedelta
 from itertools import accumulate
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct, field
 
+from flybridge.delivery.exchange import json_object
 from flybridge.sandbox.http import SandboxAnswer
 from flybridge.sandbox.traffic.planned import MessageKind
 from flybridge.sandbox.traffic.reported import Reported
@@ -80,9 +80,7 @@ def cohort_report(
     body: bytes, given: Mapping[str, str], facts: Sequence[Reported], settings: ReportedApp, now_ms: int
 ) -> SandboxAnswer:
     """Answer a request about an app."""
-    try:
-        asked = msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError:
+    if (asked := json_object(body)) is None:
         return _refused("Invalid JSON")
     own_zone = asked.get("preferred_timezone") is True
     day = settings.day(own_zone=own_zone)

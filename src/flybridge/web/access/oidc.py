@@ -12,12 +12,11 @@ from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock
 from flybridge.config.console import Grant, OidcLogin
-from flybridge.delivery.exchange import HttpRequest, Transport
+from flybridge.delivery.exchange import HttpRequest, Transport, json_object
 from flybridge.errors import FlybridgeError
 from flybridge.web.access.hosts import host_of, names_this_machine
 
@@ -177,11 +176,7 @@ class OidcProvider:
             answer = await self._transport.send(request)
         except FlybridgeError as problem:
             raise OidcRefused(f"The identity provider does not answer: {problem}.") from None
-        try:
-            found = msgspec.json.decode(answer.body)
-        except msgspec.DecodeError:
-            found = None
-        if answer.status != 200 or not isinstance(found, dict):
+        if answer.status != 200 or (found := json_object(answer.body)) is None:
             raise OidcRefused(f"The identity provider answers {answer.status}.")
         return found
 
