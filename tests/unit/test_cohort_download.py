@@ -313,7 +313,7 @@ async def test_who_logs_in_stays(tmp_path):
 @pytest.mark.parametrize(
     ("body", "usage"),
     [
-        (b'{"rest_download": {"limit": 500, "usage": 7, "resets_at": "2026-12-01"}}', Usage(7, 500, "2026-12-01")),
+        (b'{"rest_download": {"limit": 500, "usage": 7, "resets_at": "2026-12-01"}}', Usage(7, 500)),
         (b'{"usage": 7, "limit": null}', Usage(7, 0)),
         (b'{"rest_download": {"usage": "7"}}', None),
         (b'{"rest_download": 7}', None),

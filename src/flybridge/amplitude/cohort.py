@@ -67,11 +67,10 @@ class Cohort(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Cohort downloads of this month. `limit` is 0 where the plan has none; `resets` is Amplitude's text."""
+    """Cohort downloads of this month. `limit` is 0 where the plan has none."""
 
     used: int
     limit: int
-    resets: str = ""
 
     @property
     def left(self) -> int | None:
@@ -151,7 +150,7 @@ def read_usage(response: HttpResponse) -> Usage | None:
     if not isinstance(count, dict):
         return None
     used, limit = (_number(count.get(name)) for name in ("usage", "limit"))
-    return None if used is None else Usage(used, limit or 0, _text(count.get("resets_at")))
+    return None if used is None else Usage(used, limit or 0)
 
 
 def read_asked(response: HttpResponse) -> Asked:

@@ -21,6 +21,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from flybridge.errors import SealBroken
@@ -51,7 +52,8 @@ class CohortStore(ABC):
     how a transaction runs is the backend's.
     """
 
-    def __init__(self, seal: Seal) -> None:
+    def __init__(self, place: str | Path, seal: Seal) -> None:
+        self._place = place
         self._seal = seal
         self._stages: dict[int, Snapshot] = {}
         self._open = False

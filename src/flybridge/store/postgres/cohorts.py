@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Claim
 from flybridge.store.audiences.snapshot import Snapshot
@@ -31,14 +30,11 @@ T = TypeVar("T")
 class PostgresCohorts(CohortStore):
     """Audiences in the store's database. Every verb may be repeated."""
 
-    def __init__(self, dsn: str, seal: Seal) -> None:
-        super().__init__(seal)
-        self._dsn = dsn
-
     async def _connect(self) -> None:
-        await asyncio.to_thread(prepare, self._dsn)
-        self._writers = Pool(lambda: connect_writer(self._dsn, counts=False), WRITERS, "cohorts-writer", lambda: None)
-        self._readers = Pool(lambda: connect_reader(self._dsn), 1, "cohorts-reader", lambda: None)
+        dsn = str(self._place)
+        await asyncio.to_thread(prepare, dsn)
+        self._writers = Pool(lambda: connect_writer(dsn, counts=False), WRITERS, "cohorts-writer", lambda: None)
+        self._readers = Pool(lambda: connect_reader(dsn), 1, "cohorts-reader", lambda: None)
 
     async def _disconnect(self) -> None:
         await self._writers.close()
@@ -59,7 +55,7 @@ class PostgresCohorts(CohortStore):
         return await self._readers.run(reading(query))
 
     def _snapshot(self, claim: Claim) -> Snapshot:
-        return PostgresSnapshot(self._dsn, self._seal, claim.id)
+        return PostgresSnapshot(str(self._place), self._seal, claim.id)
 
     async def unstage(self, claim: Claim) -> None:
         if (stage := self._stages.pop(claim.id, None)) is not None:

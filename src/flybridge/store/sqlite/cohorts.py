@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from flybridge.errors import StoreUnavailable
-from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Claim
 from flybridge.store.audiences.snapshot import Snapshot
@@ -24,15 +23,12 @@ T = TypeVar("T")
 class SqliteCohorts(CohortStore):
     """Audiences in the store's file."""
 
-    def __init__(self, path: str | Path, seal: Seal) -> None:
-        super().__init__(seal)
-        self._path = Path(path)
-
     async def _connect(self) -> None:
-        db = await asyncio.to_thread(prepared, self._path, lean)
+        path = Path(self._place)
+        db = await asyncio.to_thread(prepared, path, lean)
         self._tables = SqliteTables(db)
         self._writer = Writer(db, self._tables.undo)
-        self._reader = ReaderPool(self._path, lean, threads=1)
+        self._reader = ReaderPool(path, lean, threads=1)
 
     async def _disconnect(self) -> None:
         await self._writer.close()
@@ -45,10 +41,10 @@ class SqliteCohorts(CohortStore):
         return await self._reader.run(lambda db: query(SqliteRows(db)))
 
     def _scratch(self, claim: Claim) -> Path:
-        return self._path.with_name(f"{self._path.name}.cohort-{claim.id}")
+        return Path(f"{self._place}.cohort-{claim.id}")
 
     def _snapshot(self, claim: Claim) -> Snapshot:
-        return SqliteSnapshot(self._path, self._scratch(claim), self._seal, claim.id)
+        return SqliteSnapshot(Path(self._place), self._scratch(claim), self._seal, claim.id)
 
     async def unstage(self, claim: Claim) -> None:
         stage = self._stages.pop(claim.id, None)
