@@ -330,6 +330,22 @@ async def test_gaps_are_found_and_filled_from_a_data_locker(tmp_path):
         assert [str(broken) in problem for problem in half.problems] == [True]
 
 
+async def test_gaps_are_found_beside_a_part_that_can_not_be_read(tmp_path):
+    """In the other parts of the same folder, too; whatever the broken one would hold is not told."""
+    now_ms, bodies, bucket = SystemClock().now_ms(), happened(), tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, bodies)
+        files = data_locker.files(vendor.raw_data, (now_ms - 5 * DAY_MS) // 1000, now_ms // 1000 + 3600)
+        places = {key.rpartition("/")[0] for key in files if "/t=clicks/" not in key}
+        data_locker.write(bucket, files | {f"{place}/part-.gz": b"\x1f\x8b\x08\0" for place in places})
+        await push(reader, bodies[:100] + bodies[160:])
+        app = reader.config.apps[0]
+        found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True, locker=True)
+        assert (found.rows, found.missing, found.filled, found.surplus) == (len(bodies), 60, 60, ())
+        assert all("part-.gz" in problem for problem in found.problems)
+        assert new(await process(reader)) == len(bodies)
+
+
 @pytest.mark.parametrize("locker", [False, True])
 async def test_what_only_flybridge_has_is_found_by_day(tmp_path, locker):
     """Events of whole days that were delivered and that AppsFlyer does not report; not if its side is incomplete."""

@@ -236,18 +236,27 @@ class GapFinder:
     async def _compare(
         self, report: str, source: Source, files: Sequence[RawFile], span: tuple[int, int]
     ) -> tuple[int, int]:
-        """Compare files whose equal rows are counted together. Returns how many rows there are, and were taken."""
+        """Compare files whose equal rows are counted together. Returns how many rows there are, and were taken.
+
+        Raises what is wrong with a file after all others were compared.
+        """
         missing, doubtful = dict[str, RowNumbers](), dict[str, RowNumbers]()
-        rows = 0
+        rows, whole, problems = 0, list[RawFile](), list[FlybridgeError]()
         with closing(self._counting()) as equal:
             for file in files:
-                found = doubtful.setdefault(file.name, RowNumbers())
-                for page in pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
-                    rows += len(page)
-                    found.update(await self._unknown(page, source, equal))
+                found, read = RowNumbers(), 0
+                try:
+                    for page in pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
+                        read += len(page)
+                        found.update(await self._unknown(page, source, equal))
+                except FlybridgeError as problem:
+                    problems.append(problem)
+                    continue
+                rows, doubtful[file.name] = rows + read, found
+                whole.append(file)
         # Few rows are, and only these are mapped.
         with closing(self._counting()) as equal:
-            for file in files if any(doubtful.values()) else ():
+            for file in whole if any(doubtful.values()) else ():
                 wanted, lost = doubtful[file.name], missing.setdefault(file.name, RowNumbers())
                 for raw in pages(self._rows(source, self._raw(file, report, source), span)):
                     counted = zip(raw, equal.ordinals([row.fields for row in raw]), strict=True)
@@ -255,9 +264,23 @@ class GapFinder:
                     lost.update(await self._missing(report, source, doubted))
         self._found.known += rows - sum(map(len, missing.values()))
         self._found.rows += rows
+        taken = await self._fill(report, source, whole, span, missing) if any(missing.values()) else 0
+        if problems:
+            raise problems[0]
+        return rows, taken
+
+    async def _fill(
+        self,
+        report: str,
+        source: Source,
+        files: Sequence[RawFile],
+        span: tuple[int, int],
+        missing: Mapping[str, RowNumbers],
+    ) -> int:
+        """Take the missing rows of files, if that is wanted. Returns how many there were."""
         taken = 0
-        if self._accept is None or not any(missing.values()):
-            return rows, taken
+        if self._accept is None:
+            return taken
         with closing(self._counting()) as equal:
             for file in files:
                 wanted = missing.get(file.name, RowNumbers())
@@ -272,7 +295,7 @@ class GapFinder:
                 done = await taker.take(file.name, rows_of_file, Unsaved(equal))
                 taken += done.taken
         self._found.filled += taken
-        return rows, taken
+        return taken
 
     def _counting(self) -> TrialCount:
         return self._progress.counting(by_attribution=self._plan.by_attribution)
