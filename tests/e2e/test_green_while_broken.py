@@ -86,7 +86,7 @@ CASES = {
         r'flybridge_intake_refused_total\{app="shop",source="push",status="401"\} 1.0',
     ),
     "wrong_address": (
-        "1 request came to an address that is no app's and got 404", "BAD",
+        "1 request came to an address that belongs to no app and got 404", "BAD",
         r'flybridge_intake_refused_total\{app="",source="[a-z]*",status="404"\} 1.0',
     ),
     "stopped_audience": (

@@ -340,7 +340,7 @@ async def test_a_port_that_is_taken_is_a_sentence():
 @pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
 def test_an_address_of_another_machine_is_a_sentence(host):
     """A host that can't be bound names the setting."""
-    with pytest.raises(ConfigError, match=r"server\.host: .* is no address of this machine"):
+    with pytest.raises(ConfigError, match=r"server\.host: .* is not an address of this machine"):
         bind(host, 0)
 
 

@@ -45,7 +45,7 @@ def test_it_is_green_if_nothing_is_found():
     [
         ({"depth": Depth(3, 0, 0, unreadable=2)}, "bad", "2 messages in the inbox can't be opened"),
         ({"heard": [refused(401)]}, "bad", "wrong token"),
-        ({"heard": [refused(404, "")]}, "bad", "an address that is no app's"),
+        ({"heard": [refused(404, "")]}, "bad", "an address that belongs to no app"),
         ({"runs": [ran("stopped", "The import key is refused.")]}, "bad", "has stopped. The import key is refused."),
         ({"runs": [ran("held")]}, "warn", "held back"),
         ({"circuits": {LANE: Circuit(Phase.OPEN, halted=True, reason="HTTP 401", remedy="Check the key.")}}, "bad",

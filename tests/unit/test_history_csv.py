@@ -303,11 +303,11 @@ def test_a_broken_archive_is_named(tmp_path):
         ("nowhere.csv", "There is no file nowhere.csv. Check its name"),
         ("nowhere/*.csv", "No file matches nowhere/"),
         (".", "holds no file of raw data. Of directories"),
-        ("s3:/bucket/a.csv", "s3:/bucket/a.csv is no address. Write s3://"),
-        ("https:/host/a.csv", "is no address. Write s3://"),
-        ("https://host/a.csv", "is no address of object storage. Download the file first"),
-        ("s4://bucket/a.csv", "is no address of object storage. Write s3://"),
-        ("gs://", "is no address of object storage. Write s3://"),
+        ("s3:/bucket/a.csv", "s3:/bucket/a.csv is not an address. Write s3://"),
+        ("https:/host/a.csv", "is not an address. Write s3://"),
+        ("https://host/a.csv", "is not an address of object storage. Download the file first"),
+        ("s4://bucket/a.csv", "is not an address of object storage. Write s3://"),
+        ("gs://", "is not an address of object storage. Write s3://"),
     ],
 )
 def test_a_name_that_names_no_file_is_said_with_what_to_do(tmp_path, monkeypatch, name, words):

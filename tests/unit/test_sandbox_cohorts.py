@@ -210,7 +210,7 @@ async def test_the_client_reads_what_is_answered():
         (422, b'{"error": "?", "expose": false}', "check appsflyer_app_id"),
         (429, b'"Rate limit exceeded"', "quota"),
         (500, b"", "asked again later"),
-        (200, b"<html>", "no report with the column"),
+        (200, b"<html>", "not a report with the column"),
         (200, b"pid,users,revenue_count_day_0\norganic,3,1\n", "no column of revenue by day"),
         (200, b"pid,users,revenue_sum_day_0\n,3,1\n", "names no media source"),
         (200, b"pid,users,revenue_sum_day_0\norganic,3,many\n", "no number"),

@@ -40,7 +40,7 @@ def read(lines: str):
         ('properties = { advertising_id = "value:0" }', "properties.advertising_id", "takes no such"),
         ('without = ["appsflyer_id"]', "without", "no event without appsflyer_id"),
         ('without = ["nope"]', "without", "no parameter 'nope'"),
-        ('rename = { "Order" = " af" }', "rename", "no name for an event"),
+        ('rename = { "Order" = " af" }', "rename", "not a name for an event"),
         ("wait_hours = -1", "wait_hours", "at least 0"),
         ('[[apps.streams.where]]\nproperty = "p"', "where[0]", "Add one of is, is_not, one_of"),
         ('[[apps.streams.where]]\nproperty = "p"\nexists = true\nabsent = true', "where[0]", "present and absent"),
@@ -109,8 +109,8 @@ def test_a_stream_may_be_shared_by_the_apps_of_a_project():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (two('shared_with = ["appel"]'), "no other app"),
-        (two('shared_with = ["shop"]'), "no other app"),
+        (two('shared_with = ["appel"]'), "not another app"),
+        (two('shared_with = ["shop"]'), "not another app"),
         (two('shared_with = ["apple"]').replace('amplitude.api_key = "key"', 'amplitude.api_key = "k"'), "another"),
         (
             two('shared_with = ["apple"]').replace(

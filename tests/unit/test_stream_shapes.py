@@ -213,7 +213,7 @@ def test_cohorts_are_taken_out_of_what_a_template_puts_around_them(body, enterin
         ({"batch": [BY_PROPERTY["batch"][0], {"traits": {"[Amplitude] My: 7khm89cz": True}, "anonymousId": 1}]},
          "anonymousId"),
         ({"flybridge_list": "7khm89cz", "action": "add", "message": {"userIds": ["ada", {"email": "x"}]}}, "email"),
-        ({"flybridge_list": "7khm89cz", "action": "add", "message": ["ada", True]}, "no objects"),
+        ({"flybridge_list": "7khm89cz", "action": "add", "message": ["ada", True]}, "not objects"),
     ],
 )  # fmt: skip
 def test_members_that_can_not_be_read_are_not_lost_beside_others(body, key):

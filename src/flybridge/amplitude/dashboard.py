@@ -118,7 +118,9 @@ def read(response: HttpResponse, buckets: int, *, sums: bool = False) -> EventCo
             for number, count in enumerate(counts):
                 totals[number] += round(float(count) * MICRO) if sums else int(count)
     except (msgspec.DecodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError):
-        return SegmentationRefused("What Amplitude answered is no event segmentation: check base_url and any proxy.")
+        return SegmentationRefused(
+            "What Amplitude answered is not an event segmentation: check base_url and any proxy."
+        )
     if len(found) >= LIMIT:
         return SegmentationRefused(f"The property has more than {LIMIT:,} values, and Amplitude gives out no more.")
     return EventCounts({value: [totals[n] for n in range(buckets)] for value, totals in found.items()})

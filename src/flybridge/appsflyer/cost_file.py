@@ -122,7 +122,7 @@ def _day(value: Any) -> date:
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
-        raise ValueError(f"A row's date is none: {str(value)[:20]!r}.") from None
+        raise ValueError(f"A row's date can't be read: {str(value)[:20]!r}.") from None
 
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:
@@ -134,7 +134,7 @@ def _number(values: Mapping[str, Any], name: str) -> float | None:
     except ValueError:
         number = float("nan")
     if not isfinite(number) or number < 0:
-        raise ValueError(f"A row's {name} is no number.")
+        raise ValueError(f"A row's {name} is not a number.")
     return number
 
 

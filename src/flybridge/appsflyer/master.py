@@ -120,7 +120,7 @@ def read_freshness(response: HttpResponse) -> date:
     try:
         return date.fromisoformat(response.body[:40].decode("utf-8-sig", "replace").strip().strip('"'))
     except ValueError:
-        raise ReportRefused("What AppsFlyer answered is no date: check base_url.") from None
+        raise ReportRefused("What AppsFlyer answered is not a date: check base_url.") from None
 
 
 def _check(response: HttpResponse) -> None:

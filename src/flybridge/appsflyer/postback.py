@@ -267,7 +267,7 @@ def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
 def _amount(name: str, value: Any, notes: list[str]) -> float | None:
     number = amount_of(value)
     if number is None:
-        notes.append(f"The field {name} is no amount and was left out.")
+        notes.append(f"The field {name} is not an amount and was left out.")
     return number
 
 
@@ -275,7 +275,7 @@ def _money(name: str, value: str, currency: str, notes: list[str]) -> float | No
     """Return an amount of a currency. In a plain number the point is a decimal one: AppsFlyer has written it."""
     number = amount_of(value, None if _PLAIN.fullmatch(value.strip()) else currency)
     if number is None:
-        notes.append(f"The field {name} is no amount in {currency} and was left out.")
+        notes.append(f"The field {name} is not an amount in {currency} and was left out.")
     return number
 
 

@@ -173,12 +173,12 @@ def header_and_lines(response: HttpResponse, needed: frozenset[str]) -> tuple[li
     try:
         text = response.body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ReportRefused("The report is no UTF-8 text.") from None
+        raise ReportRefused("The report is not UTF-8 text.") from None
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
     names = [name.lower() for name in header]
     if missing := sorted(needed - set(names)):
-        raise ReportRefused(f"What AppsFlyer answered is no report with the column {missing[0]!r}: check base_url.")
+        raise ReportRefused(f"What AppsFlyer answered is not a report with the column {missing[0]!r}: check base_url.")
 
     def lines() -> Iterator[ReportLine]:
         for values in reader:

@@ -57,7 +57,7 @@ def unread(messages: Sequence[CohortMessage]) -> Dead | None:
     if not left:
         return None
     keys = next((", ".join(keys_of(user)) for user in left if isinstance(user, Mapping)), "")
-    named = f"the keys of the first are {keys}" if keys else "they are no objects"
+    named = f"the keys of the first are {keys}" if keys else "they are not objects"
     return Dead(
         "decode",
         "not_understood",

@@ -219,7 +219,7 @@ def _print(found: Mapping[str, Any]) -> None:
         if known != whole:
             complain(
                 f"{name}'s total is to be compared with {_number(known)} of flybridge's {_number(whole)}: of the rest "
-                f"{name} was not asked, or has not told."
+                f"{name} was not asked, or did not answer."
             )
     if any(not one["is_final"] for one in found["days"]):
         say("AppsFlyer's figures of a day are final 48 hours after it.")

@@ -84,12 +84,12 @@ def check_console(console: Console) -> None:
     secrets = [(f"console.users[{number}].password", user.password) for number, user in enumerate(console.users)]
     for path, secret in (("console.password", console.password), *secrets):
         if secret is not None and secret.reveal().startswith("$argon2") and not _ARGON2ID.fullmatch(secret.reveal()):
-            raise ConfigError(path, "is no whole argon2id hash.", "Make one with `flybridge tokens hash`.")
+            raise ConfigError(path, "is not a whole argon2id hash.", "Make one with `flybridge tokens hash`.")
     for number, host in enumerate(console.hosts):
         if not _HOST.fullmatch(host):
             raise ConfigError(
                 f"console.hosts[{number}]",
-                f"{host!r} is no name of a host.",
+                f"{host!r} is not the name of a host.",
                 "Write a name such as bridge.example.com.",
             )
     if console.oidc is not None:
@@ -99,7 +99,7 @@ def check_console(console: Console) -> None:
             ip_network(address, strict=False)
         except ValueError:
             raise ConfigError(
-                f"console.proxy.addresses[{number}]", f"{address!r} is no address and no network.",
+                f"console.proxy.addresses[{number}]", f"{address!r} is neither an address nor a network.",
                 "Write 10.0.0.7 or 10.0.0.0/24.",
             ) from None  # fmt: skip
 
@@ -108,7 +108,7 @@ def _check_issuer(issuer: str) -> None:
     parts = urlsplit(issuer)
     local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme != "https" and not (parts.scheme == "http" and local):
-        raise ConfigError("console.oidc.issuer", "is no https address.", "Write it as the provider names itself.")
+        raise ConfigError("console.oidc.issuer", "is not an https address.", "Write it as the provider names itself.")
 
 
 def check_notify(notify: Notify) -> None:
@@ -133,7 +133,7 @@ def _check_hook(path: str, url: str, *, private: bool) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ConfigError(path, "is no http address.", "Write it as the receiver gives it, with https://.")
+        raise ConfigError(path, "is not an http address.", "Write it as the receiver gives it, with https://.")
     if parts.scheme == "http" and not private:
         raise ConfigError(
             path, "is not encrypted.", "Write an https address, or `private = true` if it lies in your own network."
@@ -146,7 +146,7 @@ def _check_email(email: NotifyEmail) -> None:
         *((f"notify.email.recipients[{number}]", one) for number, one in enumerate(email.recipients)),
     ]:
         if not _MAILBOX.fullmatch(address):
-            raise ConfigError(path, "is no e-mail address.", "Write it as name@example.com.")
+            raise ConfigError(path, "is not an e-mail address.", "Write it as name@example.com.")
     if bool(email.user) != bool(email.password):
         missing = "password" if email.user else "user"
         raise ConfigError(f"notify.email.{missing}", "is missing.", "A login needs a user and a password.")
@@ -162,7 +162,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
         digits = app.appsflyer_app_id.isascii() and app.appsflyer_app_id.isdigit()
         raise ConfigError(
             f"{path}.appsflyer_app_id",
-            f"{app.appsflyer_app_id!r} is no iOS app id: it is `id` and digits.",
+            f"{app.appsflyer_app_id!r} is not an iOS app id: that is `id` and digits.",
             f'Write "id{app.appsflyer_app_id}".' if digits else 'Write it as in AppsFlyer, such as "id123456789".',
         )
     if app.platform is Platform.ANDROID and _IOS_APP_ID.fullmatch(app.appsflyer_app_id):
@@ -174,7 +174,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     if not _APP_ID.fullmatch(app.appsflyer_app_id):
         raise ConfigError(
             f"{path}.appsflyer_app_id",
-            f"{app.appsflyer_app_id[:60]!r} is no app id: it holds a blank, a slash or a question mark.",
+            f"{app.appsflyer_app_id[:60]!r} is not an app id: it holds a blank, a slash or a question mark.",
             "Write the id alone, as it stands in AppsFlyer, not the address of a store's page.",
         )
     if app.route is Route.ATTRIBUTION and app.platform is Platform.OTHER:
@@ -212,7 +212,7 @@ def check_shared(apps: Sequence[App]) -> None:
         for name in app.amplitude.shared_with:
             other = known.get(name)
             if other is None or other is app:
-                raise ConfigError(path, f"names {name!r}, which is no other app.", "Name apps of the same file.")
+                raise ConfigError(path, f"names {name!r}, which is not another app.", "Name apps of the same file.")
             if (other.amplitude.api_key, other.amplitude.region) != (app.amplitude.api_key, app.amplitude.region):
                 raise ConfigError(
                     path, f"names {name!r}, which is of another Amplitude project.", "Name apps with the same api_key."
@@ -328,7 +328,7 @@ def _check_identifier(path: str, audience: AudienceSettings, app: App) -> None:
     if audience.identifier not in fitting:
         raise ConfigError(
             path,
-            f"{audience.identifier.value!r} is no identifier of audiences on {platform.value}.",
+            f"{audience.identifier.value!r} is not an identifier of audiences on {platform.value}.",
             f"Use one of {', '.join(sorted(fitting))}." if fitting else "Audiences need an Android or iOS app.",
         )
     differ = app.mapping.customer_user is CustomerUserId.NEVER
@@ -361,5 +361,5 @@ def _check_insight(path: str, insight: AppInsight) -> None:
     for code in insight.rates:
         if len(code) != 3 or not code.isascii() or not code.isupper():
             raise ConfigError(
-                f"{path}.rates.{code}", "is no code of a currency.", 'Write three capital letters, such as "EUR".'
+                f"{path}.rates.{code}", "is not the code of a currency.", 'Write three capital letters, such as "EUR".'
             )

@@ -104,7 +104,7 @@ class CsvReader:
             )
         if _CONTROL.search(text) is not None:
             raise FlybridgeError(
-                f"{self._name} is no text, and raw data is CSV or Parquet. Save the sheet of a spreadsheet as CSV."
+                f"{self._name} is not text, and raw data is CSV or Parquet. Save the sheet of a spreadsheet as CSV."
             )
         raise FlybridgeError(
             f"{self._name} has no header of AppsFlyer's raw data. Its first line is: {text[:200]!r}. "

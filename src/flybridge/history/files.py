@@ -140,7 +140,7 @@ def _nothing(name: str) -> ConfigError:
     if Path(name).is_dir() or name.endswith("/"):
         return ConfigError("", f"{name} holds no file of raw data.", endings)
     if _ADDRESS.match(name) and "://" not in name:
-        return ConfigError("", f"{name} is no address.", "Write s3://, gs:// or az://, bucket and path.")
+        return ConfigError("", f"{name} is not an address.", "Write s3://, gs:// or az://, bucket and path.")
     if any(sign in name for sign in _WILD):
         return ConfigError("", f"No file matches {name}.", "Check the pattern and the directory.")
     return ConfigError("", f"There is no file {name}.", "Check its name and the directory you are in.")
@@ -213,7 +213,7 @@ def open_bucket(url: str) -> tuple[Any, str]:
     if not scheme or (not bucket and scheme != "file"):
         first = "Download the file first, or write" if written.lower() in {"http", "https"} else "Write"
         raise ConfigError(
-            "", f"{url} is no address of object storage.", f"{first} s3://, gs:// or az://, bucket and path."
+            "", f"{url} is not an address of object storage.", f"{first} s3://, gs:// or az://, bucket and path."
         )
     try:
         if scheme == "file":

@@ -48,7 +48,7 @@ def day_ms(option: str, day: str) -> int:
     """Return the beginning of a UTC day. Raises `ConfigError` for text that is none."""
     ms = time_ms(day) if len(day) == len("2026-01-31") else None
     if ms is None:
-        raise ConfigError(option, f"{day!r} is no day.", "Write it as 2026-01-31.")
+        raise ConfigError(option, f"{day!r} is not a day.", "Write it as 2026-01-31.")
     return ms
 
 

@@ -181,7 +181,7 @@ _ALL: Final = (
         "silenced",
         "Device silenced in Amplitude",
         "Amplitude has blocked the device or user, and accepts none of its events.",
-        "Unblock it in Amplitude if it is no test device, and replay the dead letters.",
+        "Unless it is a test device, unblock it in Amplitude, and replay the dead letters.",
         "dead letters with Amplitude's answer",
     ),
     _AMPLITUDE(

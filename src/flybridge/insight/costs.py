@@ -24,7 +24,7 @@ NEEDED: Final = ("date", "media_source")
 FIGURES: Final = ("spend", "clicks", "impressions")
 UNKNOWN: Final = frozenset({"", "n/a", "na", "null", "none", "-"})
 LARGEST: Final = 1e9
-NO_CSV: Final = "The line is no CSV, look for a quote that is not closed: {}."
+NO_CSV: Final = "The line is not CSV: look for a quote that is not closed: {}."
 
 
 class BadCost(Struct, frozen=True):
@@ -101,16 +101,16 @@ def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
     except ValueError:
         day = -1
     if day < 0:
-        raise ValueError("The date is none: write it as 2026-01-31.")
+        raise ValueError("The date can't be read: write it as 2026-01-31.")
     source = source_label(values.get("media_source", ""))
     if not source:
         raise ValueError("The media_source is empty: write it as AppsFlyer does.")
     code = values.get("currency", "").upper() or currency
     if len(code) != 3 or not code.isascii() or not code.isalpha():
-        raise ValueError("The currency is no code of three letters, such as USD.")
+        raise ValueError("The currency is not a code of three letters, such as USD.")
     country = values.get("country", "")
     if country and not country_label(country):
-        raise ValueError("The country is no code of two letters, such as DE.")
+        raise ValueError("The country is not a code of two letters, such as DE.")
     spend = _figure(values, "spend")
     return CostRow(
         app,
@@ -134,12 +134,12 @@ def _figure(values: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         number = -1.0
     if not 0 <= number <= LARGEST or "_" in text:
-        raise ValueError(f"The {name} is no number from 0 to {LARGEST:.0f} with a point: 1234.56.")
+        raise ValueError(f"The {name} is not a number from 0 to {LARGEST:.0f} with a point: 1234.56.")
     return number
 
 
 def _whole(values: Mapping[str, str], name: str) -> int | None:
     number = _figure(values, name)
     if number is not None and number != int(number):
-        raise ValueError(f"The {name} is no whole number.")
+        raise ValueError(f"The {name} is not a whole number.")
     return None if number is None else int(number)

@@ -192,8 +192,8 @@ def refused_sentence(one: Heard, status: int, n: int) -> str:
     times = "1 request" if n == 1 else f"{n:,} requests"
     if not one.app or status == 404:
         return (
-            f"{times} came to an address that is no app's and got {status}: compare the addresses entered at AppsFlyer "
-            "and Amplitude with `flybridge setup`."
+            f"{times} came to an address that belongs to no app and got {status}: compare the addresses entered at "
+            "AppsFlyer and Amplitude with `flybridge setup`."
         )
     who = LISTENED.get(one.source, "A sender")
     return (

@@ -86,5 +86,5 @@ def day_asked(option: str, text: str) -> int:
     except ValueError:
         day = date.max
     if not 2008 <= day.year <= 2100:
-        raise ConfigError(option, f"{text[:40]!r} is no date.", "Write it as 2026-01-31.") from None
+        raise ConfigError(option, f"{text[:40]!r} is not a date.", "Write it as 2026-01-31.") from None
     return day_number(day)

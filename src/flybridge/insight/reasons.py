@@ -141,7 +141,8 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
     _K.DEAD: {
         "not_json": Reason("the message is not readable JSON", "find out who sends to this address"),
         "bad_row": Reason(
-            "a line of a file is no row: the detail names file and line", "correct the line and import the file again"
+            "a line of a file is not a row: the detail names file and line",
+            "correct the line and import the file again",
         ),
         "not_an_object": Reason("JSON, but not an object with fields", "one message per request"),
         "not_understood": Reason(
@@ -182,7 +183,7 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "AppsFlyer refuses the event's AppsFlyer id", "see `flybridge explain`, correct the property"
         ),
         "silenced": Reason(
-            "Amplitude has silenced the event's device", "unblock it in Amplitude, if it is no test device"
+            "Amplitude has silenced the event's device", "unblock it in Amplitude, unless it is a test device"
         ),
         "too_large": Reason("one item alone is larger than the vendor takes", "leave fields out in the mapping"),
         "tries_spent": Reason("every try failed; the detail has the last answer", "find the cause, then replay"),

@@ -419,7 +419,7 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
         raw = _bare(raw)
     found = identifier(raw, keys.min_id_length)
     if found is None:
-        notes.append(f"The {what} that the app passed is none that Amplitude takes and was left out.")
+        notes.append(f"The {what} that the app passed is not one that Amplitude takes and was left out.")
     return found
 
 
@@ -464,7 +464,7 @@ def _session(raw: Any, notes: list[str]) -> int | None:
             notes.append("The session id is a time in microseconds and was read as one.")
             return found // 1000
         return found
-    notes.append("The session id is no time in milliseconds and was left out.")
+    notes.append("The session id is not a time in milliseconds and was left out.")
     return None
 
 

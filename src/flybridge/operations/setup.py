@@ -27,7 +27,7 @@ async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
         raise ConfigError("server.public_url", "is missing.", "Set the address that AppsFlyer reaches flybridge by.")
     if app.platform is Platform.OTHER:
         raise ConfigError(
-            f"{where}.platform", "is none that AppsFlyer's API configures.", "Enter the endpoint by hand."
+            f"{where}.platform", "is not one that AppsFlyer's API configures.", "Enter the endpoint by hand."
         )
     url = push_url(config, app)
     endpoints = await _ask(transport, push_config.read_request(account))

@@ -39,7 +39,7 @@ async def read_asgi(receive: Receive, length: str | None, max_bytes: int) -> byt
     declared = -1
     if length is not None:
         if not (length.isascii() and length.isdigit()):
-            return Refusal(400, "The header Content-Length is no number.", "Send the size of the body in bytes.")
+            return Refusal(400, "The header Content-Length is not a number.", "Send the size of the body in bytes.")
         if len(length) > 18 or (declared := int(length)) > max_bytes:
             return too_large(max_bytes)
     try:

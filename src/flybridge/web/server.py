@@ -198,7 +198,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return listening(host, port)
     except socket.gaierror as problem:
-        raise ConfigError("server.host", f"{host!r} is no address of this machine ({problem}).", _HOST) from problem
+        raise ConfigError("server.host", f"{host!r} is not an address of this machine ({problem}).", _HOST) from problem
     except OSError as problem:
         raise _cannot_bind(host, port, problem) from problem
 
@@ -217,7 +217,7 @@ def _cannot_bind(host: str, port: int, problem: OSError) -> ConfigError:
                 "server.port", f"Port {port} may not be opened by this user.", "Write a port above 1023."
             )
         case errno.EADDRNOTAVAIL:
-            return ConfigError("server.host", f"{host} is no address of this machine.", _HOST)
+            return ConfigError("server.host", f"{host} is not an address of this machine.", _HOST)
         case _:
             return ConfigError("server", f"{host}:{port} can't be opened: {problem.strerror}.", "Write another one.")
 

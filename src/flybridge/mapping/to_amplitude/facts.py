@@ -101,7 +101,7 @@ def _time(postback: Postback, name: str, written: str | None, notes: list[str]) 
     if written is not None:
         if (ms := time_ms(written)) is not None:
             return ms
-        notes.append(f"The {name} is no time and was not used.")
+        notes.append(f"The {name} is not a time and was not used.")
     return time_of(postback, name)
 
 

@@ -86,7 +86,7 @@ def check_renames(rename: Mapping[str, str], prefix: str, conversions: Iterable[
         if new != new.strip() or not new.isprintable() or len(new) > MAX_TEXT:
             raise ConfigError(
                 f"rename.{name}",
-                f"{new[:MAX_SHOWN]!r} is no name for an event.",
+                f"{new[:MAX_SHOWN]!r} is not a name for an event.",
                 f"Write up to {MAX_TEXT} characters, without blanks at the ends and control characters.",
             )
         if name.startswith(prefix) and name not in known:

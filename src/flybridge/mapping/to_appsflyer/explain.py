@@ -71,9 +71,9 @@ def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator
         if row.target in filled:
             value, note = None, "An earlier row has filled this target."
         elif row.convert(raw) is None:
-            value, note = None, s2s.refusal(row.convert, raw) or "It is none that AppsFlyer takes."
+            value, note = None, s2s.refusal(row.convert, raw) or "AppsFlyer takes no such value."
         elif value is None and row.target in table.AMOUNTS and row.target not in mapped.dropped:
-            note = "It names another currency than the event, or the event's is no code."
+            note = "It names another currency than the event, or the event's is not a code."
         else:
             filled.add(row.target)
             note = "One kilobyte has no room for it." if row.target in mapped.dropped else note

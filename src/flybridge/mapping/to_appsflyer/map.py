@@ -142,7 +142,7 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
         appsflyer_id = next(filter(None, map(s2s.appsflyer_id, appsflyer_ids(event.fields))), None)
     given = [row.source for row in rules.compiled.rows if row.target == "appsflyer_id" and found_at(event, row.source)]
     if given and appsflyer_id is None:
-        notes.append(f"{given[0]} is no AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
+        notes.append(f"{given[0]} is not an AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
     event_ms = event.time_ms
     if event_ms is None:
         notes.append("The event has no time; AppsFlyer stamps it with its arrival.")
@@ -217,7 +217,7 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
     for target, (source, reason) in failed.items():
         if target not in found and target != "appsflyer_id":
             currency = _currency(event, rules) if target in table.AMOUNTS else None
-            what = f"is no amount in {currency}" if currency else f"can't be {target}"
+            what = f"is not an amount in {currency}" if currency else f"can't be {target}"
             notes.append(f"{source} {what} and was left out. {reason}".rstrip())
             bad_contact = bad_contact or bool(reason)
     return found, bad_contact, unread - found.keys()
@@ -260,7 +260,7 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
         stated = event.find("event_properties.$quantity")
         quantity = s2s.decimal(1 if stated is None else stated)
         if price is not None and quantity is None:
-            notes.append("event_properties.$quantity is no number: there is no revenue.")
+            notes.append("event_properties.$quantity is not a number: there is no revenue.")
         elif price is not None and quantity is not None and not _is_of_no_code(event, rules, found):
             found[REVENUE] = s2s.written(price * quantity)
     if (

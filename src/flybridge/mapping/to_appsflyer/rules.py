@@ -52,7 +52,7 @@ class StreamRules(Stream, frozen=True, kw_only=True, dict=True):
             if name != name.strip() or len(name) > MAX_NAME or not name.isprintable():
                 raise ConfigError(
                     "rename",
-                    f"{name!r} is no name for an event.",
+                    f"{name!r} is not a name for an event.",
                     f"Write up to {MAX_NAME} characters, without blanks at the ends and control characters.",
                 )
 

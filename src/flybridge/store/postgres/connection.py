@@ -148,7 +148,7 @@ def refusal(dsn: str, error: Exception) -> StoreUnavailable:
     if isinstance(error, psycopg.ProgrammingError) and not error.sqlstate:
         # Its own text repeats the address, with the password in it.
         return StoreUnavailable(
-            "[cluster] postgres is no address of a PostgreSQL database. Write postgresql://user:password@host/database."
+            "[cluster] postgres is not the address of a PostgreSQL database. Write postgresql://user:password@host/database."
         )
     if isinstance(error, errors.InsufficientPrivilege):
         return StoreUnavailable(
