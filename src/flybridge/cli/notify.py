@@ -30,7 +30,7 @@ def notify(
     names = channel_names(settings)
     if not names:
         raise ConfigError(
-            "notify", "nobody is to be notified.", "Add [notify.email], [notify.slack] or [notify.webhook]."
+            "notify", "no channel is configured.", "Add [notify.email], [notify.slack] or [notify.webhook]."
         )
     if test:
         _test(settings, as_json=as_json)

@@ -113,7 +113,7 @@ def show_receipt(receipt: Receipt) -> None:
         {"what": "waiting events ended and erased", "n": removed.held},
         {"what": "deliveries ended and erased", "n": removed.pending},
         {"what": "dead letters ended and erased", "n": removed.dead},
-        {"what": "ledger lines made anonymous", "n": removed.anonymised},
+        {"what": "ledger rows made anonymous", "n": removed.anonymised},
         {"what": "sightings deleted", "n": removed.sightings},
         {"what": "audiences left; AppsFlyer is asked in their next run, at once", "n": removed.audiences},
         {"what": "tombstones in place", "n": removed.tombstones},

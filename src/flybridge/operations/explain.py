@@ -206,8 +206,8 @@ def _decided(app: App, message: GivenMessage, decision: Decision, received_ms: i
         case Hold(item=item):
             hours = (decision.expires_ms - received_ms) / HOUR_MS
             sentence = (
-                f"It waits {hours:g} hours under {', '.join(decision.key_kinds)} for its user, and is sent as "
-                f"{item.event_type} through {item.endpoint} when one of them is seen; at once if it was seen before."
+                f"It waits up to {hours:g} hours for a user with its {' or '.join(decision.key_kinds)}, and is then "
+                f"sent as {item.event_type} through {item.endpoint}; at once if that user was seen before."
             )
             return outcome("held", "", sentence, endpoint=item.endpoint, event=item.event_type, keys=decision.key_kinds)
         case Dead():

@@ -182,7 +182,9 @@ def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> P
         return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=app.by_attribution)
     account = appsflyer_account_of(app)
     if account is None:
-        raise ConfigError("apps.appsflyer.api_token", "is needed for the Pull API.", "Take the API token V2.")
+        raise ConfigError(
+            "apps.appsflyer.api_token", "is needed for the Pull API.", "Set it to AppsFlyer's API token V2."
+        )
     return PullPlan(
         app.name,
         account.app_id,
