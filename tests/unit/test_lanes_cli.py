@@ -11,7 +11,7 @@ from flybridge.clock import SystemClock
 from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.delivery.lane_reports import ORDERS, LaneReport, WorkerReport, write_report
 from flybridge.errors import ConfigError
-from flybridge.records import Deliver, Envelope, Filing, Media, Source
+from flybridge.records import Deliver, Envelope, Filing, Media, Source, clock_time
 from flybridge.sealing import Seal
 from flybridge.store.records import Lane, Settlement
 from flybridge.store.sqlite.store import SqliteStore
@@ -149,5 +149,6 @@ def test_what_may_be_there_twice_is_listed_and_counted(place):
     path = place
     (row,) = json.loads(asked(path, "uncertain", "--json")[1])
     assert (row["insert_id"], row["outcome"], row["times"]) == ("i0", "delivered", 2)
+    assert clock_time(row["received_ms"]) in asked(path, "uncertain")[1]
     done = CliRunner().invoke(app, ["account", "-c", str(path), "--json"])
     assert json.loads(done.stdout)["uncertain"] == [{"app": "shop", "outcome": "delivered", "n": 1, "times": 2}]

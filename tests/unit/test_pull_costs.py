@@ -259,7 +259,7 @@ def test_a_file_that_is_no_parquet_or_has_a_bad_row_is_named(tmp_path):
         read_cost_files(tmp_path)
     with ParquetWriter(folder / "x.parquet", COLUMNS) as file:
         file.write([[APP, "never", "a", *[None] * (len(COLUMNS) - 3)]])
-    with pytest.raises(FlybridgeError, match="date can.t be read"):
+    with pytest.raises(FlybridgeError, match=r"date can.t be read"):
         read_cost_files(tmp_path)
 
 

@@ -19,6 +19,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from flybridge.records import clock_time
+
 console: Final = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 GAP: Final = "  "
@@ -124,13 +126,15 @@ def width() -> int:
 
 def label(key: str) -> str:
     """Return the heading of a column: the key without its unit, in words."""
-    return key.removesuffix("_s").replace("_", " ")
+    return key.removesuffix("_s").removesuffix("_ms").replace("_", " ")
 
 
 def shown(key: str, value: Any) -> str:
-    """Return how a value reads in a table. Keys that end in `_s` hold seconds."""
+    """Return how a value reads in a table. Keys that end in `_s` hold seconds; in `_ms`, a moment."""
     if key.endswith("_s") and isinstance(value, int):
         return span(value)
+    if key.endswith("_ms") and isinstance(value, int):
+        return clock_time(value)
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if value is None else str(value)

@@ -267,7 +267,7 @@ def _cause(one: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "cause": cause.title,
         "n": _number(one["n"], "+"),
-        "step": STEPS[cause.step].lower(),
+        "step": STEPS[cause.step].removeprefix("From "),
         "what it is": cause.sentence,
         "what to do": cause.remedy,
         "details": details,
