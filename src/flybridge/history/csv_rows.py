@@ -29,7 +29,7 @@ from flybridge.history.rows import SHOWN, UTC_TIMES, BadRow, RawRow, Zone, row_o
 from flybridge.system.text_encoding import line_text
 
 MAX_RECORD: Final = 1 << 20
-BLOCK: Final = 1 << 18
+BLOCK: Final = 1 << 15
 TITLES: Final = 20
 """In how many lines that are not blank a header is looked for."""
 NO_COLUMNS: Final = Columns((), {}, has_display_names=False)
