@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -26,9 +26,12 @@ from flybridge.records import (
 POSTBACKS: Final = frozenset({Source.PUSH, Source.FILE, Source.PULL, Source.LOCKER})
 """What brings messages of AppsFlyer; the others bring Amplitude's."""
 
-PART: Final = 32
+PART: Final = 64
 """So many envelopes go through the steps of the mapping together: what is made of them, some ten kilobytes each, stays
 in the processor's second cache from step to step. Of fewer each costs more code, and more push each other out."""
+
+Steps = Callable[[Sequence[tuple[Envelope, AppFlow]]], list[Filing]]
+"""What makes filings of messages of AppsFlyer."""
 
 
 class Flow:
@@ -41,26 +44,28 @@ class Flow:
 
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Process a batch. Every envelope gives exactly one filing."""
-        batch = list(envelopes)
-        return [filing for start in range(0, len(batch), PART) for filing in self._part(batch[start : start + PART])]
+        return self._in_parts(envelopes, self._postbacks.filings)
 
-    def _part(self, part: Sequence[Envelope]) -> list[Filing]:
+    def _in_parts(self, envelopes: Iterable[Envelope], of_postbacks: Steps) -> list[Filing]:
+        batch = list(envelopes)
+        return [
+            filing
+            for start in range(0, len(batch), PART)
+            for filing in self._part(batch[start : start + PART], of_postbacks)
+        ]
+
+    def _part(self, part: Sequence[Envelope], of_postbacks: Steps) -> list[Filing]:
+        apps = [self._apps.get(envelope.app) if envelope.source in POSTBACKS else None for envelope in part]
         try:
-            return self._filings(part)
+            filed = iter(
+                of_postbacks([(envelope, app) for envelope, app in zip(part, apps, strict=True) if app is not None])
+            )
+            return [
+                self.safe_filing(envelope) if app is None else self._with_mentions(next(filed))
+                for envelope, app in zip(part, apps, strict=True)
+            ]
         except Exception:  # nothing has happened yet: one by one, so that only the message that fails is a dead letter
             return [self.safe_filing(envelope) for envelope in part]
-
-    def _filings(self, batch: Sequence[Envelope]) -> list[Filing]:
-        apps = [self._apps.get(envelope.app) if envelope.source in POSTBACKS else None for envelope in batch]
-        filed = iter(
-            self._postbacks.filings(
-                [(envelope, app) for envelope, app in zip(batch, apps, strict=True) if app is not None]
-            )
-        )
-        return [
-            self.safe_filing(envelope) if app is None else self._with_mentions(next(filed))
-            for envelope, app in zip(batch, apps, strict=True)
-        ]
 
     def safe_filing(self, envelope: Envelope) -> Filing:
         """Process one envelope; an unexpected error makes it a dead letter."""
@@ -90,14 +95,7 @@ class Flow:
 
     def prospects(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Return what would become of each row of a file: decision and key of its filing, without what is sent."""
-        return [self._prospect(envelope) for envelope in envelopes]
-
-    def _prospect(self, envelope: Envelope) -> Filing:
-        app = self._apps.get(envelope.app)
-        if app is not None:
-            with suppress(Exception):  # told as a fault by the whole of it
-                return self._postbacks.prospect(envelope, app)
-        return self.safe_filing(envelope)
+        return self._in_parts(envelopes, self._postbacks.prospects)
 
     def filing(self, envelope: Envelope) -> Filing:
         """Process one envelope. May raise any exception if flybridge itself has a defect."""

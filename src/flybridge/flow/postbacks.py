@@ -20,7 +20,7 @@ from flybridge.flow.person_keys import PersonKeys
 from flybridge.identity import IdKind
 from flybridge.identity.matching import expires_ms
 from flybridge.mapping.performance import performance_of
-from flybridge.mapping.person import Identified, named_user
+from flybridge.mapping.person import named_user
 from flybridge.mapping.to_amplitude.content_key import Identity, identity_of
 from flybridge.mapping.to_amplitude.facts import (
     Facts,
@@ -161,28 +161,24 @@ class Postbacks:
             other_key=mapped.other_key,
         )
 
-    def prospect(self, envelope: Envelope, app: AppFlow) -> Filing:
+    def prospects(self, received: Sequence[tuple[Envelope, AppFlow]]) -> list[Filing]:
         """Return what `filings` would say of whether a row is sent and which event it is, and nothing else.
 
         What is sent, counted and kept of it is most of the work. Where it is more than the usual case, all is done.
         """
-        read = None if envelope.media is ROW else postback.read(envelope.body, envelope.media)
-        if not isinstance(read, Postback) or app.rules.route != HTTP_V2:
-            return self.filings([(envelope, app)])[0]
-        facts = facts_of(read, app.rules, envelope.received_ms)
-        person = facts.person
-        if facts.is_undated or not isinstance(plan_of(facts, app.rules), SentAs) or not _names_user(person):
-            return self.filings([(envelope, app)])[0]
-        identity = identity_of(facts, app.rules, envelope.ordinal)
-        decision = Deliver(BATCH, "", "", b"", person.user_id, person.device_id)
-        return Filing(
-            envelope,
-            decision,
-            identity.key,
-            key_ms=identity.key_ms,
-            ordinal=identity.ordinal,
-            other_key=identity.other_key,
-        )
+        read = [_read(envelope) if app.rules.route == HTTP_V2 else None for envelope, app in received]
+        facts = [
+            facts_of(found, app.rules, envelope.received_ms) if isinstance(found, Postback) else None
+            for (envelope, app), found in zip(received, read, strict=True)
+        ]
+        identities = [
+            identity_of(said, app.rules, envelope.ordinal) if said is not None and _is_usual(said, app) else None
+            for (envelope, app), said in zip(received, facts, strict=True)
+        ]
+        return [
+            self.filings([message])[0] if said is None or identity is None else _prospect(message[0], said, identity)
+            for message, said, identity in zip(received, facts, identities, strict=True)
+        ]
 
     def _performance(self, facts: Facts, name: str, app: AppFlow) -> Performance | None:
         postback = facts.postback
@@ -245,8 +241,23 @@ class Postbacks:
         return self._keys.teach(envelope.app, ids, None, installation, seen_ms)
 
 
-def _names_user(person: Identified) -> bool:
-    return person.user_id is not None or person.device_id is not None
+def _is_usual(facts: Facts, app: AppFlow) -> bool:
+    """Whether a row is sent at once, as it names its user and says when it happened."""
+    person = facts.person
+    is_sent = not facts.is_undated and isinstance(plan_of(facts, app.rules), SentAs)
+    return is_sent and (person.user_id is not None or person.device_id is not None)
+
+
+def _prospect(envelope: Envelope, facts: Facts, identity: Identity) -> Filing:
+    person = facts.person
+    return Filing(
+        envelope,
+        Deliver(BATCH, "", "", b"", person.user_id, person.device_id),
+        identity.key,
+        key_ms=identity.key_ms,
+        ordinal=identity.ordinal,
+        other_key=identity.other_key,
+    )
 
 
 def _read(envelope: Envelope) -> Postback | Dead:
