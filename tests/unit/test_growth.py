@@ -50,6 +50,7 @@ from flybridge.web.intake import members
 SHORT, LONG = 10_000, 100_000
 """Characters. Linear time grows tenfold from the one to the other, quadratic time a hundredfold."""
 MAX_RATIO = 35.0
+TRIES = 4
 TRIED = 20
 ENOUGH_S = 0.01
 """Less than this for the long text is quick enough, whatever its ratio."""
@@ -89,7 +90,7 @@ def assert_linear(work: Callable[[str], object], what: str, short: int = SHORT, 
         after = seconds(partial(work, longer))
         if after > max(ENOUGH_S, MAX_RATIO * slowest[number]):
             before = min(seconds(partial(work, text)) for _ in range(3))
-            after = min(after, seconds(partial(work, longer)))
+            after = min(after, *(seconds(partial(work, longer)) for _ in range(TRIES)))
             linear = after <= max(ENOUGH_S, MAX_RATIO * before)
             assert linear, f"{what}: {before:.4f} s, then {after:.4f} s: {longer[:40]!r}"
 
@@ -278,9 +279,13 @@ def test_a_message_of_many_parts_takes_linear_time(name):
         flow.filing(Envelope("shop", source, Media.JSON, 1_795_168_800_000, body, "r"))
         return process_time() - began
 
-    for source in (Source.PUSH, Source.STREAM, Source.COHORT):
+    def is_linear(source: Source) -> bool:
         short = min(work(source, 500) for _ in range(3))
-        assert min(work(source, 5_000) for _ in range(3)) <= max(0.05, MAX_RATIO * short), source
+        return min(work(source, 5_000) for _ in range(3)) <= max(0.05, MAX_RATIO * short)
+
+    # Other work on the machine makes some tries slower; what grows faster than its length fails in all of them.
+    for source in (Source.PUSH, Source.STREAM, Source.COHORT):
+        assert any(is_linear(source) for _ in range(TRIES)), source
 
 
 @pytest.mark.parametrize("name", SCANNERS)
