@@ -127,7 +127,7 @@ async def test_what_an_intake_refuses_is_known_to_all(configured):
         async with intakes[0].session.post(f"{intakes[0].origin}/v1/push/nobody", json=INSTALL) as answer:
             assert answer.status == 404
         pages = await soon(lambda: console.get("/account"), lambda found: "2 requests of AppsFlyer" in found[1])
-        assert "to an address that is no app&#39;s and got 404" in pages[1]
+        assert "to an address that belongs to no app and got 404" in pages[1]
         code, out, _ = await command(path, "doctor", "--no-vendors")
         assert code == 1
         assert "2 requests of AppsFlyer came with a wrong token" in out
