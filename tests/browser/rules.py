@@ -10,15 +10,16 @@ LOOKS = [(1440, False), (390, True)]
 
 STOPS = "a[href], button, select, summary, textarea, input:not([type=hidden]), [tabindex='0']"
 NUMBER = f"""() => {{
-    const stops = [...document.querySelectorAll("{STOPS}")].filter(
+    // Live parts are put in place of themselves while the keys are pressed: the stops are looked for each time.
+    const stops = () => [...document.querySelectorAll("{STOPS}")].filter(
         one => one.checkVisibility({{visibilityProperty: true}}) && one.tabIndex >= 0 && !one.disabled);
     window.reached = {{}};
     document.addEventListener("focusin", event => {{
-        const one = event.target, at = stops.indexOf(one);
+        const one = event.target, at = stops().indexOf(one);
         if (at >= 0) reached[at] ||= getComputedStyle(one).outlineStyle !== "none";
     }});
     document.body.focus();
-    return stops.map(one => one.outerHTML.slice(0, 200));
+    return stops().map(one => one.outerHTML.slice(0, 200));
 }}"""
 AT_ONCE = 8
 AXE = AXE_FILE_PATH.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from rules import by_keyboard, without_violation
 from weeks import DAYS, Weeks, plant_findings
 
@@ -198,6 +199,27 @@ async def test_the_flow_goes_on_without_reloading(browser, bridge):
     async with opened(browser, bridge, "/flow") as page:
         await expect(page.locator("[data-live-part]")).to_have_attribute("data-state", "live", timeout=15_000)
         await expect(page.locator(".kpis li").first).to_contain_text("over", timeout=15_000)
+
+
+async def test_the_flow_leaves_the_focus_where_it_is(browser, bridge):
+    """Also if it came while the part was asked for."""
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        asked.set()
+        await answers.wait()
+        await route.continue_()
+
+    async with opened(browser, bridge, "/flow") as page:
+        await page.route("**/flow/live", late)
+        async with asyncio.timeout(20):
+            await asked.wait()
+        link = page.locator("[data-live-part] a").first
+        await link.focus()
+        async with page.expect_response("**/flow/live"):
+            answers.set()
+        await expect(page.locator("[data-live-part]")).to_have_attribute("data-state", "live", timeout=15_000)
+        await expect(link).to_be_focused()
 
 
 @pytest.mark.parametrize("name", PAGES)

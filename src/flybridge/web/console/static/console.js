@@ -130,11 +130,13 @@
   // Live parts: asked for again while the page can be seen, and put in place if nothing in them has the focus.
   for (const part of all("[data-live-part]")) {
     const every = Number(part.dataset.every || 2000);
+    const isUsed = () => part.contains(document.activeElement);
     const ask = async () => {
-      if (!document.hidden && !part.contains(document.activeElement)) {
+      if (!document.hidden && !isUsed()) {
         try {
           const answer = await fetch(part.dataset.livePart, { headers: { accept: "text/html" } });
-          if (answer.ok) part.innerHTML = await answer.text();
+          const text = await answer.text();
+          if (answer.ok && !isUsed()) part.innerHTML = text; // the focus may have come while it was asked for
           part.dataset.state = answer.ok ? "live" : "lost";
         } catch {
           part.dataset.state = "lost";
