@@ -39,10 +39,11 @@ from _processor import cpu_s, keep_on
 from flybridge.clock import SystemClock
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.sealing import Seal
+from flybridge.system.embedded_server import BACKLOG
 from flybridge.telemetry.metrics import Metrics
 from flybridge.web.app import WebApp
 from flybridge.web.intake import Intake, IntakeApp
-from flybridge.web.server import BACKLOG, COLLECT_EVERY, MAX_CONNECTIONS, serve
+from flybridge.web.server import COLLECT_EVERY, MAX_CONNECTIONS, serve
 from transform import message, written
 
 TOKEN = b"bench-token"
