@@ -15,8 +15,6 @@ from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.operations.forget import PersonIds, forget, keys_of, plan
 from flybridge.records import Dead, Envelope, Filing, Hold, Media, Source
-from flybridge.sealing import Seal
-from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import JumpingClock
 
 NOW_MS = 1_764_000_000_000
@@ -69,15 +67,6 @@ class Vendors:
 
     async def close(self) -> None:
         """Have nothing to close."""
-
-
-@pytest.fixture
-async def store(tmp_path):
-    """Return an empty store."""
-    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
-    await store.open()
-    yield store
-    await store.close()
 
 
 def test_keys_are_those_of_every_app_kind_and_secret():

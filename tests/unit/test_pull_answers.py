@@ -13,8 +13,6 @@ from flybridge.appsflyer.report import ReportRefused
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.sandbox.vendors.raw_data import as_csv, header
-from flybridge.sealing import Seal
-from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 
 NOON_S = 20_000 * DAY_S + DAY_S // 2
@@ -81,15 +79,6 @@ def test_a_report_is_one_with_its_header_alone_and_whatever_its_rows_say(more, m
 def test_other_answers_are_what_they_are_for_every_report(status, again):
     """A wrong token is not asked with again; a fault of AppsFlyer is."""
     assert refused(status, "no").again_s == again
-
-
-@pytest.fixture
-async def store(tmp_path):
-    """Return an empty store."""
-    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
-    await store.open()
-    yield store
-    await store.close()
 
 
 class Answers:

@@ -29,7 +29,6 @@ from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.spending import SPENDING, idle_days
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.cost_etl import COLUMNS
-from flybridge.sealing import Seal
 from flybridge.store.job_runs import MOST, JobRun, note_run, read_runs
 from flybridge.store.performance import CostRow, Slice, date_of, day_number
 from flybridge.store.sqlite.store import SqliteStore
@@ -66,14 +65,6 @@ def playing(now_ms: int = START_MS + 60 * DAY_MS) -> tuple[Sandbox, Inside]:
     sandbox = Sandbox(FastClock(start_ms=now_ms))
     sandbox.reports.learn(FACTS)
     return sandbox, Inside(sandbox)
-
-
-@pytest.fixture
-async def store(tmp_path):
-    one = SqliteStore(tmp_path / "store.db", Seal(b"x" * 32))
-    await one.open()
-    yield one
-    await one.close()
 
 
 async def spent(store: SqliteStore, *by: str) -> dict[tuple[object, ...], int | None]:
