@@ -16,6 +16,7 @@ from unicodedata import category, normalize
 from urllib.parse import unquote_plus
 
 from flybridge.identity import IdKind, Keyring
+from flybridge.system.text_encoding import JSON_IN_BASE64
 
 MAX_TOKENS: Final = 1000
 """So many different words of one message are taken for identifiers; a postback has about 200."""
@@ -34,7 +35,7 @@ _QUOTED: Final = re.compile(r'"([^"\\]{5,256})"')
 _VALUE: Final = re.compile(r"(?<==)[^&=\s\"\\]{5,256}")
 _WORD: Final = re.compile(r"[\w.@+-]{5,256}")
 _DEVICE: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9A-Fa-f]{16,}")
-_BASE64: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]{13,87380}")
+_BASE64: Final = re.compile(JSON_IN_BASE64 + "{13,87380}")
 _BEHIND_NAME: Final = r"user_?id\W{1,8}"
 _SHORT: Final = re.compile(_BEHIND_NAME + r"([\w.@+-]{1,4})(?![\w.@+-])", re.IGNORECASE)
 _APPSFLYER: Final = re.compile(r"\d{13}-\d{7,19}")

@@ -28,6 +28,7 @@ from flybridge.identity import IdKind, device_identifier, usable
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.table import plain
 from flybridge.relaxed_json import relaxed
+from flybridge.system.text_encoding import JSON_IN_BASE64
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -44,8 +45,8 @@ MAX_ENCODED: Final = 4
 ESCAPED: Final = ("%7b", "%5b", "%22", "%25")
 """How JSON begins that was percent-encoded once more than the query string it came in."""
 QUOTE: Final = re.compile(r"&(?:amp;){0,3}(?:quot|#34|#x22);", re.IGNORECASE)
-BASE64: Final = re.compile(r"(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]{5,87380}={0,2}")
-"""JSON in base64. No other text begins like a bracket and a quote, or a blank, in base64, and is JSON when decoded."""
+BASE64: Final = re.compile(JSON_IN_BASE64 + "{5,87380}={0,2}")
+"""What may be JSON in base64: it is, if it is JSON when decoded."""
 OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
 """A value as Swift prints it that the app has not unwrapped."""
 ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')

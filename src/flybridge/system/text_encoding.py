@@ -7,6 +7,8 @@ import io
 import re
 from typing import IO, Any, Final, cast
 
+JSON_IN_BASE64: Final = "(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]"
+"""The pattern of how JSON begins in base64. No other text begins like a bracket and a quote, or a blank, in it."""
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -25,9 +25,9 @@ def related(tables: Tables, filings: Sequence[Filing], known: Mapping[bytes, int
     """Return the other keys of the forgotten people whom these filings are about, and since when they are forgotten.
 
     Of what was received before a request all keys count, as they would have then. Of what came later, from a file for
-    example, only the installation does: an identifier that many share can't be told from others by the first few rows.
+    example, only the installation does: the first few rows don't show yet which identifiers many share.
     """
-    told = dict(known)
+    forgotten = dict(known)
     owners = _owners(filings)
     new: dict[bytes, int] = {}
     is_growing = True
@@ -36,12 +36,12 @@ def related(tables: Tables, filings: Sequence[Filing], known: Mapping[bytes, int
         for filing in filings:
             received_ms = filing.envelope.received_ms
             for person in filing.persons:
-                if not is_gone(person, received_ms, told):
+                if not is_gone(person, received_ms, forgotten):
                     continue
-                since_ms = max(told[key] for key in person.keys if key in told)
+                since_ms = max(forgotten[key] for key in person.keys if key in forgotten)
                 for key in person.keys if received_ms <= since_ms else person.keys[:1]:
-                    if told.get(key, -1) < since_ms and not _is_shared(tables, key, owners):
-                        told[key] = new[key] = since_ms
+                    if forgotten.get(key, -1) < since_ms and not _is_shared(tables, key, owners):
+                        forgotten[key] = new[key] = since_ms
                         is_growing = True
     return new
 
