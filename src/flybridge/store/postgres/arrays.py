@@ -5,11 +5,12 @@ The arrays are put together here in PostgreSQL's binary form: one join per colum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from struct import pack
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from psycopg import Connection
+from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -18,70 +19,53 @@ _NUL: Final = "\ufffd".encode()
 
 
 class Array:
-    """One column, encoded."""
+    """One column, encoded. `oid` is the number of its type, `element` that of the type of its values."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    oid: ClassVar[int]
+    element: ClassVar[int]
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        head = pack(">iiiii", 1, None in values, self.element, len(values), 1)
+        self.data = head + b"".join(self._parts(values))
+
+    def _parts(self, values: Sequence[Any]) -> Sequence[bytes]:
+        parts = []
+        for value in values:
+            if value is None:
+                parts.append(_NULL)
+            else:
+                parts += (pack(">i", len(value)), value)
+        return parts
 
 
 class Int8s(Array):
     """A column of `bigint[]`."""
 
+    oid, element = 1016, 20
 
-class Float8s(Array):
-    """A column of `double precision[]`."""
+    def _parts(self, values: Sequence[Any]) -> Sequence[bytes]:
+        return [_NULL if value is None else pack(">iq", 8, value) for value in values]
 
 
 class Texts(Array):
     """A column of `text[]`."""
 
+    oid, element = 1009, 25
+
+    def _parts(self, values: Sequence[Any]) -> Sequence[bytes]:
+        # PostgreSQL's text has no NUL and no half of a surrogate pair; one such name must not stop its whole batch.
+        return super()._parts(
+            [None if value is None else value.encode("utf-8", "replace").replace(b"\0", _NUL) for value in values]
+        )
+
 
 class Byteas(Array):
     """A column of `bytea[]`."""
 
-
-def _array(element_oid: int, parts: Sequence[bytes], n: int, has_null: bool) -> bytes:
-    if not n:
-        return pack(">iii", 0, 0, element_oid)
-    return pack(">iiiii", 1, has_null, element_oid, n, 1) + b"".join(parts)
+    oid, element = 1001, 17
 
 
-def _int8s(values: Sequence[Any]) -> Int8s:
-    parts = [_NULL if value is None else pack(">iq", 8, value) for value in values]
-    return Int8s(_array(20, parts, len(values), None in values))
-
-
-def _float8s(values: Sequence[Any]) -> Float8s:
-    parts = [_NULL if value is None else pack(">id", 8, value) for value in values]
-    return Float8s(_array(701, parts, len(values), None in values))
-
-
-def _texts(values: Sequence[Any]) -> Texts:
-    # PostgreSQL's text has no NUL and no half of a surrogate pair; one such name must not stop its whole batch.
-    encoded = [None if value is None else value.encode("utf-8", "replace").replace(b"\0", _NUL) for value in values]
-    return Texts(_array(25, _sized(encoded), len(values), None in values))
-
-
-def _byteas(values: Sequence[Any]) -> Byteas:
-    return Byteas(_array(17, _sized(values), len(values), None in values))
-
-
-def _sized(values: Iterable[bytes | None]) -> list[bytes]:
-    parts = []
-    for value in values:
-        if value is None:
-            parts.append(_NULL)
-        else:
-            parts += (pack(">i", len(value)), value)
-    return parts
-
-
-ENCODERS: Final[dict[str, Callable[[Sequence[Any]], Array]]] = {
-    "bigint": _int8s,
-    "double precision": _float8s,
-    "text": _texts,
-    "bytea": _byteas,
-}
+ENCODERS: Final[Mapping[str, type[Array]]] = {"bigint": Int8s, "text": Texts, "bytea": Byteas}
 
 
 def columns(types: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Array]:
@@ -92,32 +76,15 @@ def columns(types: Sequence[str], rows: Sequence[Sequence[object]]) -> list[Arra
 class _ArrayDumper(Dumper):
     format = Format.BINARY
 
+    def __init__(self, cls: type[Array], context: AdaptContext | None = None) -> None:
+        super().__init__(cls, context)
+        self.oid = cls.oid
+
     def dump(self, obj: Array) -> bytes:
         return obj.data
 
 
-class _Int8sDumper(_ArrayDumper):
-    oid = 1016
-
-
-class _Float8sDumper(_ArrayDumper):
-    oid = 1022
-
-
-class _TextsDumper(_ArrayDumper):
-    oid = 1009
-
-
-class _ByteasDumper(_ArrayDumper):
-    oid = 1001
-
-
 def register(db: Connection[Any]) -> None:
     """Teach a connection to send arrays."""
-    for kind, dumper in (
-        (Int8s, _Int8sDumper),
-        (Float8s, _Float8sDumper),
-        (Texts, _TextsDumper),
-        (Byteas, _ByteasDumper),
-    ):
-        db.adapters.register_dumper(kind, dumper)
+    for kind in ENCODERS.values():
+        db.adapters.register_dumper(kind, _ArrayDumper)
