@@ -146,13 +146,14 @@ ALIKE: Final[Mapping[Read, str]] = {
     Read.RESTRICTED: """SELECT app, day, media_source, policy, sum(n)::bigint FROM restricted_counts
                         GROUP BY 1, 2, 3, 4
                         ORDER BY app COLLATE "C", day COLLATE "C", media_source COLLATE "C", policy COLLATE "C" """,
-    Read.HOLD_COUNTS: """SELECT app, media_source, key_kinds, hour, sum(n)::bigint
-                         FROM hold_counts JOIN lanes ON lanes.id = lane GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
+    Read.HOLD_COUNTS: """SELECT app, media_source, key_kinds, hour * 3600000, sum(n)::bigint
+                         FROM hold_counts JOIN lanes ON lanes.id = lane
+                         GROUP BY app, media_source, key_kinds, hour HAVING sum(n) <> 0
                          ORDER BY hour, app COLLATE "C", media_source COLLATE "C", key_kinds COLLATE "C" """,
     Read.SIGHTED: """SELECT app, kind, sum(n)::bigint, max(last_ms) FROM sighted GROUP BY 1, 2
                      ORDER BY app COLLATE "C", kind COLLATE "C" """,
-    Read.COVERED: """SELECT app, platform, kinds, sum(n)::bigint, sum(installs)::bigint FROM coverage WHERE day >= $1
-                     GROUP BY app, platform, kinds""",
+    Read.COVERED: """SELECT app, '', platform, '', '', kinds, sum(n)::bigint, sum(installs)::bigint FROM coverage
+                     WHERE day >= $1 GROUP BY app, platform, kinds""",
     Read.COVERAGE: """SELECT app, day, platform, app_version, media_source, kinds, sum(n)::bigint, sum(installs)::bigint
                       FROM coverage
                       WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6

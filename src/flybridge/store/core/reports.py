@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
-from flybridge.records import HOUR_MS, OutcomeKind
+from flybridge.records import OutcomeKind
 from flybridge.store.core.performance_reports import audit_performance
 from flybridge.store.core.tables import Read, Rows
 from flybridge.store.figures import (
@@ -24,6 +24,8 @@ from flybridge.store.figures import (
 from flybridge.store.records import Lane, LaneDepth
 
 LEDGER_PAGE: Final = 1000
+
+T = TypeVar("T")
 
 # The outcomes with a row beside the ledger's, the statement that counts those rows, and their name in sentences.
 KEPT: Final = (
@@ -49,34 +51,25 @@ def depths(db: Rows, now_ms: int) -> list[LaneDepth]:
     return [LaneDepth(Lane(app, endpoint), *figures) for app, endpoint, *figures in db.read(Read.DEPTHS, now_ms)]
 
 
+def with_kinds(shape: Callable[..., T], rows: Iterable[Sequence[Any]], *, at: int) -> list[T]:
+    """Return rows as `shape`, the kinds of keys in one of their columns as a tuple."""
+    return [shape(*row[:at], tuple(row[at].split()), *row[at + 1 :]) for row in rows]
+
+
 def holds(db: Rows, app: str | None, media_source: str | None, after: int, limit: int) -> list[Held]:
-    return [
-        Held(row_id, receipt, of_app, event_type, source, tuple(kinds.split()), received_ms, event_ms, expires_ms)
-        for row_id, receipt, of_app, event_type, source, kinds, received_ms, event_ms, expires_ms in db.read(
-            Read.HOLDS, app, media_source, after, limit
-        )
-    ]
+    return with_kinds(Held, db.read(Read.HOLDS, app, media_source, after, limit), at=5)
 
 
 def hold_counts(db: Rows) -> list[HeldCount]:
-    return [
-        HeldCount(app, source, tuple(kinds.split()), hour * HOUR_MS, n)
-        for app, source, kinds, hour, n in db.read(Read.HOLD_COUNTS)
-    ]
+    return with_kinds(HeldCount, db.read(Read.HOLD_COUNTS), at=2)
 
 
 def covered(db: Rows, since_day: str) -> list[CoverageRow]:
-    return [
-        CoverageRow(app, "", platform, "", "", tuple(kinds.split()), n, installs)
-        for app, platform, kinds, n, installs in db.read(Read.COVERED, since_day)
-    ]
+    return with_kinds(CoverageRow, db.read(Read.COVERED, since_day), at=5)
 
 
 def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
-    return [
-        CoverageRow(of_app, day, platform, version, source, tuple(kinds.split()), n, installs)
-        for of_app, day, platform, version, source, kinds, n, installs in db.read(Read.COVERAGE, since_day, app)
-    ]
+    return with_kinds(CoverageRow, db.read(Read.COVERAGE, since_day, app), at=5)
 
 
 def outcomes(db: Rows, app: str, first: int, last: int) -> Outcomes:

@@ -145,16 +145,16 @@ class Read(Enum):
     COUNTS = auto()  # app, day, source, outcome, reason, n
     DEPTHS = auto()  # now_ms: app, endpoint, due, later, leased, oldest_ms
     LANES = auto()  # now_ms: app, endpoint
-    # app, media source (each may be None), row, limit: the fields of `protocol.Held` after that row, kinds as text
+    # app, media source (each may be None), row, limit: the fields of `figures.Held` after that row, kinds as text
     HOLDS = auto()
     UNCERTAIN_COUNTS = auto()  # app, outcome, rows, times
-    UNCERTAIN = auto()  # app (may be None), limit: the fields of `protocol.LedgerEntry`, newest first
-    LEDGER = auto()  # row, app (may be None), limit: row, the fields of `protocol.LedgerEntry`
+    UNCERTAIN = auto()  # app (may be None), limit: the fields of `figures.LedgerEntry`, newest first
+    LEDGER = auto()  # row, app (may be None), limit: row, the fields of `figures.LedgerEntry`
     RESTRICTED = auto()  # the fields of `figures.RestrictedCount`
-    HOLD_COUNTS = auto()  # app, media source, key kinds as text, hour, n
+    HOLD_COUNTS = auto()  # the fields of `figures.HeldCount`, kinds as text
     SIGHTED = auto()  # app, kind, n, last_ms
-    COVERED = auto()  # first day: app, platform, kinds as text, how many
-    COVERAGE = auto()  # first day, app (may be None): the fields of `protocol.CoverageRow`, kinds as text
+    COVERED = auto()  # first day: the fields of `figures.CoverageRow`, kinds as text; most are empty
+    COVERAGE = auto()  # first day, app (may be None): the fields of `figures.CoverageRow`, kinds as text
     # performance: these take the fields of `performance.Slice.parameters` first, and give its labels first
     PERFORMANCE = auto()  # labels, kind, event, n, revenue, not converted, reached
     SIZES = auto()  # horizons: labels, kind, horizon, n
