@@ -14,7 +14,7 @@ from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import targets, with_keys
 from flybridge.cli.audit import Job, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, within
-from flybridge.cli.printing import complain, print_json, say, show
+from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
@@ -47,7 +47,6 @@ def cohorts(
     context: typer.Context, config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False
 ) -> None:
     """List the audiences that follow a cohort, and the state of each."""
-    context.obj = config
     if context.invoked_subcommand is not None:
         return
     settings = configured(config, only_app)
@@ -85,7 +84,6 @@ def row(one: Standing, plans: Mapping[tuple[str, str], AudiencePlan]) -> dict[st
 
 @app.command("run")
 def run_one(
-    context: typer.Context,
     name: Name,
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Apply the cohort, however many people it removes.")
@@ -103,25 +101,24 @@ def run_one(
         if not yes:
             typer.confirm("Overwrite it?", abort=True)
     options = RunOptions(accept_shrink=accept_shrink, overwrite=overwrite, download=True)
-    settings = configured(config or context.obj)
+    settings = configured(config)
     asked = ["accept shrink"] * accept_shrink + ["overwrite"] * overwrite
     job = Job("cohorts", [app for app, audience in plans_of(settings) if name in (audience, f"{app}/{audience}")])
     with audited(settings, "run_audience", name, ", ".join(asked), job=job, new=True) as result:
         found = _run(settings, name, options)
         changed = f"{found.joined} joined, {found.left} left; {found.added} devices added, {found.removed} removed."
         result.detail, result.ok = f"The run ended as {found.outcome}: {changed}", found.outcome == "done"
-    _show_run(found, as_json=as_json)
+    _end(found, run_row(found), "The run", as_json=as_json, detail=found.detail)
 
 
 @app.command()
 def create(
-    context: typer.Context,
     name: Name,
     title: Annotated[str, typer.Option("--title", help="Its name in AppsFlyer, if not that of the audience.")] = "",
     config: ConfigPath = None,
 ) -> None:
     """Create the audience in AppsFlyer, by the app's API token, and keep its import key sealed in the store."""
-    settings = configured(config or context.obj)
+    settings = configured(config)
     chosen = _chosen(settings, name)
 
     async def work(store: CohortStore) -> str:
@@ -145,20 +142,20 @@ def create(
 
 
 @app.command()
-def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json: AsJson = False) -> None:
+def diff(name: Name, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Show what a run would change. Nothing is changed or sent; a cohort that is downloaded is downloaded."""
-    settings = configured(config or context.obj)
-    app_name, audience = _chosen(settings, name)
+    settings = configured(config)
+    chosen = _chosen(settings, name)
     found = _run(settings, name, RunOptions(dry=True, download=True))
 
     async def work(store: CohortStore) -> Standing:
         standings = await store.standings(SystemClock().now_ms())
-        return next(one for one in standings if (one.app, one.name) == (app_name, audience))
+        return next(one for one in standings if (one.app, one.name) == chosen)
 
     one = within(opened_cohorts(settings), work)
     plain = {
-        "app": app_name,
-        "name": audience,
+        "app": one.app,
+        "name": one.name,
         "outcome": found.outcome,
         "reason": found.reason,
         "detail": found.detail,
@@ -168,24 +165,18 @@ def diff(context: typer.Context, name: Name, config: ConfigPath = None, as_json:
         "waits_to_be_added": one.to_add,
         "waits_to_be_removed": one.to_remove,
     }
-    if as_json:
-        print_json(plain)
-    else:
-        show([plain], "What a run would change", "", False)
-    if found.outcome != "done":
-        raise typer.Exit(1)
+    _end(found, plain, "What a run would change", as_json=as_json)
 
 
 @app.command()
 def history(
-    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Only this audience.")] = None,
     limit: Limit = 20,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first: when, how long, what was moved, and what went wrong."""
-    settings = configured(config or context.obj)
+    settings = configured(config)
     chosen = _chosen(settings, name) if name else (None, None)
     runs = within(opened_cohorts(settings), lambda store: store.history(chosen[0], chosen[1], limit))
     rows = [{"app": app_name, "name": audience} | run_row(one) for app_name, audience, one in runs]
@@ -199,11 +190,9 @@ def run_row(one: Run) -> dict[str, Any]:
 
 
 @app.command()
-def lacking(
-    context: typer.Context, name: Name, limit: Limit = 100, config: ConfigPath = None, as_json: AsJson = False
-) -> None:
+def lacking(name: Name, limit: Limit = 100, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List members who can't be listed in AppsFlyer, by their id in Amplitude, and why."""
-    settings = configured(config or context.obj)
+    settings = configured(config)
     app_name, audience = _chosen(settings, name)
     found = within(opened_cohorts(settings), lambda store: store.lacking(app_name, audience, limit))
     rows = [{"user": one.who, "lacks": one.lack.name.lower()} for one in found]
@@ -211,9 +200,9 @@ def lacking(
 
 
 @app.command()
-def drop(context: typer.Context, name: Name, config: ConfigPath = None) -> None:
+def drop(name: Name, config: ConfigPath = None) -> None:
     """Erase what is kept of an audience that is not configured any more. AppsFlyer's audience is left as it is."""
-    settings = configured(config or context.obj)
+    settings = configured(config)
     app_name, _, audience = name.rpartition("/")
 
     async def work(store: CohortStore) -> int:
@@ -231,11 +220,9 @@ def drop(context: typer.Context, name: Name, config: ConfigPath = None) -> None:
 
 
 @app.command()
-def amplitude(
-    context: typer.Context, only_app: AppName = None, config: ConfigPath = None, as_json: AsJson = False
-) -> None:
+def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the cohorts that Amplitude offers, with the ids that apps.audiences.cohort wants."""
-    settings = configured(config or context.obj, only_app)
+    settings = configured(config, only_app)
     accounts = {one.name: cohort_credentials_of(one) for one in settings.apps if only_app in (None, one.name)}
 
     usages: dict[str, str] = {}
@@ -285,13 +272,14 @@ def _run(settings: Config, name: str, options: RunOptions) -> Run:
     return found
 
 
-def _show_run(found: Run, *, as_json: bool) -> None:
+def _end(found: Run, plain: Mapping[str, Any], title: str, *, as_json: bool, detail: str = "") -> None:
+    """Print a run, and end with code 1 if it is not done."""
     if as_json:
-        print_json(run_row(found))
+        print_json(plain)
     else:
-        show([run_row(found)], "The run", "", False)
-        if found.detail:
-            say(found.detail, "" if found.outcome == "done" else "bold")
+        print_rows(title, [plain], "")
+        if detail:
+            say(detail, "" if found.outcome == "done" else "bold")
     if found.outcome != "done":
         raise typer.Exit(1)
 

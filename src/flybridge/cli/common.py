@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 B = TypeVar("B")
 T = TypeVar("T")
 
+
+def _given(context: typer.Context, path: Path | None) -> Path | None:
+    # A command of a group takes the file that the group was given, unless it is given another one.
+    chosen: Path | None = path or context.obj
+    context.obj = chosen
+    return chosen
+
+
 ConfigPath = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The configuration file.", envvar="FLYBRIDGE_CONFIG")
+    Path | None,
+    typer.Option("--config", "-c", help="The configuration file.", envvar="FLYBRIDGE_CONFIG", callback=_given),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AppName = Annotated[str | None, typer.Option("--app", help="Only this app.")]

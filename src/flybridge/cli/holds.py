@@ -39,7 +39,6 @@ def holds(
     days: Annotated[int, typer.Option("--days", min=1, max=36_500, help="How many days --coverage goes back.")] = 14,
 ) -> None:
     """List the events that wait for their user, oldest first."""
-    context.obj = config
     if context.invoked_subcommand is not None:
         return
     settings = configured(config, only_app)
@@ -112,7 +111,6 @@ def _cover_row(cover: Cover, name: str) -> dict[str, Any]:
 
 @app.command()
 def release(
-    context: typer.Context,
     ids: Ids,
     config: ConfigPath = None,
     user_id: Annotated[str | None, typer.Option("--user-id", help="Send them for this Amplitude user.")] = None,
@@ -125,7 +123,7 @@ def release(
                 f"Amplitude would refuse {value!r} as {name[2:]}: it is too short, or a placeholder."
             )
 
-    settings = configured(config or context.obj)
+    settings = configured(config)
     with audited(settings, "release", listed(ids)) as result:
         done = with_store(
             settings, lambda store: store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)
@@ -140,9 +138,9 @@ def release(
 
 
 @app.command()
-def expire(context: typer.Context, ids: Ids, config: ConfigPath = None) -> None:
+def expire(ids: Ids, config: ConfigPath = None) -> None:
     """End the wait of events without sending them. This can't be undone: what they hold is erased."""
-    settings = configured(config or context.obj)
+    settings = configured(config)
     with audited(settings, "expire", listed(ids)) as result:
         ended = set(with_store(settings, lambda store: store.expire_now(ids, SystemClock().now_ms())))
         result.detail, result.ok = f"Expired: {len(ended)}.", bool(ended)

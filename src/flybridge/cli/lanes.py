@@ -29,7 +29,6 @@ Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endp
 @app.callback(invoke_without_command=True)
 def lanes(context: typer.Context, config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False) -> None:
     """Show the state of deliveries of each app and endpoint."""
-    context.obj = config
     if context.invoked_subcommand is not None:
         return
 
@@ -68,7 +67,6 @@ def lane_rows(depths: Sequence[LaneDepth], reports: Mapping[Lane, LaneReport], n
 
 @app.command()
 def queue(
-    context: typer.Context,
     only_app: AppName = None,
     endpoint: Endpoint = None,
     limit: Limit = 100,
@@ -84,7 +82,7 @@ def queue(
             rows += [_queue_row(lane, one, now_ms) for one in await store.queued(lane, limit)]
         return rows[:limit]
 
-    settings = configured(config or context.obj, only_app)
+    settings = configured(config, only_app)
     show(with_store(settings, work), "To be sent", "Nothing is to be sent.", as_json)
 
 
@@ -104,26 +102,24 @@ def _queue_row(lane: Lane, one: Queued, now_ms: int) -> dict[str, Any]:
 
 @app.command()
 def retry(
-    context: typer.Context,
     only_app: AppName = None,
     endpoint: Endpoint = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Send again at once, also what is paused, and forget earlier refusals of the vendor."""
-    _order(Order.RETRY, configured(config or context.obj, only_app), only_app, endpoint, as_json=as_json)
+    _order(Order.RETRY, configured(config, only_app), only_app, endpoint, as_json=as_json)
 
 
 @app.command()
 def fewer(
-    context: typer.Context,
     only_app: AppName = None,
     endpoint: Endpoint = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Send half as many events in a request, until many requests have been accepted."""
-    _order(Order.FEWER, configured(config or context.obj, only_app), only_app, endpoint, as_json=as_json)
+    _order(Order.FEWER, configured(config, only_app), only_app, endpoint, as_json=as_json)
 
 
 def _order(order: Order, settings: Config, only_app: str | None, endpoint: str | None, *, as_json: bool) -> None:
@@ -149,13 +145,12 @@ def _order(order: Order, settings: Config, only_app: str | None, endpoint: str |
 
 @app.command("take-out")
 def take_out(
-    context: typer.Context,
     ids: Annotated[list[int], typer.Argument(min=1, max=LARGEST, help="Ids that `flybridge lanes queue` lists.")],
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Take events out of the queue. They become dead letters, which `flybridge replay` can send later."""
-    settings = configured(config or context.obj)
+    settings = configured(config)
     with audited(settings, "take_out", listed(ids)) as result:
         taken = with_store(settings, lambda store: store.take_out(ids, SystemClock().now_ms()))
         result.detail, result.ok = f"Taken out: {len(taken)}.", bool(taken)
@@ -169,15 +164,9 @@ def take_out(
 
 
 @app.command()
-def uncertain(
-    context: typer.Context,
-    only_app: AppName = None,
-    limit: Limit = 100,
-    config: ConfigPath = None,
-    as_json: AsJson = False,
-) -> None:
+def uncertain(only_app: AppName = None, limit: Limit = 100, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List what a vendor may have received twice: an answer was lost, and the vendor does not deduplicate."""
-    settings = configured(config or context.obj, only_app)
+    settings = configured(config, only_app)
     found = with_store(settings, lambda store: store.uncertain(app=only_app, limit=limit))
     show([_uncertain_row(entry) for entry in found], "Possibly sent twice", "Nothing is uncertain.", as_json)
 

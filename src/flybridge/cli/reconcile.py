@@ -19,6 +19,7 @@ from flybridge.insight.differences import REVENUE, DifferenceQuestion, asked_dif
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
+from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
 
@@ -106,8 +107,6 @@ def findings(config: ConfigPath = None, only_app: AppName = None, as_json: AsJso
 
 
 def _yesterday(scopes: Sequence[AppScope]) -> str:
-    from flybridge.store.performance import date_of  # noqa: PLC0415 - only without a day
-
     return date_of(max(scope.today for scope in scopes) - 1).isoformat()
 
 

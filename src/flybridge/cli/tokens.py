@@ -25,7 +25,6 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def tokens(context: typer.Context, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the API tokens."""
-    context.obj = config
     if context.invoked_subcommand is not None:
         return
 
@@ -47,7 +46,6 @@ def tokens(context: typer.Context, config: ConfigPath = None, as_json: AsJson = 
 
 @app.command()
 def create(
-    context: typer.Context,
     name: Annotated[str, typer.Argument(help="What it is for. The name stands in the audit trail.")],
     role: Annotated[
         Grant, typer.Option("--role", help="`read` sees figures and pages, `operate` may act.")
@@ -67,7 +65,7 @@ def create(
         await store.record(deed("create_token", token.id, detail), now_ms)
         return token.id, text, token.ends_ms
 
-    id_, text, ends_ms = with_new_store(configured(config or context.obj), work)
+    id_, text, ends_ms = with_new_store(configured(config), work)
     if as_json:
         print_json({"id": id_, "token": text, "role": role.value, "ends": clock_time(ends_ms)})
         return
@@ -77,7 +75,6 @@ def create(
 
 @app.command()
 def revoke(
-    context: typer.Context,
     ids: Annotated[list[str], typer.Argument(help="Ids that `flybridge tokens` lists.")],
     config: ConfigPath = None,
 ) -> None:
@@ -93,7 +90,7 @@ def revoke(
                 await store.record(deed("revoke_token", id_, f"{token.name}."), SystemClock().now_ms())
         return unknown
 
-    unknown = with_new_store(configured(config or context.obj), work)
+    unknown = with_new_store(configured(config), work)
     say(f"Revoked: {len(ids) - len(unknown)}.")
     for id_ in unknown:
         complain(f"There is no token {id_!r}: see `flybridge tokens`.")
