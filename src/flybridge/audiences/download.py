@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from flybridge.amplitude import cohort as amplitude
 from flybridge.amplitude.cohort_file import AMPLITUDE_ID, USER_ID, CohortFile, CohortFileError, reader
 from flybridge.appsflyer import additional
-from flybridge.audiences.plan import Ended, RunOptions, Work, ended
+from flybridge.audiences.plan import Ended, Work, ended
 from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Accepted, Download, Halt, HttpRequest, HttpResponse, Retry, Transport
@@ -55,17 +55,15 @@ class CohortDownload(Struct, frozen=True):
     keyring: Keyring
     _projects: dict[str, _Project] = field(default_factory=dict)
 
-    async def take_over(
-        self, work: Work, credentials: amplitude.Credentials, options: RunOptions, stop: asyncio.Event | None
-    ) -> None:
+    async def take_over(self, work: Work, credentials: amplitude.Credentials) -> None:
         """Download the cohort and apply it as one snapshot."""
         project = self._projects.setdefault(f"{credentials.origin} {credentials.api_key}", _Project())
         async with project.places:
             request_id, said_ms = await self._request(work, credentials, project)
-            await self._poll(work, credentials, request_id, stop)
-            await self._fetch(work, credentials, request_id, stop)
+            await self._poll(work, credentials, request_id)
+            await self._fetch(work, credentials, request_id)
             await self._list(work, credentials)
-            settings = work.plan.rule.settings
+            settings, options = work.plan.rule.settings, work.options
             if work.rows < work.size * (1 - settings.max_missing_percent / 100) and not options.accept_shrink:
                 work.incomplete = True
                 await self.store.requested(work.claim, "", 0)
@@ -127,13 +125,11 @@ class CohortDownload(Struct, frozen=True):
             )
             raise Ended(Halt("monthly_limit", remedy, 3600.0), "Before the download")
 
-    async def _poll(
-        self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
-    ) -> None:
+    async def _poll(self, work: Work, credentials: amplitude.Credentials, request_id: str) -> None:
         """Wait until the file is ready."""
         pause_s, since_ms = POLL_FIRST_S, self.clock.now_ms()
         while True:
-            await work.hold(stop)
+            await work.hold()
             asked = amplitude.read_status(await self._ask(amplitude.status_request(credentials, request_id)))
             match asked.verdict:
                 case Accepted():
@@ -156,9 +152,7 @@ class CohortDownload(Struct, frozen=True):
         except TransportError as problem:
             raise Ended(Retry("no_answer" if problem.maybe_applied else "unreachable"), "Amplitude") from problem
 
-    async def _fetch(
-        self, work: Work, credentials: amplitude.Credentials, request_id: str, stop: asyncio.Event | None
-    ) -> None:
+    async def _fetch(self, work: Work, credentials: amplitude.Credentials, request_id: str) -> None:
         """Stream the file into the stage."""
         file, page = _CohortRows(work.plan.rule, self.keyring), list[Member]()
 
@@ -167,7 +161,7 @@ class CohortDownload(Struct, frozen=True):
             while True:
                 page.extend(found := await asyncio.to_thread(list, islice(members, PAGE)))
                 while len(page) >= PAGE:
-                    await work.hold(stop)
+                    await work.hold()
                     await self.store.stage(work.claim, page[:PAGE])
                     del page[:PAGE]
                 if len(found) < PAGE:

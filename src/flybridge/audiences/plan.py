@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flybridge.amplitude import cohort as amplitude
 from flybridge.appsflyer import audience as appsflyer
@@ -47,32 +47,37 @@ class Ended(Exception):
         self.stage = stage
 
 
-class Work:
+class Work(Struct):
     """The state of a run."""
 
-    def __init__(
-        self, plan: AudiencePlan, claim: Claim, began_ms: int, lease: AudienceLease, *, scheduled: bool = False
-    ) -> None:
-        self.plan = plan
-        self.claim = claim
-        self.lease = lease
-        most = plan.rule.settings.max_devices
-        self.limit = min(most, plan.limits.max_items, claim.max_devices or most)
-        self.began_ms = began_ms
-        self.scheduled = scheduled
-        self.requested = False  # whether this run has made a request that counts against the month's limit
-        self.usage: amplitude.Usage | None = None
-        self.rows = self.size = 0  # of the file, and of the cohort as Amplitude lists it; 0: not known
-        self.incomplete = False
-        self.applied = Applied()
-        self.sent = {Action.ADD: 0, Action.REMOVE: 0}
-        self.refused = self.extras = self.requests = 0
-        self.tried = b""  # the mark of the device that was sent last
-        self.extras_due_ms = NEVER_MS
+    plan: AudiencePlan
+    options: RunOptions
+    claim: Claim
+    began_ms: int
+    lease: AudienceLease
+    stop: asyncio.Event | None
+    scheduled: bool
+    limit: int = 0
+    requested: bool = False  # whether this run has made a request that counts against the month's limit
+    usage: amplitude.Usage | None = None
+    rows: int = 0  # of the file; 0: not known
+    size: int = 0  # of the cohort as Amplitude lists it; 0: not known
+    incomplete: bool = False
+    applied: Applied = Applied()
+    sent: dict[Action, int] = field(default_factory=lambda: {Action.ADD: 0, Action.REMOVE: 0})
+    refused: int = 0
+    extras: int = 0
+    requests: int = 0
+    tried: bytes = b""  # the mark of the device that was sent last
+    extras_due_ms: int = NEVER_MS
 
-    async def hold(self, stop: asyncio.Event | None) -> None:
+    def __post_init__(self) -> None:
+        most = self.plan.rule.settings.max_devices
+        self.limit = min(most, self.plan.limits.max_items, self.claim.max_devices or most)
+
+    async def hold(self) -> None:
         """Renew the lease. Raises `Ended` if the process is stopping, `LeaseLost` if the lease is lost."""
-        if stop is not None and stop.is_set():
+        if self.stop is not None and self.stop.is_set():
             raise Ended(Retry("stopping", 0.0, counts=False), "flybridge is stopping")
         await self.lease.confirm()
 

@@ -35,6 +35,7 @@ from flybridge.store.audiences.records import Action, Run
 NO_KEY: Final = Halt(
     "no_import_key", "Create the audience with `flybridge cohorts create`, or set apps.audiences.import_key.", 0.0
 )
+POLICY: Final = RetryPolicy(cap_s=3600.0)
 PAID_TRIES: Final = 3
 """After this many failures in a row, a run that has used up a download of the month waits for the cadence."""
 
@@ -50,8 +51,6 @@ class Runner:
         clock: Clock,
         keyring: Keyring,
         *,
-        policy: RetryPolicy | None = None,
-        rules: CircuitRules | None = None,
         observer: Observer | None = None,
         owner: str = "",
         jitter: Callable[[], float] = random.random,
@@ -59,8 +58,7 @@ class Runner:
         self._store = store
         self._clock = clock
         self._download = CohortDownload(store, transport, download, clock, keyring)
-        self._sync = AudienceSync(store, transport, clock, rules or CircuitRules(), observer or Silent())
-        self._policy = policy or RetryPolicy(cap_s=3600.0)
+        self._sync = AudienceSync(store, transport, clock, CircuitRules(), observer or Silent())
         self._owner = owner or f"cohorts-{uuid4().hex}"
         self._jitter = jitter
 
@@ -80,10 +78,11 @@ class Runner:
         claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS, due=due)
         if claim is None:
             return None
-        work = Work(plan, claim, began_ms, AudienceLease(self._store, self._clock, claim), scheduled=due)
+        lease = AudienceLease(self._store, self._clock, claim)
+        work = Work(plan, options, claim, began_ms, lease, stop, due)
         try:
             async with work.lease.renewed():
-                ended = await self._go(work, options, stop)
+                ended = await self._go(work)
                 await work.lease.confirm()  # a run that lost its lease must not be recorded
         except LeaseLost:
             return None
@@ -101,32 +100,32 @@ class Runner:
         await self._store.finish(claim, result, next_ms=again_ms, tries=tries, recorded=not idle)
         return result
 
-    async def _go(self, work: Work, options: RunOptions, stop: asyncio.Event | None) -> Ended | None:
+    async def _go(self, work: Work) -> Ended | None:
         """Download and sync. Returns why the run ended early, None if it did not."""
-        plan, ended = work.plan, None
+        plan, options, ended = work.plan, work.options, None
         if not plan.audience.import_key:
             key = (await self._store.import_keys()).get((plan.rule.app, plan.rule.audience), "")
             work.plan = plan = structs.replace(plan, audience=structs.replace(plan.audience, import_key=key))
         if not plan.audience.import_key and not options.dry:
             return Ended(NO_KEY, "AppsFlyer")
         try:
-            if plan.credentials is not None and self._downloads(work, options):
+            if plan.credentials is not None and self._downloads(work):
                 try:
-                    await self._download.take_over(work, plan.credentials, options, stop)
+                    await self._download.take_over(work, plan.credentials)
                 except Ended as problem:
                     ended = problem
             if not options.dry:
-                await self._sync.all(work, stop, overwrite=options.overwrite)
+                await self._sync.all(work)
         except Ended as problem:
             ended = problem
         return ended
 
-    def _downloads(self, work: Work, options: RunOptions) -> bool:
+    def _downloads(self, work: Work) -> bool:
         """Return whether this run downloads the cohort.
 
         What was applied in this period is not downloaded again because the sync after it failed.
         """
-        plan, claim = work.plan, work.claim
+        plan, options, claim = work.plan, work.options, work.claim
         if options.download or options.dry or options.accept_shrink or claim.request_id or not claim.snapshot_ms:
             return True
         if plan.cadence == "once":
@@ -181,7 +180,7 @@ class Runner:
             case Retry() as retry:
                 assert ended is not None
                 tries = work.claim.tries + 1
-                wait_ms = round(wait_s(retry, tries, self._jitter(), self._policy) * 1000)
+                wait_ms = round(wait_s(retry, tries, self._jitter(), POLICY) * 1000)
                 again_ms = now_ms + wait_ms
                 if work.requested and tries > PAID_TRIES:
                     again_ms = max(again_ms, regular_ms)

@@ -6,7 +6,6 @@ device that could not be sent still differs at the next run.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -72,23 +71,23 @@ class AudienceSync:
         self._failed: Counter[tuple[str, str, str, bytes]] = Counter()
         self._reached: dict[tuple[str, str, str], bytes] = {}
 
-    async def all(self, work: Work, stop: asyncio.Event | None, *, overwrite: bool) -> None:
+    async def all(self, work: Work) -> None:
         """Send all differences: additional identifiers, removals, then additions.
 
         After a run that failed the additions come first, and each stage begins behind what was sent last, so that
         what fails does not hold up the others for ever. Raises `Ended` when something is left.
         """
-        if overwrite:
-            await self.overwrite(work, stop)
+        if work.options.overwrite:
+            await self.overwrite(work)
         actions = (Action.ADD, Action.REMOVE) if work.claim.tries % 2 else (Action.REMOVE, Action.ADD)
-        left = [await self.extras(work, stop), *[await self.send(work, action, stop) for action in actions]]
+        left = [await self.extras(work), *[await self.send(work, action) for action in actions]]
         for stage in (DEVICES, EXTRAS):
             left.append(await self._close_suspects(work, stage))
         for problem in left:
             if problem is not None:
                 raise problem
 
-    async def send(self, work: Work, action: Action, stop: asyncio.Event | None) -> Ended | None:
+    async def send(self, work: Work, action: Action) -> Ended | None:
         """Send the devices to add or to remove, each once. Returns why some are left."""
 
         async def settle(part: Sequence[Device], *, refused: bool) -> None:
@@ -98,7 +97,7 @@ class AudienceSync:
             else:  # what AppsFlyer does not know is in no audience
                 await self._settle(work, action, part)
 
-        stage = _Stage(DEVICES, partial(self._devices, work, action, stop), settle, removes=action is Action.REMOVE)
+        stage = _Stage(DEVICES, partial(self._devices, work, action), settle, removes=action is Action.REMOVE)
         place = _named(work, action.value)
         begin = after = self._reached.pop(place, b"")
         left: Ended | None = None
@@ -174,7 +173,7 @@ class AudienceSync:
         self._failed[name] += 1
         return self._failed[name] >= TRIES
 
-    async def _devices(self, work: Work, action: Action, stop: asyncio.Event | None, part: Sequence[Device]) -> _Done:
+    async def _devices(self, work: Work, action: Action, part: Sequence[Device]) -> _Done:
         request = appsflyer.request(work.plan.audience, action.value, [(one.kind, one.value) for one in part])
 
         async def read(response: HttpResponse) -> Verdict:
@@ -183,7 +182,7 @@ class AudienceSync:
                 await self._store.learn(work.claim, max_devices=work.limit)
             return appsflyer.verdict(response, len(part))
 
-        return await self._exchange(work, request, len(part), read, stop)
+        return await self._exchange(work, request, len(part), read)
 
     async def _settle(self, work: Work, action: Action, part: Sequence[Device]) -> None:
         done = await self._store.settle(work.claim, action, [one.mark for one in part], self._clock.now_ms())
@@ -208,11 +207,11 @@ class AudienceSync:
         problem = unsettled if doubted else Halt("invalid_devices", IDENTIFIERS, 3600.0)
         return ended(problem, said("AppsFlyer", words))
 
-    async def overwrite(self, work: Work, stop: asyncio.Event | None) -> None:
+    async def overwrite(self, work: Work) -> None:
         """Replace the audience: one request overwrites, `all` adds what did not fit into it."""
         await self._store.empty(work.claim)
         while devices := await self._store.changes(work.claim, Action.ADD, work.limit, b""):
-            done = await self._devices(work, Action.OVERWRITE, stop, devices)
+            done = await self._devices(work, Action.OVERWRITE, devices)
             self._judge(work, DEVICES, devices, done)
             match done.verdict:
                 case Accepted():
@@ -226,7 +225,7 @@ class AudienceSync:
                     raise done.ended(done.verdict, "AppsFlyer, overwriting")
         raise Ended(Halt("nobody", "No member has an identifier, and AppsFlyer takes no empty list."), "Overwriting")
 
-    async def extras(self, work: Work, stop: asyncio.Event | None) -> Ended | None:
+    async def extras(self, work: Work) -> Ended | None:
         """Send hashed addresses and numbers, and remove those of forgotten people. Returns why some are left."""
 
         async def settle(part: Sequence[Device], *, refused: bool) -> None:
@@ -241,31 +240,24 @@ class AudienceSync:
                 for remove in (True, False):
                     rows = [one for one in found if one.kind == kind and (one.extra == b"") is remove]
                     if rows:
-                        stage = _Stage(EXTRAS, partial(self._extra_rows, work, kind, stop, remove=remove), settle)
+                        stage = _Stage(EXTRAS, partial(self._extra_rows, work, kind, remove=remove), settle)
                         left = await self._batch(work, stage, rows) or left
         return left
 
-    async def _extra_rows(
-        self, work: Work, kind: str, stop: asyncio.Event | None, part: Sequence[Device], *, remove: bool
-    ) -> _Done:
+    async def _extra_rows(self, work: Work, kind: str, part: Sequence[Device], *, remove: bool) -> _Done:
         pairs = [(one.value, one.extra) for one in part]
         request = additional.request(work.plan.audience.account, kind, pairs, remove=remove)
 
         async def read(response: HttpResponse) -> Verdict:
             return additional.verdict(response, len(part))
 
-        return await self._exchange(work, request, len(part), read, stop)
+        return await self._exchange(work, request, len(part), read)
 
     async def _exchange(
-        self,
-        work: Work,
-        request: HttpRequest,
-        n: int,
-        read: Callable[[HttpResponse], Awaitable[Verdict]],
-        stop: asyncio.Event | None,
+        self, work: Work, request: HttpRequest, n: int, read: Callable[[HttpResponse], Awaitable[Verdict]]
     ) -> _Done:
         """Send one request at the app's rate and read its answer. Raises `Ended` while the circuit is open."""
-        await work.hold(stop)
+        await work.hold()
         gate = self._gate(work)
         if gate.admission() is Admission.NONE:
             circuit = gate.circuit
