@@ -63,6 +63,12 @@ def test_a_write_is_said_for_one_row(said: str, asked: str) -> None:
     assert " ".join(one_row(said).split()) == asked
 
 
+def test_an_update_can_read_its_rows_of_a_list() -> None:
+    said = "UPDATE t SET a = new.b FROM unnest($1::text[], $2::text[]) AS new (a, b) WHERE t.a = new.a"
+    asked = "UPDATE t SET a = column2 FROM (VALUES (?, ?)) WHERE t.a = column1"
+    assert one_row(said, keeps_rows=True) == asked
+
+
 def test_sqlite_takes_every_statement_that_writes(tmp_path: Path) -> None:
     db = prepared(tmp_path / "store.db", lambda path: connect(path, 8))
     for sql in WRITES.values():
@@ -77,5 +83,5 @@ def test_sqlite_takes_every_statement_that_reads(tmp_path: Path) -> None:
     for sql in READS.values():
         with suppress(sqlite3.ProgrammingError):  # it lacks its parameters; one that is wrong is an OperationalError
             db.execute(f"EXPLAIN {sql.replace('??', '?')}")
-    assert set(reads("cells", "holds", "series", "in_flight")) <= set(READS) == set(Read)
+    assert set(reads("cells", "holds", "series", "in_flight", "rowid")) <= set(READS) == set(Read)
     db.close()

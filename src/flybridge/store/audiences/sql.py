@@ -103,6 +103,11 @@ WRITES: Final[Mapping[Write, str]] = {
         "members", "audience, person bytea", "wanted, said_ms, mark bytea, lack, who bytea, extra bytea"
     ),
     Write.DROP_MEMBERS: deleted("members", "audience, person bytea"),
+    Write.WANT_DEVICES: """INSERT INTO devices (audience, mark, sealed, wanted, extra, standing)
+                           SELECT *, 0 FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[])
+                           ORDER BY 1, 2
+                           ON CONFLICT (audience, mark) DO UPDATE SET wanted = devices.wanted + excluded.wanted,
+                             extra = coalesce(excluded.extra, devices.extra)""",
     Write.UNWANT_DEVICES: """UPDATE devices SET wanted = wanted - new.less,
                                extra = CASE WHEN wanted > new.less THEN extra END
                              FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (less, audience, mark)

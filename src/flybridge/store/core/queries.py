@@ -15,10 +15,10 @@ from flybridge.store.core.event_sql import EVENT_READS
 from flybridge.store.core.performance_sql import performance_reads
 from flybridge.store.core.tables import Read
 
-DOUBT: Final = """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
-                         coalesce(deliveries.who, items.who)
-                  FROM deliveries JOIN items ON items.id = line
-                  WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND"""
+OF_LANE: Final = """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
+                           coalesce(deliveries.who, items.who)
+                    FROM deliveries JOIN items ON items.id = line
+                    WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND"""
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 BUNDLE: Final = """SELECT endpoint, due_ms, in_flight, lines, packed
                    FROM bundles JOIN lanes ON lanes.id = lane"""
@@ -30,6 +30,11 @@ CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.re
 LINE: Final = "SELECT id, cell, insert_id, digest, received_ms FROM ledger WHERE"
 TRAIL: Final = "SELECT number, at_ms, actor, address, action, target, detail, outcome, chain FROM audit_trail"
 RECEIPT: Final = "SELECT id, made_ms, keys, removed, steps FROM receipts"
+HAPPENED: Final = "SELECT c.day, d.kind, d.event, d.media_source"
+CELLS: Final = "performance_cells c JOIN dimensions d ON d.id = c.dimension"
+COUNTED: Final = "ledger l JOIN performance_cells c ON c.id = l.performance JOIN dimensions d ON d.id = c.dimension"
+ENDED: Final = f"{COUNTED} JOIN cells k ON k.id = l.cell LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'"
+OF_DAYS: Final = "d.app = $1 AND c.day BETWEEN $2 AND $3"
 
 
 def _kept(table: str, line: str) -> str:
@@ -58,11 +63,8 @@ ALIKE: Final[Mapping[Read, str]] = {
                       FROM attempts LEFT JOIN lanes ON lanes.id = lane
                       WHERE line = ANY($1::bigint[]) ORDER BY line, attempts.id""",
     Read.ITEMS: "SELECT id, sealed, who FROM items WHERE id = ANY($1::bigint[])",
-    Read.DUE: """SELECT deliveries.id, tries, uncertain, split, received_ms, sealed,
-                        coalesce(deliveries.who, items.who)
-                 FROM deliveries JOIN items ON items.id = line
-                 WHERE lane = (SELECT id FROM lanes WHERE app = $1 AND endpoint = $2) AND owner IS NULL AND due_ms <= $3
-                 ORDER BY due_ms, deliveries.id LIMIT $4 FOR UPDATE OF deliveries SKIP LOCKED""",
+    Read.DUE: f"""{OF_LANE} owner IS NULL AND due_ms <= $3
+                  ORDER BY due_ms, deliveries.id LIMIT $4 FOR UPDATE OF deliveries SKIP LOCKED""",
     Read.OWNED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
                    WHERE owner = $1 AND deliveries.id = ANY($2::bigint[])
                    ORDER BY deliveries.id FOR UPDATE OF deliveries""",
@@ -70,8 +72,8 @@ ALIKE: Final[Mapping[Read, str]] = {
     Read.UNLEASED: """SELECT deliveries.id, line, lane, cell FROM deliveries JOIN ledger ON ledger.id = line
                       WHERE owner IS NULL AND line = ANY($1::bigint[])
                       ORDER BY deliveries.id FOR UPDATE OF deliveries SKIP LOCKED""",
-    Read.IN_DOUBT: f"""{DOUBT} uncertain > 0 UNION ALL {DOUBT} owner IS NOT NULL AND begun = 1 AND uncertain = 0
-                       LIMIT $3""",
+    Read.IN_DOUBT: f"""{OF_LANE} uncertain > 0
+                       UNION ALL {OF_LANE} owner IS NOT NULL AND begun = 1 AND uncertain = 0 LIMIT $3""",
     Read.DOUBTED: """SELECT deliveries.id, line, cell, deliveries.uncertain
                      FROM deliveries JOIN ledger ON ledger.id = line
                      WHERE (begun = 1 OR deliveries.uncertain > 0) AND deliveries.id = ANY($1::bigint[])
@@ -125,9 +127,22 @@ ALIKE: Final[Mapping[Read, str]] = {
                     ORDER BY name COLLATE "C" """,
     **EVENT_READS,
     Read.MESSAGE: "SELECT sealed FROM messages WHERE id = $1",
+    Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT $1) AS newest UNION ALL
+                    SELECT sealed FROM (SELECT sealed FROM messages ORDER BY id DESC LIMIT $1) AS newest UNION ALL
+                    SELECT sealed FROM (SELECT sealed FROM sightings ORDER BY key LIMIT $1) AS seen""",
     Read.TRAIL_END: "SELECT number, chain FROM audit_trail ORDER BY number DESC LIMIT 1",
     Read.TRAIL: f"{TRAIL} WHERE number < $1 ORDER BY number DESC LIMIT $2",
     Read.TRAIL_AFTER: f"{TRAIL} WHERE number > $1 ORDER BY number LIMIT $2",
+    # A lane whose own row is damaged is listed, too.
+    Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
+                           count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
+                           count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
+                           coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0)::bigint,
+                           coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= $1), 0)
+                    FROM (SELECT lane, owner, due_ms, 1 AS n FROM deliveries
+                          UNION ALL SELECT lane, owner, due_ms, n FROM bundles) AS all_of_them
+                    LEFT JOIN lanes ON lanes.id = lane GROUP BY lane, app, endpoint
+                    ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
     Read.LANES: """SELECT app, endpoint FROM lanes
                    WHERE EXISTS (SELECT 1 FROM deliveries WHERE lane = lanes.id AND owner IS NULL AND due_ms <= $1)
                    ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
@@ -158,35 +173,21 @@ ALIKE: Final[Mapping[Read, str]] = {
                       FROM coverage
                       WHERE day >= $1 AND ($2::text IS NULL OR app = $2) GROUP BY 1, 2, 3, 4, 5, 6
                       ORDER BY day, app COLLATE "C" """,
-    Read.OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, k.outcome, k.reason, coalesce(h.key_kinds, ''),
-                              count(*)
-                       FROM ledger l JOIN performance_cells c ON c.id = l.performance
-                       JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
-                       LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'
-                       WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3, 4, 5, 6, 7""",
-    Read.SENT: """SELECT c.day, d.kind, d.event, d.media_source, l.insert_id, l.changed_ms
-                   FROM ledger l JOIN performance_cells c ON c.id = l.performance
-                   JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
-                   WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 AND k.outcome = 'delivered' AND l.insert_id <> ''""",
-    Read.EVENT_OUTCOMES: """SELECT c.day, d.kind, d.event, d.media_source, l.insert_id, k.outcome, k.reason,
-                                    coalesce(h.key_kinds, '')
-                             FROM ledger l JOIN performance_cells c ON c.id = l.performance
-                             JOIN dimensions d ON d.id = c.dimension JOIN cells k ON k.id = l.cell
-                             LEFT JOIN holds h ON h.id = l.id AND k.outcome = 'held'
-                             WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 AND l.insert_id <> ''
+    Read.OUTCOMES: f"""{HAPPENED}, k.outcome, k.reason, coalesce(h.key_kinds, ''), count(*)
+                       FROM {ENDED} WHERE {OF_DAYS} GROUP BY 1, 2, 3, 4, 5, 6, 7""",
+    Read.SENT: f"""{HAPPENED}, l.insert_id, l.changed_ms FROM {COUNTED} JOIN cells k ON k.id = l.cell
+                   WHERE {OF_DAYS} AND k.outcome = 'delivered' AND l.insert_id <> ''""",
+    Read.EVENT_OUTCOMES: f"""{HAPPENED}, l.insert_id, k.outcome, k.reason, coalesce(h.key_kinds, '')
+                             FROM {ENDED} WHERE {OF_DAYS} AND l.insert_id <> ''
                                AND d.event IN (SELECT e.event FROM performance_cells f JOIN dimensions e
                                                  ON e.id = f.dimension JOIN performance p ON p.cell = f.id
                                                WHERE e.app = $1 AND f.day BETWEEN $2 AND $3
                                                  AND (p.revenue <> 0 OR p.not_converted <> 0))""",
-    Read.EXPIRED_KINDS: """SELECT c.day, d.kind, d.event, d.media_source, e.key_kinds, sum(e.n)::bigint
-                            FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
-                            JOIN expired_kinds e ON e.cell = c.id
-                            WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3, 4, 5""",
-    Read.COUNTED_ON: """SELECT c.day, d.kind, d.event, d.media_source, sum(p.n)::bigint, sum(p.entered)::bigint,
-                                sum(p.deleted)::bigint, sum(p.revenue)::bigint, sum(p.not_converted)::bigint
-                         FROM performance_cells c JOIN dimensions d ON d.id = c.dimension
-                         JOIN performance p ON p.cell = c.id
-                         WHERE d.app = $1 AND c.day BETWEEN $2 AND $3 GROUP BY 1, 2, 3, 4""",
+    Read.EXPIRED_KINDS: f"""{HAPPENED}, e.key_kinds, sum(e.n)::bigint FROM {CELLS} JOIN expired_kinds e ON e.cell = c.id
+                            WHERE {OF_DAYS} GROUP BY 1, 2, 3, 4, 5""",
+    Read.COUNTED_ON: f"""{HAPPENED}, sum(p.n)::bigint, sum(p.entered)::bigint, sum(p.deleted)::bigint,
+                                sum(p.revenue)::bigint, sum(p.not_converted)::bigint
+                         FROM {CELLS} JOIN performance p ON p.cell = c.id WHERE {OF_DAYS} GROUP BY 1, 2, 3, 4""",
     Read.DAY_REPORTS: """SELECT app, kind, day, made_ms, body FROM day_reports
                           WHERE kind = $1 AND day BETWEEN $2 AND $3 AND ($4::text IS NULL OR app = $4)
                           ORDER BY day, app COLLATE "C" """,
@@ -211,20 +212,33 @@ ALIKE: Final[Mapping[Read, str]] = {
 }
 
 
-def reads(cells: str, holds: str, series: str, in_flight: str) -> Mapping[Read, str]:
+def reads(cells: str, holds: str, series: str, in_flight: str, filed: str) -> Mapping[Read, str]:
     """Return all statements that the backends share, given what they have each in a way of its own.
 
     `cells` are the counters with all that was counted, `holds` the events that wait, `series` the numbers from -1 to 90
-    as `h`, `in_flight` the ledger rows in flight in bundles as `line`.
+    as `h`, `in_flight` the ledger rows in flight in bundles as `line`, `filed` the order in which receipts were made.
     """
+    owners = f"""(SELECT id AS line FROM {holds} AS held UNION ALL SELECT line FROM deliveries
+                  UNION ALL SELECT id FROM dead) AS owners"""
     return {
         **ALIKE,
         **performance_reads(series),
         Read.COUNTS: f"SELECT app, day, source, outcome, reason, n FROM {cells} WHERE n <> 0 ORDER BY id",
         Read.COUNTERS: f"SELECT id, app, day, source, outcome, reason, n, pruned FROM {cells} ORDER BY id",
         Read.COUNTED: f"SELECT app, day, sum(n - pruned)::bigint FROM {cells} WHERE outcome = $1 GROUP BY app, day",
+        Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, {filed} DESC LIMIT $1",
+        Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = $1 ORDER BY made_ms DESC, {filed} DESC LIMIT $2",
+        Read.HOLDS: f"""SELECT held.id, receipt, app, event_type, media_source, key_kinds, held.received_ms, event_ms,
+                               expires_ms
+                        FROM {holds} AS held JOIN ledger ON ledger.id = held.id JOIN lanes ON lanes.id = lane
+                        WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR media_source = $2)
+                          AND held.id > $3 ORDER BY held.id LIMIT $4""",
         Read.KEPT_HOLDS: _kept(holds, "id"),
         Read.KEPT_DELIVERIES: _kept(f"(SELECT line FROM deliveries UNION ALL {in_flight})", "line"),
+        Read.UNNEEDED_ITEMS: f"""SELECT count(*) FROM items LEFT JOIN {owners} ON owners.line = items.id
+                                 WHERE owners.line IS NULL""",
+        Read.MISSING_ITEMS: f"""SELECT count(*) FROM {owners} LEFT JOIN items ON items.id = owners.line
+                                WHERE items.id IS NULL""",
         Read.MISCOUNTED_HOLDS: f"""SELECT count(*) FROM (
                                      SELECT 1 FROM (SELECT lane, media_source, key_kinds, hour, n FROM hold_counts
                                                     UNION ALL

@@ -28,6 +28,7 @@ WRITES: Final[Mapping[Write, str]] = {
                                             $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[]) AS new (receipt)
                     ORDER BY receipt COLLATE "C" """,
     Write.REFILE: changed("ledger", "insert_id text, changed_ms, person, performance", "id"),
+    Write.MOVE: changed("ledger", "cell, changed_ms", "id"),
     Write.UNCERTAIN: """UPDATE ledger SET uncertain = uncertain + new.more
                     FROM unnest($1::bigint[], $2::bigint[]) AS new (more, id) WHERE ledger.id = new.id""",
     Write.DROP_LEDGER_ROWS: "DELETE FROM ledger WHERE id = ANY($1::bigint[])",
@@ -55,6 +56,7 @@ WRITES: Final[Mapping[Write, str]] = {
                      FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (now_ms, app, endpoint)
                      WHERE owner IS NULL AND due_ms > new.now_ms AND lane = (
                        SELECT id FROM lanes WHERE lanes.app = new.app AND lanes.endpoint = new.endpoint)""",
+    Write.LEASE: changed("deliveries", "owner text, leased_until_ms", "id"),
     Write.BEGIN: "UPDATE deliveries SET begun = 1 WHERE id = ANY($1::bigint[])",
     Write.AGAIN: """UPDATE deliveries
                     SET owner = NULL, begun = 0, due_ms = new.due_ms, tries = new.tries, split = new.split,
@@ -91,6 +93,7 @@ WRITES: Final[Mapping[Write, str]] = {
     ),
     Write.DROP_DEAD: "DELETE FROM dead WHERE id = ANY($1::bigint[])",
     Write.SIGHTINGS: replaced("sightings", "key bytea, app text", "seen_ms, sealed bytea"),
+    Write.SEEN_AGAIN: changed("sightings", "seen_ms", "key bytea, app text"),
     Write.DROP_SIGHTINGS: "DELETE FROM sightings WHERE key = ANY($1::bytea[])",
     Write.PEOPLE: inserted("people", "key bytea, person", "ORDER BY 1, 2 ON CONFLICT DO NOTHING"),
     Write.DROP_PEOPLE: "DELETE FROM people WHERE person = ANY($1::bigint[])",

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from flybridge.store.audiences.sql import ERASABLE
-from flybridge.store.core.queries import LEASED, RECEIPT, reads
-from flybridge.store.core.statements import changed
+from flybridge.store.core.queries import LEASED, reads
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.core.writes import WRITES as ALIKE
 from flybridge.store.events import MOST_ATTEMPTS
@@ -25,45 +24,18 @@ STANDING: Final = """(SELECT id, app, day, source, outcome, reason,
                              (cells.pruned + coalesce(t.pruned, 0))::bigint AS pruned
                       FROM cells LEFT JOIN (SELECT cell, sum(n) AS n, sum(pruned) AS pruned FROM tallies
                                             GROUP BY cell) t ON t.cell = cells.id) AS standing"""
-OWNERS: Final = "SELECT id AS line FROM holds UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
 IN_FLIGHT: Final = "SELECT one.value::bigint FROM bundles, json_array_elements_text(in_flight::json) AS one (value)"
 SERIES: Final = "(SELECT generate_series(-1, 90)::bigint AS h) AS series"
 
 READS: Final[Mapping[Read, str]] = {
-    **reads(STANDING, "holds", SERIES, IN_FLIGHT),
+    **reads(STANDING, "holds", SERIES, IN_FLIGHT, "number"),
     Read.WAITING: f"{WAITING} WHERE holds.id = ANY($1::bigint[]) ORDER BY holds.id FOR UPDATE OF holds",
     Read.OVER: f"{WAITING} WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2 FOR UPDATE OF holds SKIP LOCKED",
     Read.LAPSED: f"""{LEASED} owner IS NOT NULL AND (leased_until_ms <= $1 OR leased_until_ms > $2)
                   FOR UPDATE OF deliveries SKIP LOCKED""",
-    Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, number DESC LIMIT $1",
-    Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = $1 ORDER BY made_ms DESC, number DESC LIMIT $2",
     # The oldest first, and those of the page before are gone: it does not matter after which key.
     Read.OLD_SEEN: """SELECT key, until_ms FROM seen
                       WHERE $1::bytea IS NOT NULL AND until_ms <= $2 ORDER BY until_ms LIMIT $3""",
-    Read.SEALED: """(SELECT sealed FROM items ORDER BY id DESC LIMIT $1) UNION ALL
-                    (SELECT sealed FROM messages ORDER BY id DESC LIMIT $1) UNION ALL
-                    (SELECT sealed FROM sightings ORDER BY key LIMIT $1)""",
-    # A lane whose own row is damaged is listed, too.
-    Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
-                           count(*) FILTER (WHERE owner IS NULL AND due_ms <= $1),
-                           count(*) FILTER (WHERE owner IS NULL AND due_ms > $1),
-                           coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0)::bigint,
-                           coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= $1), 0)
-                    FROM (SELECT lane, owner, due_ms, 1 AS n FROM deliveries
-                          UNION ALL SELECT lane, owner, due_ms, n FROM bundles) AS all_of_them
-                    LEFT JOIN lanes ON lanes.id = lane GROUP BY app, endpoint
-                    ORDER BY app COLLATE "C", endpoint COLLATE "C" """,
-    Read.HOLDS: """SELECT holds.id, receipt, app, event_type, media_source, key_kinds, holds.received_ms, event_ms,
-                          expires_ms
-                   FROM holds JOIN ledger ON ledger.id = holds.id JOIN lanes ON lanes.id = lane
-                   WHERE ($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR media_source = $2)
-                     AND holds.id > $3 ORDER BY holds.id LIMIT $4""",
-    Read.UNNEEDED_ITEMS: """SELECT count(*) FROM items
-                         WHERE NOT EXISTS (SELECT 1 FROM holds WHERE holds.id = items.id)
-                           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE line = items.id)
-                           AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.id = items.id)""",
-    Read.MISSING_ITEMS: f"""SELECT count(*) FROM ({OWNERS}) owners
-                         WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.id = owners.line)""",
 }
 
 WRITES: Final[Mapping[Write, str]] = {
@@ -71,19 +43,12 @@ WRITES: Final[Mapping[Write, str]] = {
     Write.AUDIENCES: """INSERT INTO audiences (app, name, cohort, target)
                         SELECT app, name, '', '' FROM unnest($1::text[], $2::text[]) AS new (app, name)
                         ORDER BY app COLLATE "C", name COLLATE "C" ON CONFLICT DO NOTHING""",
-    Write.WANT_DEVICES: """INSERT INTO devices (audience, mark, sealed, wanted, standing, extra)
-                           SELECT audience, mark, sealed, wanted, 0, extra
-                           FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bytea[])
-                             AS new (audience, mark, sealed, wanted, extra) ORDER BY audience, mark
-                           ON CONFLICT (audience, mark) DO UPDATE SET wanted = devices.wanted + excluded.wanted,
-                             extra = coalesce(excluded.extra, devices.extra)""",
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - gone.n
                                FROM (SELECT devices.audience, count(*) AS n
                                      FROM devices JOIN unnest($1::bigint[], $2::bytea[], $3::bigint[])
                                        AS old (audience, mark, number) USING (audience, mark)
                                      WHERE devices.standing = 3 AND {ERASABLE} GROUP BY devices.audience) AS gone
                                WHERE audiences.id = gone.audience""",
-    Write.MOVE: changed("ledger", "cell, changed_ms", "id"),
     Write.ANONYMISE: "UPDATE ledger SET digest = '', insert_id = '', person = NULL WHERE id = ANY($1::bigint[])",
     Write.COUNT: f"""INSERT INTO tallies (cell, shard, n, pruned)
                      SELECT cell, {SHARD}, n, 0 FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell) ORDER BY cell
@@ -101,7 +66,6 @@ WRITES: Final[Mapping[Write, str]] = {
                    ON CONFLICT (key) DO UPDATE
                    SET until_ms = excluded.until_ms, occurrences = excluded.occurrences
                    WHERE seen.until_ms <= ($4::bigint[])[1]""",
-    Write.LEASE: changed("deliveries", "owner text, leased_until_ms", "id"),
     Write.TRIM_ATTEMPTS: f"""DELETE FROM attempts USING (
                                SELECT line, (SELECT id FROM attempts WHERE attempts.line = old.line ORDER BY id DESC
                                              LIMIT 1 OFFSET {MOST_ATTEMPTS}) AS last
@@ -114,7 +78,6 @@ WRITES: Final[Mapping[Write, str]] = {
                                   AND cell_of(hold_counts.media_source, hold_counts.key_kinds)
                                       = cell_of(old.media_source, old.key_kinds)
                                   AND shard = {SHARD} AND n = 0""",
-    Write.SEEN_AGAIN: changed("sightings", "seen_ms", "key bytea, app text"),
     Write.EXPIRED_KINDS: """INSERT INTO expired_kinds (cell, key_kinds, n)
                             SELECT performance, key_kinds, count(*)
                             FROM unnest($1::bigint[], $2::text[]) AS new (line, key_kinds)

@@ -13,7 +13,7 @@ from typing import Final
 
 from flybridge.store.audiences.records import Action
 from flybridge.store.audiences.sql import ERASABLE, due
-from flybridge.store.core.queries import LEASED, RECEIPT, reads
+from flybridge.store.core.queries import LEASED, reads
 from flybridge.store.core.tables import Read, Write
 from flybridge.store.core.writes import WRITES as ALIKE
 from flybridge.store.events import MOST_ATTEMPTS
@@ -26,7 +26,6 @@ SPENT: Final = """SELECT holds.id, keys FROM holds LEFT JOIN ledger ON ledger.id
                   LEFT JOIN cells ON cells.id = cell WHERE outcome IS NOT 'held' AND"""
 HELD: Final = """(SELECT holds.* FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell
                   WHERE outcome = 'held')"""
-OWNERS: Final = f"SELECT id AS line FROM {HELD} UNION ALL SELECT line FROM deliveries UNION ALL SELECT id FROM dead"
 IN_FLIGHT: Final = "SELECT value AS line FROM bundles, json_each(in_flight)"
 SERIES: Final = """(WITH RECURSIVE series (h) AS (SELECT -1 UNION ALL SELECT h + 1 FROM series WHERE h < 90)
                     SELECT h FROM series)"""
@@ -46,21 +45,28 @@ _SELECTED: Final = re.compile(rf"SELECT \*((?:, \d+)?)\s+FROM\s+{_UNNEST}{_ORDER
 _JOINED: Final = re.compile(rf"(?:FROM|USING)\s+{_UNNEST}")
 
 
-def one_row(sql: str) -> str:
-    """Return a statement of `store.core.writes` in SQLite's words, for one row: with a parameter for each column."""
+def one_row(sql: str, *, keeps_rows: bool = False) -> str:
+    """Return a statement of `store.core.writes` in SQLite's words, for one row: with a parameter for each column.
+
+    With `keeps_rows` an update reads them of `VALUES`, so that it can be run for groups of rows.
+    """
     sql = re.sub(r",\s+shard\)", ")", sql).replace(", :shard", "")
     sql = _SELECTED.sub(lambda rows: f"VALUES ({', '.join('?' * rows[2].count('$'))}{rows[1]})", sql)
     sql = re.sub(r"ON CONFLICT (ON CONSTRAINT \w+|\(([^()]|\([^()]*\))*\))\s+DO", "ON CONFLICT DO", sql)
     if rows := _JOINED.search(sql):
-        sql = sql.replace(rows[0], "")
-        for number, name in enumerate(rows[2].split(","), 1):
-            sql = re.sub(rf"\b(new|old)\.{name.strip()}\b", f"?{number}", sql)
+        names = rows[2].split(",")
+        sql = sql.replace(rows[0], f"FROM (VALUES ({', '.join('?' * len(names))}))" if keeps_rows else "")
+        for number, name in enumerate(names, 1):
+            sql = re.sub(rf"\b(new|old)\.{name.strip()}\b", f"{'column' if keeps_rows else '?'}{number}", sql)
     sql = re.sub(r"= ANY\(\$1::\w+\[\]\)", "IN (VALUES (?))", sql)
     sql = re.sub(r"(ANY|ALL)\(\$1::\w+\[\]\)", "?", sql)
     return sql.replace("greatest(", "max(").replace("least(", "min(").replace("IS NOT DISTINCT FROM", "IS")
 
 
-COMMON: Final = {read: plain(sql) for read, sql in reads("cells", HELD, SERIES, IN_FLIGHT).items()}
+COMMON: Final = {read: plain(sql) for read, sql in reads("cells", HELD, SERIES, IN_FLIGHT, "rowid").items()}
+APART: Final = frozenset({Write.MOVE, Write.LEASE, Write.SEEN_AGAIN})
+"""Updates that are frequent, and whose rows are of different rows of the table."""
+
 BY_LEDGER: Final = (Read.OUTCOMES, Read.SENT, Read.EVENT_OUTCOMES)
 
 READS: Final[Mapping[Read, str]] = {
@@ -79,56 +85,26 @@ READS: Final[Mapping[Read, str]] = {
     # Two searches by index: with OR SQLite would read the whole table.
     Read.LAPSED: f"""{LEASED} owner IS NOT NULL AND leased_until_ms <= ?1
                      UNION ALL {LEASED} owner IS NOT NULL AND leased_until_ms > ?2""",
-    Read.RECEIPTS: f"{RECEIPT} ORDER BY made_ms DESC, rowid DESC LIMIT ?",
-    Read.RECEIPTS_OF_KEYS: f"{RECEIPT} WHERE keys = ? ORDER BY made_ms DESC, rowid DESC LIMIT ?",
     # All keys, a page at a time: an index by time would cost every filing more than this costs a day.
     Read.OLD_SEEN: "SELECT key, until_ms FROM seen WHERE key > ?1 ORDER BY key LIMIT ?3",
-    Read.SEALED: """SELECT sealed FROM (SELECT sealed FROM items ORDER BY id DESC LIMIT ?1) UNION ALL
-                    SELECT sealed FROM (SELECT sealed FROM messages ORDER BY id DESC LIMIT ?1) UNION ALL
-                    SELECT sealed FROM (SELECT sealed FROM sightings LIMIT ?1)""",
-    # A lane whose own row is damaged is listed, too.
-    Read.DEPTHS: """SELECT coalesce(app, '?'), coalesce(endpoint, '?'),
-                           sum(owner IS NULL AND due_ms <= ?1), sum(owner IS NULL AND due_ms > ?1),
-                           coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0),
-                           coalesce(min(due_ms) FILTER (WHERE owner IS NULL AND due_ms <= ?1), 0)
-                    FROM (SELECT lane, owner, due_ms, 1 AS n FROM deliveries
-                          UNION ALL SELECT lane, owner, due_ms, n FROM bundles)
-                    LEFT JOIN lanes ON lanes.id = lane GROUP BY lane ORDER BY app, endpoint""",
-    Read.HOLDS: """SELECT holds.id, receipt, lanes.app, event_type, media_source, key_kinds, holds.received_ms,
-                          event_ms, expires_ms
-                   FROM holds JOIN ledger USING (id) JOIN cells ON cells.id = cell JOIN lanes ON lanes.id = lane
-                   WHERE outcome = 'held' AND (?1 IS NULL OR lanes.app = ?1) AND (?2 IS NULL OR media_source = ?2)
-                     AND holds.id > ?3 ORDER BY holds.id LIMIT ?4""",
-    Read.UNNEEDED_ITEMS: f"SELECT count(*) FROM items WHERE id NOT IN ({OWNERS})",
-    Read.MISSING_ITEMS: f"SELECT count(*) FROM ({OWNERS}) WHERE line NOT IN (SELECT id FROM items)",
 }
 
 WRITES: Final[Mapping[Write, str]] = {
-    **{write: one_row(sql) for write, sql in ALIKE.items()},
+    **{write: one_row(sql, keeps_rows=write in APART) for write, sql in ALIKE.items()},
     Write.AUDIENCES: "INSERT OR IGNORE INTO audiences (app, name, cohort, target) VALUES (?, ?, '', x'')",
-    Write.WANT_DEVICES: """INSERT INTO devices (audience, mark, sealed, wanted, standing, extra)
-                           VALUES (?, ?, ?, ?, 0, ?)
-                           ON CONFLICT (audience, mark) DO UPDATE SET wanted = devices.wanted + excluded.wanted,
-                             extra = coalesce(excluded.extra, devices.extra)""",
     Write.UNCOUNT_DEVICES: f"""UPDATE audiences SET refused = refused - (SELECT count(*) FROM devices
                                  WHERE audience = ? AND mark = ? AND standing = 3 AND {ERASABLE}) WHERE id = ?""",
-    Write.MOVE: """UPDATE ledger SET cell = column1, changed_ms = column2 FROM (VALUES (?, ?, ?))
-                   WHERE ledger.id = column3""",
     Write.ANONYMISE: "UPDATE ledger SET digest = x'', insert_id = '', person = NULL WHERE id = ?",
     Write.COUNT: "UPDATE cells SET n = n + ? WHERE id = ?",
     Write.COUNT_PRUNED: "UPDATE cells SET pruned = pruned + ? WHERE id = ?",
     Write.SEEN: """INSERT INTO seen (key, until_ms, occurrences)
                    SELECT column1, column2, column3 FROM (VALUES (?, ?, ?, ?)) WHERE true
                    ON CONFLICT (key) DO UPDATE SET until_ms = excluded.until_ms, occurrences = excluded.occurrences""",
-    Write.LEASE: """UPDATE deliveries SET owner = column1, leased_until_ms = column2 FROM (VALUES (?, ?, ?))
-                    WHERE deliveries.id = column3""",
     Write.TRIM_ATTEMPTS: f"""DELETE FROM attempts WHERE line = ?1 AND id <= (
                                SELECT id FROM attempts WHERE line = ?1 ORDER BY id DESC
                                LIMIT 1 OFFSET {MOST_ATTEMPTS})""",
     Write.DROP_HOLD_COUNTS: """DELETE FROM hold_counts
                                WHERE lane = ? AND media_source = ? AND key_kinds = ? AND hour = ? AND n = 0""",
-    Write.SEEN_AGAIN: """UPDATE sightings SET seen_ms = column1 FROM (VALUES (?, ?, ?))
-                         WHERE sightings.key = column2 AND sightings.app = column3""",
     Write.EXPIRED_KINDS: """INSERT INTO expired_kinds (cell, key_kinds, n)
                             SELECT performance, column2, 1 FROM (VALUES (?, ?)) JOIN ledger ON ledger.id = column1
                             WHERE performance IS NOT NULL ON CONFLICT DO UPDATE SET n = n + 1""",
