@@ -45,6 +45,13 @@ class Seal:
                 continue
         raise SealBroken("Sealed data can't be opened: was `secret` changed? Put the former one into `former_secrets`.")
 
+    def opened(self, sealed: bytes) -> bytes | None:
+        """Decrypt like `open`; None when no secret fits."""
+        try:
+            return self.open(sealed)
+        except SealBroken:
+            return None
+
     @property
     def rotates(self) -> bool:
         """Whether there are former secrets, under which something may still be sealed."""

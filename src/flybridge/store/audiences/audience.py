@@ -7,7 +7,6 @@ audience follow each other, and can't deadlock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -140,7 +139,7 @@ def settle_extras(tables: Changes, seal: Seal, claim: Claim, devices: Sequence[D
     if not sent or not _is_owned(tables, claim):
         return
     found = tables.among(Read.EXTRAS_OF, sent, claim.id)
-    same = [mark for mark, extra in found if _is_still(seal, extra, sent[mark])]
+    same = [mark for mark, extra in found if seal.opened(extra) == sent[mark]]
     again = now_ms + EXTRAS_WAIT_MS
     tables.write(Write.EXTRA_SENT, [(again, claim.id, mark) for mark in same if sent[mark]])
     tables.write(Write.EXTRA_DONE, [(claim.id, mark) for mark in same if not sent[mark]])
@@ -171,10 +170,8 @@ def standings(rows: Rows, what: Read, now_ms: int) -> list[Standing]:
 def lacking(rows: Rows, seal: Seal, app: str, name: str, limit: int) -> Iterator[LackingMember]:
     """Read members who can't be listed."""
     for sealed, lack in rows.read(Read.LACKING, app, name, limit):
-        who = ""
-        with suppress(SealBroken):
-            who = seal.open(sealed).decode("utf-8", "surrogatepass") if sealed else ""
-        yield LackingMember(who, Lack(lack))
+        who = (sealed and seal.opened(sealed)) or b""
+        yield LackingMember(who.decode("utf-8", "surrogatepass"), Lack(lack))
 
 
 def audit(rows: Rows) -> list[str]:
@@ -200,10 +197,3 @@ def _opened(seal: Seal, rows: Iterable[Sequence[Any]]) -> tuple[list[Device], se
         except SealBroken:
             sealed.add(mark)
     return devices, sealed
-
-
-def _is_still(seal: Seal, sealed: bytes, clear: bytes) -> bool:
-    try:
-        return seal.open(sealed) == clear
-    except SealBroken:
-        return False

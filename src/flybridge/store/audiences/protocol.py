@@ -20,11 +20,9 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from flybridge.errors import SealBroken
 from flybridge.records import DAY_MS, Member
 from flybridge.sealing import Seal
 from flybridge.store.audiences import audience
@@ -209,11 +207,9 @@ class CohortStore(ABC):
 
     async def import_keys(self) -> Mapping[tuple[str, str], str]:
         """Return the import keys that are kept, by app and name. One that does not open is left out."""
-        found = {}
-        for app, name, sealed in await self._read(lambda db: db.read(Read.IMPORT_KEYS)):
-            with suppress(SealBroken):
-                found[app, name] = self._seal.open(sealed).decode()
-        return found
+        rows = await self._read(lambda db: db.read(Read.IMPORT_KEYS))
+        opened = {(app, name): self._seal.opened(sealed) for app, name, sealed in rows}
+        return {name: key.decode() for name, key in opened.items() if key is not None}
 
     async def learn(self, claim: Claim, *, max_devices: int = 0, title: str = "") -> None:
         """Remember AppsFlyer's limit of devices in one request, or the cohort's name."""

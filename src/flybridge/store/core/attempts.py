@@ -6,9 +6,7 @@ What is accepted at its first attempt has no row here. Rows go with the ledger r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
-from flybridge.errors import SealBroken
 from flybridge.sealing import Seal
 from flybridge.store.core.dead_letters import LARGEST_ID, LeasedRow
 from flybridge.store.core.ledger import LedgerWriter
@@ -19,7 +17,8 @@ from flybridge.store.records import AttemptRecord
 
 def record_attempts(ledger: LedgerWriter, seal: Seal, tried: Sequence[tuple[LeasedRow, AttemptRecord]]) -> None:
     """Write attempts, each with its delivery. Those beyond `MOST_ATTEMPTS` of an event are deleted."""
-    sealed = {words: seal.seal(words.encode("utf-8", "replace")) if words else None for words in _words(tried)}
+    said = {one.words for _, one in tried}
+    sealed = {words: seal.seal(words.encode("utf-8", "replace")) if words else None for words in said}
     ids = ledger.tables.ids(len(tried))
     ledger.tables.write(
         Write.ATTEMPTS,
@@ -36,12 +35,7 @@ def attempts_of(db: Rows, seal: Seal, rows: Iterable[int]) -> dict[int, list[Eve
     found: dict[int, list[EventAttempt]] = {}
     possible = {number for number in rows if 0 < number <= LARGEST_ID}
     for row, delivery, endpoint, at_ms, status, reason, sealed in db.among(Read.ATTEMPTS, sorted(possible)):
-        words = ""
-        with suppress(SealBroken):
-            words = seal.open(sealed).decode("utf-8", "replace") if sealed is not None else ""
-        found.setdefault(row, []).append(EventAttempt(endpoint or "", at_ms, status, reason, words, delivery))
+        words = (sealed and seal.opened(sealed)) or b""
+        attempt = EventAttempt(endpoint or "", at_ms, status, reason, words.decode("utf-8", "replace"), delivery)
+        found.setdefault(row, []).append(attempt)
     return found
-
-
-def _words(tried: Iterable[tuple[LeasedRow, AttemptRecord]]) -> set[str]:
-    return {one.words for _, one in tried}

@@ -35,10 +35,10 @@ def is_checked(db: Rows, seal: Seal) -> bool:
     check = next((value for (value,) in db.read(Read.STATE, NAME)), None)
     if check == GIVEN_UP:
         return False
-    if check is not None and _opens(seal, check):
+    if check is not None and seal.opened(check) is not None:
         return seal.is_current(check)
     sample = [sealed for (sealed,) in db.read(Read.SEALED, SAMPLE)]
-    if not any(_opens(seal, sealed) for sealed in sample) and (sample or check is not None):
+    if all(seal.opened(sealed) is None for sealed in sample) and (sample or check is not None):
         raise SealBroken(REFUSAL)
     return False
 
@@ -46,11 +46,3 @@ def is_checked(db: Rows, seal: Seal) -> bool:
 def put_check(ledger: LedgerWriter, seal: Seal) -> None:
     """Seal the check under the current secret."""
     ledger.tables.write(Write.STATE, [(NAME, seal.seal(CLEAR))])
-
-
-def _opens(seal: Seal, sealed: bytes) -> bool:
-    try:
-        seal.open(sealed)
-    except SealBroken:
-        return False
-    return True
