@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 from flybridge.store.core.tables import CounterKey
@@ -18,41 +19,30 @@ class KnownNumbers:
 
     def __init__(self, run: Callable[[str, Sequence[object]], list[Any]], parameter: str) -> None:
         self._run_one, self._parameter = run, parameter
-        self.forget_numbers()
+        self.counter = cache(self._counter)
+        self.counter_key = cache(self._counter_key)
+        self.lane = cache(self._lane)
+        self.lane_of = cache(self._lane_of)
 
     def forget_numbers(self) -> None:
         """Forget all: what was made was rolled back, or the server that took over may know less."""
-        self._counters: dict[CounterKey, int] = {}
-        self._counter_keys: dict[int, CounterKey] = {}
-        self._lanes: dict[Lane, int] = {}
-        self._lanes_by_number: dict[int, Lane] = {}
+        for known in (self.counter, self.counter_key, self.lane, self.lane_of):
+            known.cache_clear()
 
-    def counter(self, counter_key: CounterKey) -> int:
-        number = self._counters.get(counter_key)
-        if number is None:
-            number = self._counters[counter_key] = self._number("cells", COUNTER, counter_key)
-        return number
+    def _counter(self, counter_key: CounterKey) -> int:
+        return self._number("cells", COUNTER, counter_key)
 
-    def counter_key(self, counter: int) -> CounterKey:
-        found = self._counter_keys.get(counter)
-        if found is None:
-            rows = self._named("cells", COUNTER, counter)
-            found = self._counter_keys[counter] = CounterKey(*(rows[0] if rows else [""] * 5))
-        return found
+    def _counter_key(self, counter: int) -> CounterKey:
+        rows = self._named("cells", COUNTER, counter)
+        return CounterKey(*(rows[0] if rows else [""] * 5))
 
-    def lane(self, lane: Lane) -> int:
-        number = self._lanes.get(lane)
-        if number is None:
-            number = self._lanes[lane] = self._number("lanes", LANE, (lane.app, lane.endpoint))
-        return number
+    def _lane(self, lane: Lane) -> int:
+        return self._number("lanes", LANE, (lane.app, lane.endpoint))
 
-    def lane_of(self, number: int) -> Lane:
-        found = self._lanes_by_number.get(number)
-        if found is None:
-            rows = self._named("lanes", LANE, number)
-            # Without its row a lane is one that is not configured: what is in it is listed, and holds up no other.
-            found = self._lanes_by_number[number] = Lane(*(rows[0] if rows else ("", f"{number}")))
-        return found
+    def _lane_of(self, number: int) -> Lane:
+        rows = self._named("lanes", LANE, number)
+        # Without its row a lane is one that is not configured: what is in it is listed, and holds up no other.
+        return Lane(*(rows[0] if rows else ("", f"{number}")))
 
     def _number(self, table: str, columns: str, name: Sequence[str]) -> int:
         """Return the id of a name; make the row if it is new."""
