@@ -29,7 +29,6 @@ from flybridge.records import DAY_MS, HOUR_MS, DeadLetter, Delivery, Filing, day
 from flybridge.sealing import Seal
 from flybridge.store.core import events, performance_reports, reports, trail
 from flybridge.store.core.attempts import attempts_of
-from flybridge.store.core.confirmed_time import confirm, confirmed_ms
 from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import arrived_after_all, listed, listed_ids, named, named_ids, redeliver, taken
 from flybridge.store.core.delivering import arrived, begin, hasten, in_doubt, lease, queued, rescue, settle, take_out
@@ -83,9 +82,12 @@ from flybridge.store.records import (
     Settlement,
     UncertainCount,
 )
+from flybridge.store.state_values import readable
 from flybridge.store.trail import Deed, TrailRow
 
 COVERAGE_DAYS: Final = 90
+CONFIRMED: Final = "confirmed_ms"
+"""The name of the last time that was known to be right."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -483,11 +485,11 @@ class Store(ABC):
 
     async def confirmed_ms(self) -> int:
         """Return the last time that was known to be right; 0 if none was noted."""
-        return await self._read(confirmed_ms)
+        return readable(await self.states(CONFIRMED), int).get(CONFIRMED, 0)
 
     async def confirm(self, now_ms: int) -> None:
         """Note a time that is known to be right, for processes that begin later."""
-        await self._write(confirm, now_ms)
+        await self.put_state(CONFIRMED, str(now_ms).encode())
 
     async def audit(self) -> Sequence[Discrepancy]:
         """Compare every counter with the rows it counts, at one moment; empty when all agree."""
