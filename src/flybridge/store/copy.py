@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
@@ -108,17 +108,12 @@ def _table(file: sqlite3.Connection, db: Db, table: str, progress: Callable[[str
     copying = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()
     with db.cursor() as target, target.copy(copying) as copy:
         copy.set_types([types[name] for name in columns])
-        for page in _pages(cursor):
+        while page := cursor.fetchmany(PAGE):
             for row in page:
                 copy.write_row([_clean(value) for value in row])
             n += len(page)
             progress(table, n)
     return n
-
-
-def _pages(cursor: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
-    while page := cursor.fetchmany(PAGE):
-        yield page
 
 
 def _clean(value: object) -> object:
