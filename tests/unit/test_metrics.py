@@ -12,7 +12,7 @@ M = 1_000_000
 
 def figures(**fields) -> Figures:
     """Build the sums of a group with ten installs, two of them organic."""
-    up_to = {7: UpTo(10, 8, 3, 2, 50 * M, 40 * M, 0, 20 * M)}
+    up_to = {7: UpTo(10, 3, 2, 50 * M, 40 * M, 20 * M)}
     given = {"installs": 10, "attributed": 8, "reached": 6, "spend": 20 * M, "clicks": 100, "impressions": 2000}
     return Figures(**{**given, "re_attributions": 2, "re_engagements": 3, "up_to": up_to} | fields)
 
@@ -49,7 +49,7 @@ def test_a_metric_is_computed_from_sums(name, value):
 @pytest.mark.parametrize("name", ["spend", "ecpi", "ctr", "cvr", "ipm", "roas_d7", "roi_d7", "clicks"])
 def test_what_nobody_reported_is_not_zero(name):
     """Without a cost there is no cost per install; with a cost of 0 there is one of 0."""
-    unknown = figures(spend=None, clicks=None, impressions=None, up_to={7: UpTo(10, 8, revenue=5 * M)})
+    unknown = figures(spend=None, clicks=None, impressions=None, up_to={7: UpTo(10, revenue=5 * M)})
     assert METRICS[name].compute(unknown) is None
     if name in ("spend", "ecpi"):
         assert METRICS[name].compute(figures(spend=0)) == 0

@@ -18,7 +18,7 @@ from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
 from flybridge.insight.coverage import Fall, fell
 from flybridge.insight.findings import Finding, ordered
 from flybridge.insight.metrics import MICRO
-from flybridge.store.performance import OTHER, date_of
+from flybridge.store.performance import OTHER, date_of, summed
 
 DAYS: Final = 28
 """Days that are looked at, up to yesterday."""
@@ -94,16 +94,7 @@ def find(evidence: FindingEvidence) -> list[Finding]:
 
 def _sum(days: Mapping[int, SourceDay], first: int, last: int) -> SourceDay:
     """Return the sums of the days from `first` to `last`. The spend is None if no day has one."""
-    total = SourceDay()
-    for day, one in days.items():
-        if first <= day <= last:
-            total.installs += one.installs
-            total.reached += one.reached
-            total.events += one.events
-            total.not_converted += one.not_converted
-            if one.spend is not None:
-                total.spend = (total.spend or 0) + one.spend
-    return total
+    return summed(SourceDay, (one for day, one in days.items() if first <= day <= last))
 
 
 def _of_comparisons(evidence: FindingEvidence) -> Iterator[Finding]:

@@ -34,12 +34,10 @@ class UpTo(Struct):
     """
 
     installs: int = 0
-    attributed: int = 0
     active: int = 0
     payers: int = 0
     revenue: int = 0
     attributed_revenue: int = 0
-    not_converted: int = 0
     spend: int | None = None
 
 

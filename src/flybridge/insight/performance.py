@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field, structs
 
-from flybridge.insight.metrics import HORIZONS, Figures, values
+from flybridge.insight.metrics import HORIZONS, Figures, UpTo, values
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, add, date_of
+from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, add, date_of, summed
 from flybridge.store.protocol import Store
 
 BY: Final[Mapping[str, str]] = {
@@ -197,9 +198,7 @@ async def _read_app(
                 it.not_converted += row.not_converted
     for size in await store.cohort_sizes(asked, horizons):
         if size.kind == PerformanceKind.INSTALL:
-            at = figures(size.labels).at(size.horizon)
-            at.installs += size.n
-            at.attributed += size.n if size.labels.media_source != ORGANIC else 0
+            figures(size.labels).at(size.horizon).installs += size.n
     for sums in await store.cohort_sums(asked, horizons):
         if sums.kind == PerformanceKind.INSTALL:
             at = figures(sums.labels).at(sums.horizon)
@@ -207,7 +206,6 @@ async def _read_app(
             at.payers += sums.payers
             at.revenue += sums.revenue
             at.attributed_revenue += sums.revenue if sums.labels.media_source != ORGANIC else 0
-            at.not_converted += sums.not_converted
     if question.platform is None or question.platform == app.platform:
         await _read_costs(store, app, asked, figures, notes, horizons=horizons)
     if not horizons:
@@ -257,31 +255,9 @@ def spend_in(app: AppScope, cost: CostSums) -> int | None:
 
 def merged(groups: Iterable[Figures]) -> Figures:
     """Return the sums of several groups together."""
-    total = Figures()
-    # Written out: pages merge thousands of groups, and setting attributes by name takes three times as long.
-    for more in groups:
-        total.installs += more.installs
-        total.attributed += more.attributed
-        total.reinstalls += more.reinstalls
-        total.re_engagements += more.re_engagements
-        total.re_attributions += more.re_attributions
-        total.events += more.events
-        total.revenue += more.revenue
-        total.attributed_revenue += more.attributed_revenue
-        total.not_converted += more.not_converted
-        total.reached += more.reached
-        total.skad_installs += more.skad_installs
-        total.spend = add(total.spend, more.spend)
-        total.clicks = add(total.clicks, more.clicks)
-        total.impressions = add(total.impressions, more.impressions)
-        for horizon, one in more.up_to.items():
-            at = total.at(horizon)
-            at.installs += one.installs
-            at.attributed += one.attributed
-            at.active += one.active
-            at.payers += one.payers
-            at.revenue += one.revenue
-            at.attributed_revenue += one.attributed_revenue
-            at.not_converted += one.not_converted
-            at.spend = add(at.spend, one.spend)
-    return total
+    rows = list(groups)
+    up_to: defaultdict[int, list[UpTo]] = defaultdict(list)
+    for row in rows:
+        for horizon, one in row.up_to.items():
+            up_to[horizon].append(one)
+    return summed(Figures, rows, up_to={horizon: summed(UpTo, some) for horizon, some in up_to.items()})

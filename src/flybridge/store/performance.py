@@ -5,14 +5,16 @@ Days are numbers of days since 1970, in the zone of each app; money is in millio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct, structs
 
 from flybridge.identity.masking import masked
+
+S = TypeVar("S", bound=Struct)
 
 LABELS: Final = ("app", "day", "media_source", "campaign", "adset", "ad", "country", "platform")
 """What sums can be asked for by, beside the name of the event."""
@@ -206,6 +208,17 @@ def by_place(rows: Iterable[CostRow]) -> dict[tuple[object, ...], CostRow]:
         before = found.get(row.place)
         found[row.place] = row if before is None else before.plus(row)
     return found
+
+
+def summed(shape: type[S], rows: Iterable[S], **given: Any) -> S:
+    """Return the sums of rows field by field, but for the fields that are given. What none of them knows is None."""
+    columns = zip(shape.__struct_fields__, zip(*map(structs.astuple, rows), strict=True), strict=False)
+    return shape(**{name: _sum(values) for name, values in columns if name not in given}, **given)
+
+
+def _sum(values: Sequence[Any]) -> int | None:
+    known = [value for value in values if value is not None] if None in values else values
+    return sum(known) if known else None
 
 
 def add(left: int | None, right: int | None) -> int | None:
