@@ -24,7 +24,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import aiohttp
 import uvloop
 from msgspec import Struct
 
@@ -32,7 +31,6 @@ from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import APPS, Environment
 from flybridge.demo.run import account_and_ledger
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.watch import read_all_figures
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.testing.processes import Process
 
@@ -78,12 +76,11 @@ async def take_in(environment: Environment, events: int) -> None:
 
 async def worked_off(environment: Environment, events: int) -> None:
     """Wait until everything has an outcome and nothing is on its way."""
-    async with aiohttp.ClientSession() as session:
-        while True:
-            now = await read_all_figures(session, [], environment.metrics_origins)
-            if sum(now.outcomes.values()) >= events and not now.in_flight:
-                return
-            await asyncio.sleep(LOOK_S)
+    while True:
+        now = await environment.figures()
+        if sum(now.outcomes.values()) >= events and not now.in_flight:
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 def kinds(environment: Environment, workers: Sequence[Process]) -> dict[str, list[int]]:

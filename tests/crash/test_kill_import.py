@@ -10,12 +10,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from flybridge.demo.environment import DemoApp, LocalEnvironment
-from flybridge.demo.run import account_and_ledger, record
-from flybridge.demo.watch import read_all_figures
+from flybridge.demo.run import account_and_ledger
 
 ROWS = int(os.environ.get("FLYBRIDGE_IMPORT_ROWS", "12000"))
 KILLS = 3
@@ -52,25 +50,24 @@ async def test_every_row_of_an_import_that_is_killed_is_there_once(tmp_path):
     killed = 0
     try:
         await environment.start()
-        async with aiohttp.ClientSession() as session:
-            while True:
-                process = await asyncio.create_subprocess_exec(sys.executable, "-m", "flybridge", *words)
-                if killed < KILLS:
-                    before = await _received(session, environment)
-                    while process.returncode is None and await _received(session, environment) < before + ROWS // 6:  # noqa: ASYNC110
-                        await asyncio.sleep(0.02)
-                    if process.returncode is None:
-                        os.kill(process.pid, signal.SIGKILL)
-                        killed += 1
-                code = await process.wait()
-                if code == 0:
-                    break
-            quiet = 0
-            while quiet < 3:
-                now = await read_all_figures(session, environment.intake_origins, environment.metrics_origins)
-                quiet = quiet + 1 if now.in_flight == 0 else 0
-                await asyncio.sleep(0.3)
-            saved = await record(session, environment.sandbox.origin, "saved")
+        while True:
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "flybridge", *words)
+            if killed < KILLS:
+                before = await _received(environment)
+                while process.returncode is None and await _received(environment) < before + ROWS // 6:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                if process.returncode is None:
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed += 1
+            code = await process.wait()
+            if code == 0:
+                break
+        quiet = 0
+        while quiet < 3:
+            now = await environment.figures()
+            quiet = quiet + 1 if now.in_flight == 0 else 0
+            await asyncio.sleep(0.3)
+        saved = await environment.client.record("saved")
         await environment.close()
         account, ledger = await account_and_ledger(environment)
     finally:
@@ -84,7 +81,7 @@ async def test_every_row_of_an_import_that_is_killed_is_there_once(tmp_path):
     assert outcomes["delivered"] == happened.total()
 
 
-async def _received(session: aiohttp.ClientSession, environment: LocalEnvironment) -> int:
+async def _received(environment: LocalEnvironment) -> int:
     """Return how many rows have arrived at the store or wait for it."""
-    now = await read_all_figures(session, environment.intake_origins, environment.metrics_origins)
+    now = await environment.figures()
     return sum(now.outcomes.values()) + now.in_inbox

@@ -11,8 +11,6 @@ import aiohttp
 import pytest
 
 from flybridge.demo.environment import DemoApp, LocalEnvironment
-from flybridge.demo.run import record
-from flybridge.demo.watch import read_figures
 
 GAME = DemoApp("game-ios", "ios", "id9876543210", "attribution")
 INSTALLS = 300
@@ -31,15 +29,13 @@ async def test_an_install_in_doubt_is_not_doubled_if_the_stream_shows_it(tmp_pat
     ids = [f"{number:08X}-03EE-455A-B3C4-E57283966239" for number in range(INSTALLS)]
     try:
         async with aiohttp.ClientSession() as session:
-            amplitude = environment.sandbox.origin
             opened = [{"event_type": "open", "device_id": one, "idfv": one, "platform": "iOS"} for one in ids]
             body = {"api_key": GAME.api_key, "events": opened}
-            async with session.post(f"{amplitude}/2/httpapi", json=body) as response:
+            async with session.post(f"{environment.sandbox.origin}/2/httpapi", json=body) as response:
                 assert response.status == 200
             url = f"{environment.bridge.origin}/v1/stream/{GAME.name}"
             hook = {"project": GAME.api_key, "url": url, "token": environment.token}
-            async with session.post(f"{amplitude}/sandbox/stream", params=hook) as response:
-                assert response.status == 200
+            await environment.client.post("stream", **hook)
             sent = [0]
             # That Amplitude shows such events is learnt from the first.
             await _send(session, environment, ids[:1], sent)
@@ -54,13 +50,12 @@ async def test_an_install_in_doubt_is_not_doubled_if_the_stream_shows_it(tmp_pat
             await sending
             for _ in range(8):
                 await asyncio.sleep(2)
-                now = await read_figures(session, environment.bridge.origin)
+                now = await environment.figures()
                 if now.in_flight == 0:
                     break
-                async with session.post(f"{amplitude}/sandbox/clock", params={"advance_s": f"{ROUND_S}"}) as response:
-                    assert response.status == 200
+                await environment.client.advance(ROUND_S)
             assert now.in_flight == 0
-            rows = await record(session, amplitude, "attributed")
+            rows = await environment.client.record("attributed")
     finally:
         await environment.stop()
     arrived = Counter(row["device_id"] for row in rows if row.get("event_type") == "[AppsFlyer] Install")

@@ -16,7 +16,6 @@ import pytest
 from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.watch import read_figures
 from flybridge.operations.doctor import search
 from flybridge.sandbox.traffic.people import ZEROS
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
@@ -128,12 +127,11 @@ async def test_nothing_is_in_the_clear_after_a_kill(environment):
     headers = {"Authorization": environment.token, "Content-Type": "application/json"}
     sending = Sender(environment.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
     sent = await sending
-    async with aiohttp.ClientSession() as session:
-        for _ in range(1000):
-            now = (await read_figures(session, environment.bridge.origin)).outcomes
-            if now["delivered"] and now["held"] and now["dead"]:
-                break
-            await asyncio.sleep(0.02)
+    for _ in range(1000):
+        now = (await environment.figures()).outcomes
+        if now["delivered"] and now["held"] and now["dead"]:
+            break
+        await asyncio.sleep(0.02)
     shown = await metrics(environment.bridge.origin)
     await environment.bridge.kill()
     assert sent.acknowledged == len(messages)

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from starting import INSTALL, amplitude, bridge, devices_of_installs, environment, until, written
@@ -23,6 +22,7 @@ from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.watch import read_figures
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
+from flybridge.service.backends import opened_transport
 from flybridge.testing.nats import NatsCluster, binary
 from flybridge.testing.processes import Process, free_port
 
@@ -142,7 +142,7 @@ async def test_every_command_works(configured, tmp_path):
         async with bridge(path) as whole:
             assert await whole.push(NOBODY) == 200
             assert await whole.push({**INSTALL, "event_name": "", "conversion_type": ""}) == 200
-            assert (await at_rest(whole.session, whole.origin, 2)).outcomes == {"held": 1, "dead": 1}
+            assert (await at_rest(whole.origin, 2)).outcomes == {"held": 1, "dead": 1}
             code, out, _ = await command(path, "holds", "--json")
             assert (code, len(json.loads(out))) == (0, 1)
             code, out, _ = await command(path, "dead", "--json")
@@ -185,13 +185,14 @@ async def test_the_demo_of_a_cluster_agrees_and_leaves_nothing_behind(nats):
     assert not environment.directory.exists()
 
 
-async def at_rest(session, origin, n):
+async def at_rest(origin, n):
     """Wait until `n` messages have an outcome and none is on its way."""
-    for _ in range(600):
-        now = await read_figures(session, origin)
-        if not now.in_flight and sum(now.outcomes.values()) >= n:
-            return now
-        await asyncio.sleep(0.1)
+    async with opened_transport() as transport:
+        for _ in range(600):
+            now = await read_figures(transport, origin)
+            if not now.in_flight and sum(now.outcomes.values()) >= n:
+                return now
+            await asyncio.sleep(0.1)
     raise AssertionError("it does not come to rest")
 
 
@@ -205,38 +206,34 @@ async def test_a_directory_moves_to_a_cluster_with_its_account(tmp_path, shared)
     port = str(free_port())
     serve = ("flybridge.demo.serve", "--config", str(cluster), "--port", port)
     moved = Process("the cluster", serve, tmp_path / "stage/cluster.log")
-    async with aiohttp.ClientSession() as session:
-        try:
-            await environment.start()
-            text = embedded.read_text()
-            cluster.write_text(text.replace("\n[[apps]]", shared + "\n[[apps]]", 1))
-            await Sender(environment.bridge.origin).send(messages)
-            await at_rest(session, environment.bridge.origin, 300)
-            code, _, err = await command(embedded, "migrate", "--to", str(cluster))
-            assert (code, "works on" in err) == (2, True)
-            assert await environment.bridge.stop() == 0
-            before = await account(embedded)
-            assert sum(line["held"] for line in before["days"]) > 5
+    try:
+        await environment.start()
+        text = embedded.read_text()
+        cluster.write_text(text.replace("\n[[apps]]", shared + "\n[[apps]]", 1))
+        await Sender(environment.bridge.origin).send(messages)
+        await at_rest(environment.bridge.origin, 300)
+        code, _, err = await command(embedded, "migrate", "--to", str(cluster))
+        assert (code, "works on" in err) == (2, True)
+        assert await environment.bridge.stop() == 0
+        before = await account(embedded)
+        assert sum(line["held"] for line in before["days"]) > 5
 
-            code, out, err = await command(embedded, "migrate", "--to", str(cluster))
-            assert code == 0, out + err
-            assert "300 messages received" in out
-            assert await account(cluster) == before
-            code, _, err = await command(embedded, "migrate", "--to", str(cluster))
-            assert (code, "filed messages already" in err) == (1, True)
+        code, out, err = await command(embedded, "migrate", "--to", str(cluster))
+        assert code == 0, out + err
+        assert "300 messages received" in out
+        assert await account(cluster) == before
+        code, _, err = await command(embedded, "migrate", "--to", str(cluster))
+        assert (code, "filed messages already" in err) == (1, True)
 
-            async with session.post(
-                f"{environment.sandbox.origin}/sandbox/clock", params={"advance_s": "86400"}
-            ) as answer:
-                answer.raise_for_status()
-            moved.follow("--clock-of", environment.sandbox.origin)
-            await moved.start()
-            await Sender(moved.origin).send(messages)
-            await at_rest(session, moved.origin, 600)
-            assert await moved.stop() == 0
-        finally:
-            await moved.stop()
-            await environment.stop()
+        await environment.client.advance(86_400)
+        moved.follow("--clock-of", environment.sandbox.origin)
+        await moved.start()
+        await Sender(moved.origin).send(messages)
+        await at_rest(moved.origin, 600)
+        assert await moved.stop() == 0
+    finally:
+        await moved.stop()
+        await environment.stop()
     after = await account(cluster)
     days = Counter()
     for line in after["days"]:

@@ -6,8 +6,6 @@ import asyncio
 import json
 import sys
 
-import aiohttp
-
 from flybridge.demo.cohorts import APP, IMPORT_KEY
 from flybridge.demo.environment import LocalEnvironment
 
@@ -20,11 +18,10 @@ async def run(environment: LocalEnvironment, *words: str) -> tuple[int, str]:
     return process.returncode or 0, printed.decode()
 
 
-async def devices(environment: LocalEnvironment, session: aiohttp.ClientSession) -> set[str]:
+async def devices(environment: LocalEnvironment) -> set[str]:
     """Return what AppsFlyer has."""
-    params = {"import_key": IMPORT_KEY}
-    async with session.get(f"{environment.sandbox.origin}/sandbox/audiences", params=params) as response:
-        return {value for _, value in (await response.json())["devices"]}
+    found = await environment.client.get("audiences", import_key=IMPORT_KEY)
+    return {value for _, value in found["devices"]}
 
 
 async def test_an_audience_is_kept_in_step_and_the_forgotten_leave_it(tmp_path):
@@ -33,27 +30,23 @@ async def test_an_audience_is_kept_in_step_and_the_forgotten_leave_it(tmp_path):
     assert environment.cohort is not None
     await environment.start()
     try:
-        async with aiohttp.ClientSession() as session:
-            places = (environment.sandbox.origin, environment.bridge.origin)
-            await environment.cohort.move(session, *places)
-            verdict = await environment.cohort.judge(session, *places)
-            assert (verdict.people, verdict.listed, verdict.differences) == (1000, 1000, 0)
-            config = ("--config", str(environment.config_path))
-            name, gaid = next(iter(environment.cohort._members.items()))
-            code, printed = await run(
-                environment, "forget", "--customer-user-id", name, "--no-vendors", "--json", *config
-            )
-            assert (code, json.loads(printed)["removed"]["audiences"]) == (0, 1)
-            assert name not in printed
-            for _ in range(600):
-                if gaid not in await devices(environment, session):
-                    break
-                await asyncio.sleep(0.1)
-            assert gaid not in await devices(environment, session)
-            code, printed = await run(environment, "cohorts", *config, "--json")
-            (row,) = json.loads(printed)
-            assert (row["app"], row["cohort"], row["people"]) == (APP, "VIPs vip", 999)
-            code, printed = await run(environment, "doctor", "--privacy", "--id", name, "--id", gaid, "--json", *config)
-            assert (code, json.loads(printed)["finds"]) == (0, [])
+        await environment.cohort.move(environment.client, environment.bridge.origin)
+        verdict = await environment.cohort.judge(environment.client, environment.bridge.origin)
+        assert (verdict.people, verdict.listed, verdict.differences) == (1000, 1000, 0)
+        config = ("--config", str(environment.config_path))
+        name, gaid = next(iter(environment.cohort._members.items()))
+        code, printed = await run(environment, "forget", "--customer-user-id", name, "--no-vendors", "--json", *config)
+        assert (code, json.loads(printed)["removed"]["audiences"]) == (0, 1)
+        assert name not in printed
+        for _ in range(600):
+            if gaid not in await devices(environment):
+                break
+            await asyncio.sleep(0.1)
+        assert gaid not in await devices(environment)
+        code, printed = await run(environment, "cohorts", *config, "--json")
+        (row,) = json.loads(printed)
+        assert (row["app"], row["cohort"], row["people"]) == (APP, "VIPs vip", 999)
+        code, printed = await run(environment, "doctor", "--privacy", "--id", name, "--id", gaid, "--json", *config)
+        assert (code, json.loads(printed)["finds"]) == (0, [])
     finally:
         await environment.stop()

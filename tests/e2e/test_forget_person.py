@@ -14,7 +14,6 @@ import pytest
 from flybridge.config.settings import load
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.demo.watch import read_figures
 from flybridge.sandbox.traffic.postbacks import TrafficApp
 from flybridge.sandbox.traffic.traffic import TrafficOptions, generate
 from flybridge.service import backends
@@ -40,14 +39,13 @@ async def environment(tmp_path):
 async def send(environment: LocalEnvironment, messages) -> None:
     """Send messages and wait until the bridge has come to rest."""
     headers = {"Authorization": environment.token, "Content-Type": "application/json"}
-    async with aiohttp.ClientSession() as session:
-        before = sum((await read_figures(session, environment.bridge.origin)).outcomes.values())
-        await Sender(environment.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
-        for _ in range(500):
-            now = await read_figures(session, environment.bridge.origin)
-            if now.in_flight == 0 and sum(now.outcomes.values()) >= before + len(messages):
-                return
-            await asyncio.sleep(0.02)
+    before = sum((await environment.figures()).outcomes.values())
+    await Sender(environment.bridge.origin).send(Outgoing(one.path, one.body, headers) for one in messages)
+    for _ in range(500):
+        now = await environment.figures()
+        if now.in_flight == 0 and sum(now.outcomes.values()) >= before + len(messages):
+            return
+        await asyncio.sleep(0.02)
     pytest.fail("the bridge has not come to rest")
 
 

@@ -14,10 +14,7 @@ import pytest
 
 from flybridge.config.settings import load
 from flybridge.demo.environment import DemoApp, LocalEnvironment
-from flybridge.demo.records import rows_at
 from flybridge.demo.run import Scenario, run_scenario
-from flybridge.demo.watch import read_figures
-from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.service import backends
 
 SHOP = DemoApp("shop-ios", "ios", "id1234567890", "http_v2")
@@ -65,19 +62,17 @@ async def post(environment: LocalEnvironment, path: str, message: Any) -> None:
 
 async def rest(environment: LocalEnvironment, messages: int) -> dict[str, int]:
     """Wait until that many messages have come to rest; give where they stand."""
-    async with aiohttp.ClientSession() as session:
-        for _ in range(600):
-            now = await read_figures(session, environment.bridge.origin)
-            if now.in_flight == 0 and sum(now.outcomes.values()) >= messages:
-                return {outcome: n for outcome, n in now.outcomes.items() if n}
-            await asyncio.sleep(0.05)
+    for _ in range(600):
+        now = await environment.figures()
+        if now.in_flight == 0 and sum(now.outcomes.values()) >= messages:
+            return {outcome: n for outcome, n in now.outcomes.items() if n}
+        await asyncio.sleep(0.05)
     pytest.fail(f"the bridge has not come to rest: {now}")
 
 
 async def taken(environment: LocalEnvironment) -> list[dict[str, Any]]:
     """Return what the sandbox's AppsFlyer has."""
-    async with aiohttp.ClientSession() as session:
-        return await rows_at(session, f"{environment.sandbox.origin}{OWN}record")
+    return await environment.client.rows("appsflyer/record")
 
 
 async def run(environment: LocalEnvironment, *words: str) -> tuple[int, Any]:
@@ -118,9 +113,8 @@ async def test_what_amplitude_ingested_is_streamed_on_and_what_appsflyer_had_is_
             "url": f"{environment.bridge.origin}/v1/stream/{SHOP.name}",
             "token": environment.token,
         }
+        await environment.client.post("stream", **hook)
         async with aiohttp.ClientSession() as session:
-            async with session.post(f"{environment.sandbox.origin}/sandbox/stream", params=hook) as response:
-                assert response.status == 200
             event = order(1, appsflyer_id=AF_ID) | {"insert_id": "i-1", "time": 1_769_860_800_000}
             body = {"api_key": SHOP.api_key, "events": [event]}
             async with session.post(f"{environment.sandbox.origin}/2/httpapi", json=body) as response:

@@ -8,6 +8,7 @@ from typing import Any
 
 from planting import APP_ID, DAY_START_MS, Bench
 
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
 from flybridge.demo.reconciliation import ReconciliationVerdict, judge_reconciliation, tell_raw_data
 from flybridge.identity import Keyring
@@ -63,7 +64,7 @@ class Played:
         return [*found.differences, *self.counts.wrong]
 
     async def reconciled(self) -> ReconciliationVerdict:
-        vendors: Any = (self.bench.transport, self.bench.download)
+        vendors: Any = (SandboxClient(self.bench.transport, self.bench.origin), self.bench.download)
         clock: Any = BenchTime(self.bench)
         (found,) = await judge_reconciliation(self.bench.config, self.bench.store, vendors, clock, self.messages)
         assert found.rows > 100
@@ -74,8 +75,9 @@ async def play(bench: Bench) -> Played:
     """Send traffic of three weeks, each part of it under another script of faults."""
     messages = list(generate(7, EVENTS, [TrafficApp("shop", "android", APP_ID)], OPTIONS))
     played = Played(bench, messages)
-    await tell_sandbox(bench.transport, bench.origin, bench.config, played.truth)
-    await tell_raw_data(bench.transport, bench.origin, bench.config, messages)
+    client = SandboxClient(bench.transport, bench.origin)
+    await tell_sandbox(client, bench.config, played.truth)
+    await tell_raw_data(client, bench.config, messages)
     scripts = [*SCRIPTS.values(), FaultScript(silenced_devices=0.1, invalid_events=0.1, poison_events=0.05)]
     for number, message in enumerate(messages):
         at = number * len(scripts) // len(messages)

@@ -11,6 +11,7 @@ import pytest_asyncio
 from msgspec import structs
 
 from flybridge.config.settings import loads
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
 from flybridge.insight.performance import Question, read_performance
 from flybridge.records import Envelope, Media, Source
@@ -57,7 +58,7 @@ async def counted(tmp_path_factory):
     config = loads(CONFIG, directory, {})
     flow = build_flow(config)
     inside = Inside(Sandbox(FastClock(start_ms=NOW_MS)))
-    await tell_sandbox(inside, "http://sandbox", config, TRUTH)
+    await tell_sandbox(SandboxClient(inside, "http://sandbox"), config, TRUTH)
     store = SqliteStore(directory / "store.db", Seal(b"x" * 32))
     await store.open()
     for start in range(0, len(MESSAGES), 100):

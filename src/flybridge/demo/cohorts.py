@@ -12,10 +12,11 @@ from time import perf_counter
 from typing import Any, Final
 from uuid import UUID
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
+from flybridge.delivery.exchange import HttpRequest, Transport
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.watch import samples
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
@@ -93,12 +94,15 @@ class CohortScenario:
         self._members[name] = str(UUID(int=self._random.getrandbits(128), version=4))
         return name
 
-    async def begin(self, sandbox: str) -> None:
-        """Create the cohort in Amplitude, before flybridge downloads it."""
-        async with aiohttp.ClientSession() as session:
-            await self._put(session, sandbox)
+    async def put(self, sandbox: SandboxClient) -> None:
+        """Store the cohort in Amplitude as it is now."""
+        members = [
+            CohortMember(name, number, {"gaid": gaid}) for number, (name, gaid) in enumerate(self._members.items(), 1)
+        ]
+        body = msgspec.json.encode(SandboxCohort(COHORT, "VIPs", members))
+        await sandbox.post("cohorts", body, project=PROJECT)
 
-    async def move(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> None:
+    async def move(self, sandbox: SandboxClient, bridge: str) -> None:
         """Let people leave and join; the webhook announces every other round, partly twice and late."""
         late: list[bytes] = []
         for number in range(ROUNDS):
@@ -108,14 +112,15 @@ class CohortScenario:
             for name in leaving:
                 del self._members[name]
             announced.append(self._message(number, [self._add_person() for _ in range(MOVED)], entering=True))
-            await self._put(session, sandbox)
+            await self.put(sandbox)
             if number % 2 == 0:
                 late += [announced[0], *announced]
         self._random.shuffle(late)
         headers = {"Authorization": self._token, "Content-Type": "application/json"}
         for body in late:
-            async with session.post(f"{bridge}/v1/cohorts/{APP}", data=body, headers=headers) as response:
-                response.raise_for_status()
+            answer = await sandbox.transport.send(HttpRequest("POST", f"{bridge}/v1/cohorts/{APP}", headers, body))
+            if answer.status != 200:
+                raise FlybridgeError(f"flybridge answered {answer.status} to a cohort's webhook.")
 
     def _message(self, number: int, names: list[str], *, entering: bool) -> bytes:
         users = [{"user_id": name, "user_properties": {"gaid": self._members[name]}} for name in names]
@@ -123,15 +128,7 @@ class CohortScenario:
         message["message_id"] = f"round-{number}::{'enter' if entering else 'exit'}::0"
         return msgspec.json.encode(message)
 
-    async def _put(self, session: aiohttp.ClientSession, sandbox: str) -> None:
-        members = [
-            CohortMember(name, number, {"gaid": gaid}) for number, (name, gaid) in enumerate(self._members.items(), 1)
-        ]
-        body = msgspec.json.encode(SandboxCohort(COHORT, "VIPs", members))
-        async with session.post(f"{sandbox}/sandbox/cohorts", params={"project": PROJECT}, data=body) as response:
-            response.raise_for_status()
-
-    async def judge(self, session: aiohttp.ClientSession, sandbox: str, bridge: str) -> CohortVerdict:
+    async def judge(self, sandbox: SandboxClient, bridge: str) -> CohortVerdict:
         """Change the cohort and advance the clock by an hour, twice; wait each time for the sync; compare.
 
         Raises `FlybridgeError` if the audience does not match within `REST_S` seconds.
@@ -140,28 +137,25 @@ class CohortScenario:
             for name in self._random.sample(sorted(self._members), MOVED):
                 del self._members[name]
                 self._add_person()
-            await self._put(session, sandbox)
-            moved_ms = await advance(session, sandbox, 3700) - 3_700_000
-            figures = await self._in_step(session, sandbox, bridge, moved_ms)
-        async with session.get(f"{sandbox}/sandbox/audiences", params={"import_key": IMPORT_KEY}) as response:
-            listed = {value for _, value in (await response.json())["devices"]}
+            await self.put(sandbox)
+            moved_ms = await sandbox.advance(3700) - 3_700_000
+            figures = await self._in_step(sandbox, bridge, moved_ms)
+        listed = {value for _, value in (await sandbox.get("audiences", import_key=IMPORT_KEY))["devices"]}
         wanted = set(self._members.values())
         return CohortVerdict(
             APP, len(wanted), len(listed), len(wanted - listed), len(listed - wanted), figures.runs, figures.failed
         )
 
-    async def _in_step(
-        self, session: aiohttp.ClientSession, sandbox: str, bridge: str, moved_ms: int
-    ) -> _AudienceFigures:
+    async def _in_step(self, sandbox: SandboxClient, bridge: str, moved_ms: int) -> _AudienceFigures:
         deadline, impatient, step_s = perf_counter() + REST_S, perf_counter() + IMPATIENCE_S, 120
         while True:
-            figures = await _read_figures(session, bridge)
+            figures = await _read_figures(sandbox.transport, bridge)
             if figures.in_step_ms >= figures.snapshot_ms > moved_ms and not figures.pending:
                 return figures
             if perf_counter() > deadline:
                 raise FlybridgeError(f"After {REST_S:.0f} seconds the audience does not match its cohort.")
             if perf_counter() > impatient:  # retries and the next hourly run wait for the sandbox's clock
-                await advance(session, sandbox, step_s)
+                await sandbox.advance(step_s)
                 impatient, step_s = perf_counter() + IMPATIENCE_S, min(3700, step_s * 8)
             await asyncio.sleep(0.3)
 
@@ -176,9 +170,9 @@ class _AudienceFigures(Struct):
     failed: int = 0
 
 
-async def _read_figures(session: aiohttp.ClientSession, bridge: str) -> _AudienceFigures:
+async def _read_figures(transport: Transport, bridge: str) -> _AudienceFigures:
     found = _AudienceFigures()
-    for sample in await samples(session, bridge):
+    for sample in await samples(transport, bridge):
         if sample.labels.get("app") != APP:
             continue
         match sample.name:
@@ -192,10 +186,3 @@ async def _read_figures(session: aiohttp.ClientSession, bridge: str) -> _Audienc
                 found.runs += int(sample.value)
                 found.failed += int(sample.value) if sample.labels["outcome"] != "done" else 0
     return found
-
-
-async def advance(session: aiohttp.ClientSession, sandbox: str, seconds: int) -> int:
-    """Move the sandbox's clock, which flybridge follows. Returns its time in milliseconds."""
-    async with session.post(f"{sandbox}/sandbox/clock", params={"advance_s": str(seconds)}) as response:
-        response.raise_for_status()
-        return int((await response.json())["now_ms"])

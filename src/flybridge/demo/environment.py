@@ -10,7 +10,10 @@ from secrets import token_hex
 from typing import Final, TypedDict, Unpack
 
 from flybridge.config.settings import Config, load
+from flybridge.delivery.transport import HttpTransport
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.cohorts import CohortScenario, section
+from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.traffic.postbacks import TrafficApp
 from flybridge.sandbox.traffic.products import STREAM
@@ -45,6 +48,10 @@ DELIVERY: Final = {
     "proxy": "gzip = true\n",
 }
 """Settings of `[delivery]` that let a fault show, by its name."""
+
+
+MOST_BYTES: Final = 1 << 30
+"""The size of an answer: the sandbox returns all that it holds in one."""
 
 
 class EnvironmentOptions(TypedDict, total=False):
@@ -92,8 +99,18 @@ class Environment:
         self.config_path = directory / "flybridge.toml"
         sandbox = ("flybridge.sandbox", "--port", "0", "--faults", faults, "--seed", str(seed))
         self.sandbox = Process("the sandbox", sandbox, directory / "sandbox.log")
+        self.transport = HttpTransport(max_response_bytes=MOST_BYTES)
         self.processes: Sequence[Process] = ()
         """The processes of flybridge, in the order in which they stop."""
+
+    @property
+    def client(self) -> SandboxClient:
+        """The own pages of the sandbox, which must have been started."""
+        return SandboxClient(self.transport, self.sandbox.origin)
+
+    async def figures(self) -> ServiceFigures:
+        """Read the metrics once. Raises `FlybridgeError` where there are none."""
+        return await read_all_figures(self.transport, self.intake_origins, self.metrics_origins)
 
     @property
     def intake_origins(self) -> Sequence[str]:
@@ -115,7 +132,7 @@ class Environment:
         """Start the sandbox, then flybridge."""
         await self.sandbox.start()
         if self.cohort is not None:
-            await self.cohort.begin(self.sandbox.origin)
+            await self.cohort.put(self.client)
         self.config_path.write_text(self.config(self.sandbox.origin), encoding="utf-8")
         for process in () if self._own_clock else self.processes:
             process.follow("--clock-of", self.sandbox.origin)
@@ -131,6 +148,7 @@ class Environment:
         """Stop everything, the sandbox last."""
         for process in (*self.processes, self.sandbox):
             await process.stop()
+        await self.transport.close()
 
     def shared(self) -> str:
         """Return the configuration of shared servers."""

@@ -15,10 +15,11 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import HttpRequest, Transport
+from flybridge.delivery.exchange import Transport
 from flybridge.delivery.worker import Worker
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.environment import Environment
-from flybridge.demo.records import Rows, judge_records, read_records, rows_of
+from flybridge.demo.records import judge_records, read_records
 from flybridge.insight.account import balance
 from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
@@ -103,7 +104,7 @@ class InProcess:
             messages,
             made,
             ledger=ledger,
-            records=await read_records(self._records),
+            records=await read_records(SandboxClient(Inside(self.sandbox), ORIGIN)),
             repeats={},
             after_expiry=True,
         )
@@ -112,10 +113,6 @@ class InProcess:
         wrong += [f"{one.app}: {one.what}" for one in disagreements]
         uncertain = sum(one.n for one in await self.store.uncertain_counts())
         return InProcessVerdict(counts, uncertain, wrong)
-
-    async def _records(self, path: str) -> Rows:
-        answer = await Inside(self.sandbox).send(HttpRequest("GET", ORIGIN + path, {}, b""))
-        return rows_of(answer.body)
 
 
 @asynccontextmanager

@@ -10,13 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import aiohttp
 from msgspec import structs
 
-from flybridge.demo.cohorts import advance
 from flybridge.demo.environment import DemoApp, LocalEnvironment
-from flybridge.demo.performance import truth_of
-from flybridge.demo.run import record, sandbox_ms, tell_reports, wait_for_rest
+from flybridge.demo.performance import tell_sandbox, truth_of
+from flybridge.demo.run import wait_for_rest
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.verdict import OutageVerdict
 from flybridge.history.gaps import GapReport
@@ -39,40 +37,36 @@ TRIES: Final = 40
 async def play_outage(environment: LocalEnvironment, *, seed: int, events: int) -> list[OutageVerdict]:
     """Push messages while flybridge is stopped, start it, and fill the gap. It must be stopped, and is in the end."""
     apps = [app for app in environment.apps if app.route == "http_v2"]
-    timeout = aiohttp.ClientTimeout(total=30)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        origin = environment.sandbox.origin
-        began_ms = await sandbox_ms(session, environment)
-        messages = {app.name: outage_traffic(app, seed, events, began_ms) for app in apps}
-        days = days_down((one for sent in messages.values() for one in sent), began_ms)
-        await advance(session, origin, days * 86_400)
-        headers = {"Authorization": environment.token, "Content-Type": "application/json"}
-        line = [one for sent in messages.values() for one in sent]
-        await tell_reports(environment, truth_of(line))
-        pushed = [one for one in line if one.path.startswith("/v1/push/")]
-        sender = Sender(*environment.intake_origins, push_retries=PushRetries.NEVER)
-        await sender.send(Outgoing(one.path, one.body, headers) for one in pushed)
-        for app in apps:
-            body = b"\n".join(one.body for one in messages[app.name] if one.path.startswith("/v1/push/"))
-            happened = f"{origin}/sandbox/raw/happened"
-            async with session.post(happened, params={"app": app.appsflyer_app_id}, data=body) as answer:
-                answer.raise_for_status()
-        await environment.bridge.start()
-        rest = [one for one in line if not one.path.startswith("/v1/push/")]
-        await Sender(*environment.intake_origins).send(Outgoing(one.path, one.body, headers) for one in rest)
-        until_ms = await sandbox_ms(session, environment)
-        filled = {app.name: Counter[str]() for app in apps}
-        left = list(apps)
-        for tried in range(TRIES):  # reports meet scripted faults like everything else, and are asked for again later
-            now_ms = until_ms + tried * HOUR_MS
-            reports = await _fill(environment, left, began_ms - DAY_MS, until_ms, now_ms)
-            await wait_for_rest(session, environment)
-            for name, report in reports.items():
-                filled[name].update(missing=report.missing, filled=report.filled)
-            left = [app for app in left if reports[app.name].problems or reports[app.name].missing]
-            if not left:
-                break
-        saved, rejected = await record(session, origin, "saved"), await record(session, origin, "rejected")
+    sandbox = environment.client
+    began_ms = await sandbox.now_ms()
+    messages = {app.name: outage_traffic(app, seed, events, began_ms) for app in apps}
+    days = days_down((one for sent in messages.values() for one in sent), began_ms)
+    await sandbox.advance(days * 86_400)
+    headers = {"Authorization": environment.token, "Content-Type": "application/json"}
+    line = [one for sent in messages.values() for one in sent]
+    await tell_sandbox(sandbox, environment.loaded(), truth_of(line))
+    pushed = [one for one in line if one.path.startswith("/v1/push/")]
+    sender = Sender(*environment.intake_origins, push_retries=PushRetries.NEVER)
+    await sender.send(Outgoing(one.path, one.body, headers) for one in pushed)
+    for app in apps:
+        body = b"\n".join(one.body for one in messages[app.name] if one.path.startswith("/v1/push/"))
+        await sandbox.post("raw/happened", body, app=app.appsflyer_app_id)
+    await environment.bridge.start()
+    rest = [one for one in line if not one.path.startswith("/v1/push/")]
+    await Sender(*environment.intake_origins).send(Outgoing(one.path, one.body, headers) for one in rest)
+    until_ms = await sandbox.now_ms()
+    filled = {app.name: Counter[str]() for app in apps}
+    left = list(apps)
+    for tried in range(TRIES):  # reports meet scripted faults like everything else, and are asked for again later
+        now_ms = until_ms + tried * HOUR_MS
+        reports = await _fill(environment, left, began_ms - DAY_MS, until_ms, now_ms)
+        await wait_for_rest(environment)
+        for name, report in reports.items():
+            filled[name].update(missing=report.missing, filled=report.filled)
+        left = [app for app in left if reports[app.name].problems or reports[app.name].missing]
+        if not left:
+            break
+    saved, rejected = await sandbox.record("saved"), await sandbox.record("rejected")
     await environment.close()
     verdicts = []
     for app in apps:

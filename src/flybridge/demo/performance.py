@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import isclose
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
@@ -18,9 +17,10 @@ from msgspec import Struct
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.config.apps import App, Route
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Download, HttpRequest, Transport
+from flybridge.delivery.exchange import Download
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.true_performance import Group, MoneyRules, true_metrics
-from flybridge.errors import FlybridgeError, TransportError
+from flybridge.errors import TransportError
 from flybridge.insight.metrics import METRICS, MONEY, Figures, values
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull
@@ -74,28 +74,16 @@ def truth_of(messages: Sequence[TrafficMessage]) -> PerformanceTruth:
     return PerformanceTruth(facts, frozenset(reached))
 
 
-async def tell_sandbox(transport: Transport, origin: str, config: Config, truth: PerformanceTruth) -> None:
+async def tell_sandbox(sandbox: SandboxClient, config: Config, truth: PerformanceTruth) -> None:
     """Hand the sandbox what AppsFlyer knows of the traffic, and each app's settings there.
 
     A comparison asks again what fails as it is scripted to, and may: a day's quota is not what is tried.
     """
-    await post(transport, f"{origin}/sandbox/reports/quota", {"calls": f"{CALLS}"})
+    await sandbox.post("reports/quota", calls=f"{CALLS}")
     for app in config.apps:
-        given = {
-            "app": app.appsflyer_app_id,
-            "timezone": app.insight.timezone,
-            "currency": app.insight.currency,
-        }
-        await post(transport, f"{origin}/sandbox/reports/app", given)
-        body = msgspec.json.Encoder().encode_lines(truth.facts.get(app.appsflyer_app_id, ()))
-        await post(transport, f"{origin}/sandbox/reports/facts", {}, body)
-
-
-async def post(transport: Transport, url: str, given: Mapping[str, str], body: bytes = b"") -> None:
-    """Send something to the sandbox's own pages. Raises `FlybridgeError` unless it is taken."""
-    answer = await transport.send(HttpRequest("POST", f"{url}?{urlencode(given)}", {}, body))
-    if answer.status != 200:
-        raise FlybridgeError(f"The sandbox answered {answer.status} to {url}: {answer.body[:200]!r}")
+        id_, insight = app.appsflyer_app_id, app.insight
+        await sandbox.post("reports/app", app=id_, timezone=insight.timezone, currency=insight.currency)
+        await sandbox.post("reports/facts", msgspec.json.Encoder().encode_lines(truth.facts.get(id_, ())))
 
 
 async def compare_performance(

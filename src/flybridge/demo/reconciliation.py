@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude.dashboard import BUDGET_S
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Download, HttpRequest, Transport
-from flybridge.demo.performance import post
+from flybridge.delivery.exchange import Download
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.planted import AmplitudeRecord, planted
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
@@ -66,8 +65,8 @@ class ReconciliationVerdict(Struct, frozen=True):
 class SandboxTime:
     """A clock in the time of the traffic, whose waits move the time of a sandbox in another process."""
 
-    def __init__(self, transport: Transport, origin: str) -> None:
-        self._transport, self._origin, self._now_ms = transport, origin, 0
+    def __init__(self, sandbox: SandboxClient) -> None:
+        self._sandbox, self._now_ms = sandbox, 0
 
     def now_ms(self) -> int:
         """Return the time in milliseconds."""
@@ -75,7 +74,7 @@ class SandboxTime:
 
     async def sleep(self, seconds: float) -> None:
         """Move the sandbox's time."""
-        await post(self._transport, f"{self._origin}/sandbox/clock", {"advance_s": str(seconds)})
+        await self._sandbox.advance(seconds)
         self._now_ms += round(seconds * 1000)
 
     async def move(self, now_ms: int) -> None:
@@ -96,12 +95,12 @@ MovableTime = SandboxTime | JumpingTime
 """A clock in the time of the traffic, which the sandbox follows, and whose waits take no time."""
 
 
-async def tell_raw_data(transport: Transport, origin: str, config: Config, messages: Sequence[TrafficMessage]) -> None:
+async def tell_raw_data(sandbox: SandboxClient, config: Config, messages: Sequence[TrafficMessage]) -> None:
     """Hand the sandbox what was pushed: AppsFlyer has it in its raw data, however long ago the traffic plays."""
-    await post(transport, f"{origin}/sandbox/raw/pull", {"lookback": f"{YEARS}", "quota": f"{YEARS}"})
+    await sandbox.post("raw/pull", lookback=f"{YEARS}", quota=f"{YEARS}")
     for app in config.apps:
         own = [_as_known(one) for one in messages if one.truth.app == app.name and one.path.startswith(PUSH)]
-        await post(transport, f"{origin}/sandbox/raw/happened", {"app": app.appsflyer_app_id}, b"\n".join(own))
+        await sandbox.post("raw/happened", b"\n".join(own), app=app.appsflyer_app_id)
 
 
 def _as_known(message: TrafficMessage) -> bytes:
@@ -119,7 +118,7 @@ def _as_known(message: TrafficMessage) -> bytes:
 async def judge_reconciliation(
     config: Config,
     store: Store,
-    vendors: tuple[Transport, Download],
+    vendors: tuple[SandboxClient, Download],
     clock: MovableTime,
     messages: Sequence[TrafficMessage],
 ) -> list[ReconciliationVerdict]:
@@ -132,8 +131,8 @@ async def judge_reconciliation(
         ],
         insight=structs.replace(config.insight, reconcile_events=EVENTS),
     )
-    transport, download = vendors
-    reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
+    sandbox, download = vendors
+    reconciler = Reconciler(store, QueryBudget(sandbox.transport, clock), download, clock)
     found = []
     for made in reconcile_plans_of(config):
         plan = made
@@ -145,21 +144,13 @@ async def judge_reconciliation(
         if plan.raw is not None:
             plan = structs.replace(plan, raw=structs.replace(plan.raw, lookback_days=YEARS))
         compared = await _compared(reconciler, clock, plan, min(days), max(days))
+        assert plan.credentials is not None, "each app has a secret key"
+        project = plan.credentials.api_key
         record = AmplitudeRecord(
-            [row for kind in ("saved", "waiting") for row in await _record(transport, plan, kind)],
-            await _record(transport, plan, "rejected"),
+            await sandbox.record("saved", "waiting", project=project), await sandbox.record("rejected", project=project)
         )
         found.append(_verdict(plan, compared, own, record))
     return found
-
-
-async def _record(transport: Transport, plan: ReconcilePlan, kind: str) -> list[dict[str, Any]]:
-    """Return what the sandbox holds of a kind in the app's project."""
-    assert plan.credentials is not None, "each app of the demo has a secret key"
-    origin, project = plan.credentials.origin, plan.credentials.api_key
-    query = urlencode({"kind": kind, "project": project})
-    answer = await transport.send(HttpRequest("GET", f"{origin}/sandbox/record?{query}", {}, b""))
-    return [msgspec.json.decode(line) for line in answer.body.splitlines() if line]
 
 
 async def _compared(

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import aiohttp
-import msgspec
 from msgspec import Struct
 
+from flybridge.demo.client import Rows, SandboxClient
 from flybridge.demo.environment import DemoApp
 from flybridge.demo.streams import StreamVerdict, judge_stream
 from flybridge.demo.verdict import AppVerdict, Evidence, Row, SentT, judge
 from flybridge.records import digest_of
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product
-from flybridge.sandbox.vendors.appsflyer import OWN
 from flybridge.store.figures import LedgerEntry
-
-Rows = list[dict[str, Any]]
 
 
 class VendorRecords(Struct, frozen=True):
@@ -30,28 +25,15 @@ class VendorRecords(Struct, frozen=True):
     refused: Rows
 
 
-async def read_records(read: Callable[[str], Awaitable[Rows]]) -> VendorRecords:
-    """Return what the sandbox holds. `read` reads the rows at a path."""
-    # What Amplitude had to wait for in vain was delivered to it all the same.
-    saved = [row for kind in ("saved", "waiting", "dropped") for row in await read(f"/sandbox/record?kind={kind}")]
+async def read_records(sandbox: SandboxClient) -> VendorRecords:
+    """Return what the sandbox holds."""
     return VendorRecords(
-        saved,
-        await read("/sandbox/record?kind=rejected"),
-        await read(f"{OWN}record"),
-        await read(f"{OWN}rejected"),
+        # What Amplitude had to wait for in vain was delivered to it all the same.
+        await sandbox.record("saved", "waiting", "dropped"),
+        await sandbox.record("rejected"),
+        await sandbox.rows("appsflyer/record"),
+        await sandbox.rows("appsflyer/rejected"),
     )
-
-
-async def rows_at(session: aiohttp.ClientSession, url: str) -> Rows:
-    """Return the rows of a page of the sandbox."""
-    async with session.get(url) as response:
-        return rows_of(await response.read())
-
-
-def rows_of(body: bytes) -> Rows:
-    """Return the rows of an answer of the sandbox, a line each."""
-    decode = msgspec.json.Decoder(dict[str, Any]).decode
-    return [decode(line) for line in body.splitlines() if line]
 
 
 def judge_records(

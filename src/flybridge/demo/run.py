@@ -11,10 +11,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-import aiohttp
 from msgspec import Struct
 
-from flybridge.demo.cohorts import CohortVerdict, advance
+from flybridge.demo.cohorts import CohortVerdict
 from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.performance import (
     PerformanceTruth,
@@ -29,11 +28,11 @@ from flybridge.demo.reconciliation import (
     judge_reconciliation,
     tell_raw_data,
 )
-from flybridge.demo.records import Rows, judge_records, read_records, rows_at
+from flybridge.demo.records import judge_records, read_records
 from flybridge.demo.sender import Outgoing, Sender, Sent
 from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, OutageVerdict
-from flybridge.demo.watch import ServiceFigures, read_all_figures
+from flybridge.demo.watch import ServiceFigures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import DAY_MS
@@ -145,32 +144,29 @@ async def run_scenario(
     )
     headers = {"Authorization": environment.token, "Content-Type": "application/json"}
     started = perf_counter()
-    timeout = aiohttp.ClientTimeout(total=30)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        watching = asyncio.create_task(_watch(session, environment, sender, show, scenario.poll_s))
-        moving = asyncio.create_task(_move_cohort(session, environment))
-        try:
-            await tell_reports(environment, truth)
-            line = interleaved(messages, made)
-            step(f"Sending {len(messages):,} messages of AppsFlyer's and {len(made):,} of Amplitude's stream.")
-            await sender.send(Outgoing(message.path, message.body, headers) for message in line)
-            count -= sender.sent.lost
-            if after_sending is not None:
-                await after_sending
-            step("All is sent. Waiting until everything is delivered, held, or ended with a reason.")
-            await moving
-            await wait_for_rest(session, environment, count, scenario.poll_s, hurries=scenario.hurries)
-            if scenario.expires:
-                step(f"Moving the clock past {environment.window_hours:g} hours, so that what still waits expires.")
-                await _expire(session, environment, count, scenario.poll_s)
-            cohort = await _judge_cohort(session, environment, step)
-        finally:
-            watching.cancel()
-            moving.cancel()
-        seconds = perf_counter() - started
-        show(await _read(session, environment), sender.sent)
-        origin, now_ms = environment.sandbox.origin, await sandbox_ms(session, environment)
-        records = await read_records(lambda path: rows_at(session, origin + path))
+    watching = asyncio.create_task(_watch(environment, sender, show, scenario.poll_s))
+    moving = asyncio.create_task(_move_cohort(environment))
+    try:
+        await tell_sandbox(environment.client, environment.loaded(), truth)
+        line = interleaved(messages, made)
+        step(f"Sending {len(messages):,} messages of AppsFlyer's and {len(made):,} of Amplitude's stream.")
+        await sender.send(Outgoing(message.path, message.body, headers) for message in line)
+        count -= sender.sent.lost
+        if after_sending is not None:
+            await after_sending
+        step("All is sent. Waiting until everything is delivered, held, or ended with a reason.")
+        await moving
+        await wait_for_rest(environment, count, scenario.poll_s, hurries=scenario.hurries)
+        if scenario.expires:
+            step(f"Moving the clock past {environment.window_hours:g} hours, so that what still waits expires.")
+            await _expire(environment, count, scenario.poll_s)
+        cohort = await _judge_cohort(environment, step)
+    finally:
+        watching.cancel()
+        moving.cancel()
+    seconds = perf_counter() - started
+    show(await environment.figures(), sender.sent)
+    now_ms, records = await environment.client.now_ms(), await read_records(environment.client)
     step("Comparing every event, and every figure of performance, with what was generated.")
     await environment.close()
     account, ledger = await account_and_ledger(environment)
@@ -201,9 +197,9 @@ async def run_scenario(
     )
 
 
-async def _move_cohort(session: aiohttp.ClientSession, environment: Environment) -> None:
+async def _move_cohort(environment: Environment) -> None:
     if environment.cohort is not None:
-        await environment.cohort.move(session, environment.sandbox.origin, environment.intake_origins[0])
+        await environment.cohort.move(environment.client, environment.intake_origins[0])
 
 
 def _as_plain(sent: Sent) -> dict[str, Any]:
@@ -211,39 +207,24 @@ def _as_plain(sent: Sent) -> dict[str, Any]:
     return {"acknowledged": sent.acknowledged, "again": sent.again, "refused": sent.refused} | times
 
 
-async def _judge_cohort(
-    session: aiohttp.ClientSession, environment: Environment, step: Callable[[str], None]
-) -> CohortVerdict | None:
+async def _judge_cohort(environment: Environment, step: Callable[[str], None]) -> CohortVerdict | None:
     if environment.cohort is None:
         return None
     step("Waiting until AppsFlyer's audience is in step with Amplitude's cohort.")
-    return await environment.cohort.judge(session, environment.sandbox.origin, environment.intake_origins[0])
-
-
-async def _read(session: aiohttp.ClientSession, environment: Environment) -> ServiceFigures:
-    return await read_all_figures(session, environment.intake_origins, environment.metrics_origins)
+    return await environment.cohort.judge(environment.client, environment.intake_origins[0])
 
 
 async def _watch(
-    session: aiohttp.ClientSession,
-    environment: Environment,
-    sender: Sender,
-    show: Callable[[ServiceFigures, Sent], None],
-    poll_s: float,
+    environment: Environment, sender: Sender, show: Callable[[ServiceFigures, Sent], None], poll_s: float
 ) -> None:
     while True:
-        with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
-            show(await _read(session, environment), sender.sent)
+        with suppress(FlybridgeError):
+            show(await environment.figures(), sender.sent)
         await asyncio.sleep(poll_s)
 
 
 async def wait_for_rest(
-    session: aiohttp.ClientSession,
-    environment: Environment,
-    messages: int = 0,
-    poll_s: float = 0.5,
-    *,
-    hurries: bool = False,
+    environment: Environment, messages: int = 0, poll_s: float = 0.5, *, hurries: bool = False
 ) -> None:
     """Wait until three readings in a row have nothing in flight, and that many messages an outcome.
 
@@ -254,58 +235,37 @@ async def wait_for_rest(
     while quiet < 3:
         if perf_counter() > deadline:
             raise FlybridgeError(f"After {REST_S:.0f} seconds there is still something in flight.")
-        now = await _read(session, environment)
+        now = await environment.figures()
         quiet = quiet + 1 if now.in_flight == 0 and sum(now.outcomes.values()) >= messages else 0
         if hurries and now == before:
-            await advance(session, environment.sandbox.origin, HURRY_S)
+            await environment.client.advance(HURRY_S)
         before = now
         await asyncio.sleep(poll_s / 2)
 
 
-async def _expire(session: aiohttp.ClientSession, environment: Environment, messages: int, poll_s: float) -> None:
+async def _expire(environment: Environment, messages: int, poll_s: float) -> None:
     """Move the sandbox's clock, which flybridge follows, past the window of every hold; wait until none is left."""
-    await advance(session, environment.sandbox.origin, round(environment.window_hours * 3600) + 3600)
+    await environment.client.advance(round(environment.window_hours * 3600) + 3600)
     deadline = perf_counter() + REST_S
-    while (await _read(session, environment)).outcomes["held"]:
+    while (await environment.figures()).outcomes["held"]:
         if perf_counter() > deadline:
             raise FlybridgeError(f"{REST_S:.0f} seconds after the end of their window there are still events held.")
         await asyncio.sleep(poll_s / 2)
-    await wait_for_rest(session, environment, messages, poll_s)
-
-
-async def record(session: aiohttp.ClientSession, origin: str, kind: str) -> Rows:
-    """Return what the sandbox holds of a kind: saved, waiting, dropped or rejected."""
-    return await rows_at(session, f"{origin}/sandbox/record?kind={kind}")
-
-
-async def sandbox_ms(session: aiohttp.ClientSession, environment: Environment) -> int:
-    """Return the sandbox's time in milliseconds."""
-    async with session.get(f"{environment.sandbox.origin}/sandbox/clock") as response:
-        return int((await response.json())["now_ms"])
-
-
-async def tell_reports(environment: Environment, truth: PerformanceTruth) -> None:
-    """Hand the sandbox what AppsFlyer's reports have to count."""
-    async with backends.opened_transport() as transport:
-        await tell_sandbox(transport, environment.sandbox.origin, environment.loaded(), truth)
+    await wait_for_rest(environment, messages, poll_s)
 
 
 async def judge_figures(
     environment: Environment, truth: PerformanceTruth, now_ms: int, reconciled: Sequence[TrafficMessage] = ()
 ) -> tuple[list[PerformanceVerdict], list[ReconciliationVerdict]]:
     """Compare every metric of performance with the truth, and the vendors' counts of what is to be reconciled."""
-    config, origin = environment.loaded(), environment.sandbox.origin
-    async with (
-        backends.opened_transport() as transport,
-        backends.opened_download() as download,
-        backends.opened_store(config) as store,
-    ):
+    config, sandbox = environment.loaded(), environment.client
+    async with backends.opened_download() as download, backends.opened_store(config) as store:
         performance = await compare_performance(config, store, download, truth, now_ms)
         if not reconciled:
             return performance, []
-        await tell_raw_data(transport, origin, config, reconciled)
-        clock = SandboxTime(transport, origin)
-        return performance, await judge_reconciliation(config, store, (transport, download), clock, reconciled)
+        await tell_raw_data(sandbox, config, reconciled)
+        clock = SandboxTime(sandbox)
+        return performance, await judge_reconciliation(config, store, (sandbox, download), clock, reconciled)
 
 
 async def account_and_ledger(environment: Environment) -> tuple[Account, list[LedgerEntry]]:

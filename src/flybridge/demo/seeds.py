@@ -23,6 +23,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from flybridge.demo import streams
+from flybridge.demo.client import SandboxClient
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.in_process import ORIGIN, InProcess, in_process
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
@@ -101,11 +102,12 @@ async def play(seed: int, events: int, faults: str, directory: Path) -> SeedResu
     script = structs.replace(SCRIPTS[faults], slow_s=(0.0, 0.0))
     sandbox = Sandbox(clock, Faults(script, seed), appsflyer_faults=Faults(script, seed))
     inside = Inside(sandbox)
+    client = SandboxClient(inside, ORIGIN)
     text = environment.config(ORIGIN)
     opened = in_process(environment, text, sandbox=sandbox, clock=clock, transport=inside, seed=seed)
     async with opened as flybridge:
-        await tell_sandbox(inside, ORIGIN, flybridge.config, truth)
-        await tell_raw_data(inside, ORIGIN, flybridge.config, messages)
+        await tell_sandbox(client, flybridge.config, truth)
+        await tell_raw_data(client, flybridge.config, messages)
         line = list(streams.interleaved(messages, made))
         for start in range(0, len(line), AT_ONCE):
             await flybridge.receive(line[start : start + AT_ONCE])
@@ -113,7 +115,7 @@ async def play(seed: int, events: int, faults: str, directory: Path) -> SeedResu
         await _rest(flybridge)
         wrong = list((await flybridge.judge(messages, made)).wrong)
         compared = len(line)
-        found = await judge_reconciliation(flybridge.config, flybridge.store, (inside, inside), clock, messages)
+        found = await judge_reconciliation(flybridge.config, flybridge.store, (client, inside), clock, messages)
         wrong += [f"{one.app}: {what}" for one in found for what in one.wrong]
         compared += sum(one.rows + one.money for one in found)
         cohorts = await _cohorts(flybridge, inside, messages)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 
-import aiohttp
 from msgspec import Struct, structs
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from rich.text import Text
 
+from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.demo.sender import Sent
+from flybridge.errors import FlybridgeError
 
 
 class ServiceFigures(Struct, frozen=True):
@@ -29,19 +30,19 @@ class ServiceFigures(Struct, frozen=True):
         return self.in_inbox + self.outcomes["pending"]
 
 
-async def samples(session: aiohttp.ClientSession, origin: str) -> list[Sample]:
-    """Return the metrics of a process. Raises `aiohttp.ClientError` where there are none."""
-    async with session.get(f"{origin}/metrics") as response:
-        response.raise_for_status()
-        text = await response.text()
-    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+async def samples(transport: Transport, origin: str) -> list[Sample]:
+    """Return the metrics of a process. Raises `FlybridgeError` where there are none."""
+    answer = await transport.send(HttpRequest("GET", f"{origin}/metrics", {}, b""))
+    if answer.status != 200:
+        raise FlybridgeError(f"{origin} answers {answer.status} in place of its metrics.")
+    return [sample for family in text_string_to_metric_families(answer.body.decode()) for sample in family.samples]
 
 
-async def read_figures(session: aiohttp.ClientSession, origin: str) -> ServiceFigures:
-    """Read the metrics once. Raises `aiohttp.ClientError` where there are none."""
+async def read_figures(transport: Transport, origin: str) -> ServiceFigures:
+    """Read the metrics once. Raises `FlybridgeError` where there are none."""
     outcomes: Counter[str] = Counter()
     durable = in_inbox = 0
-    for sample in await samples(session, origin):
+    for sample in await samples(transport, origin):
         match sample.name:
             case "flybridge_envelopes":
                 outcomes[sample.labels["outcome"]] += int(sample.value)
@@ -53,24 +54,24 @@ async def read_figures(session: aiohttp.ClientSession, origin: str) -> ServiceFi
 
 
 async def read_all_figures(
-    session: aiohttp.ClientSession, intake_origins: Sequence[str], metrics_origins: Sequence[str]
+    transport: Transport, intake_origins: Sequence[str], metrics_origins: Sequence[str]
 ) -> ServiceFigures:
     """Add up what each of the doors took, and read all else at the first window that answers.
 
-    Any process with a store is a window, and they all show the same. Raises `aiohttp.ClientError` when none answers.
+    Any process with a store is a window, and they all show the same. Raises `FlybridgeError` when none answers.
     """
     seen = ServiceFigures(0, Counter(), 0)
     for number, origin in enumerate(metrics_origins, 1):
         try:
-            seen = await read_figures(session, origin)
+            seen = await read_figures(transport, origin)
             break
-        except (aiohttp.ClientError, TimeoutError):
+        except FlybridgeError:
             if number == len(metrics_origins):
                 raise
     for intake in intake_origins:
         if intake != origin:
-            with suppress(aiohttp.ClientError, TimeoutError):
-                taken = await read_figures(session, intake)
+            with suppress(FlybridgeError):
+                taken = await read_figures(transport, intake)
                 seen = structs.replace(seen, durable=seen.durable + taken.durable)
     return seen
 
