@@ -92,22 +92,8 @@ def columns(labels: Sequence[str], series: Sequence[Series], form: Callable[[flo
     """Return stacked columns of whole numbers, wide and narrow."""
     totals = [sum(one.values[at] or 0 for one in series) for at in range(len(labels))]
     top, steps = scale(max(totals, default=0), whole=True)
-    charts = []
-    for size in (WIDE, NARROW):
-        frame = _Frame(size, len(labels), top)
-        rects = []
-        gap = min(3.0, frame.step * 0.2)
-        for at in range(len(labels)):
-            y = frame.y(0)
-            for one in series:
-                if value := one.values[at] or 0:
-                    height = frame.y(0) - frame.y(value)
-                    y -= height
-                    rects.append(
-                        Rect(_r(frame.x(at) + gap / 2), _r(y), _r(frame.step - gap), _r(height), one.color)
-                    )  # fmt: skip
-        charts.append(frame.chart(labels, series, form, steps, rects=rects))
-    return charts
+    frames = [_Frame(size, len(labels), top) for size in (WIDE, NARROW)]
+    return [frame.chart(labels, series, form, steps, rects=frame.rects(series)) for frame in frames]
 
 
 def lines(
@@ -115,16 +101,8 @@ def lines(
 ) -> list[Chart]:
     """Return lines, wide and narrow; those of the classes in `dashed` are dashed."""
     top, steps = scale(max((value for one in series for value in one.values if value is not None), default=0))
-    charts = []
-    for size in (WIDE, NARROW):
-        frame = _Frame(size, len(labels), top)
-        drawn = [
-            Line(path, one.color, last, one.color in dashed)
-            for one in series
-            for path, last in frame.paths(one.values)
-        ]  # fmt: skip
-        charts.append(frame.chart(labels, series, form, steps, lines=drawn))
-    return charts
+    frames = [_Frame(size, len(labels), top) for size in (WIDE, NARROW)]
+    return [frame.chart(labels, series, form, steps, lines=frame.lines(series, dashed)) for frame in frames]
 
 
 def spark(values: Sequence[float | None], width: int = 120, height: int = 28) -> str:
@@ -172,16 +150,31 @@ class _Frame:
         room = self.height - TOP - BOTTOM
         return TOP + room * (1 - max(0.0, value) / self._top)
 
-    def paths(self, values: Sequence[float | None]) -> list[tuple[str, tuple[float, float]]]:
-        """Return a path for each run of known values, with its last point."""
-        found: list[tuple[str, tuple[float, float]]] = []
-        run: list[tuple[float, float]] = []
-        for at, value in enumerate([*values, None]):
-            if value is not None:
-                run.append((_r(self.x(at + 0.5)), _r(self.y(value))))
-            elif run:
-                found.append(("M" + "L".join(f"{x} {y}" for x, y in run), run[-1]))
-                run = []
+    def rects(self, series: Sequence[Series]) -> list[Rect]:
+        """Return the parts of stacked columns."""
+        gap = min(3.0, self.step * 0.2)
+        found = []
+        for at, values in enumerate(zip(*(one.values for one in series), strict=True)):
+            y = self.y(0)
+            for one, value in zip(series, values, strict=True):
+                if value:
+                    height = self.y(0) - self.y(value)
+                    y -= height
+                    found.append(Rect(_r(self.x(at) + gap / 2), _r(y), _r(self.step - gap), _r(height), one.color))
+        return found
+
+    def lines(self, series: Sequence[Series], dashed: Sequence[str]) -> list[Line]:
+        """Return a line for each run of known values."""
+        found = []
+        for one in series:
+            run: list[tuple[float, float]] = []
+            for at, value in enumerate([*one.values, None]):
+                if value is not None:
+                    run.append((_r(self.x(at + 0.5)), _r(self.y(value))))
+                elif run:
+                    path = "M" + "L".join(f"{x} {y}" for x, y in run)
+                    found.append(Line(path, one.color, run[-1], one.color in dashed))
+                    run = []
         return found
 
     def chart(

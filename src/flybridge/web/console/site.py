@@ -74,6 +74,9 @@ class Entry(Struct, frozen=True):
 NO_ENTRY: Final = Entry("", "", "")
 """Of pages that stand nowhere in the navigation."""
 
+NO_FRAME: Final = {"page": "", "path": "", "kept": "", "every": 0, "at": "", "condition": None, "visitor": None}
+"""What the frame of a page is made from, for one that knows nothing of it."""
+
 
 class Page(Protocol):
     """A module of the console: its entry in the navigation, and its routes, actions and parts included."""
@@ -119,7 +122,7 @@ class Site(Struct, dict=True, kw_only=True):
 
     @property
     def _frame(self) -> dict[str, Any]:
-        return {"version": self.version, "groups": self.groups, "intervals": EVERY}
+        return {**NO_FRAME, "version": self.version, "groups": self.groups, "intervals": EVERY}
 
     @cached_property
     def _templates(self) -> Environment:
@@ -192,17 +195,7 @@ class Site(Struct, dict=True, kw_only=True):
 
     def unavailable(self) -> Response:
         """Return the page that is shown while the store is away."""
-        frame = {
-            **self._frame,
-            "page": "",
-            "path": "",
-            "kept": "",
-            "every": 0,
-            "at": "",
-            "condition": None,
-            "visitor": None,
-        }
-        body = self._templates.get_template("away.html").render(frame)
+        body = self._templates.get_template("away.html").render(self._frame)
         return HTMLResponse(body, 503, {**HEADERS, "retry-after": "10"})
 
 
