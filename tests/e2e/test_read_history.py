@@ -27,7 +27,7 @@ from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors import data_locker
-from flybridge.service.backends import open_download, opened
+from flybridge.service.backends import opened, opened_download
 from flybridge.wiring import build_flow, endpoints_of
 
 APP = "com.example.shop"
@@ -72,10 +72,8 @@ async def reading(place: Path, origin: str, *, token: str = "token", locker: str
     path = place / "flybridge.toml"
     path.write_text(CONFIG.format(token=token, origin=origin, locker=locker))
     config = load(path, {})
-    download = open_download()
-    async with opened(config) as (inbox, store):
+    async with opened_download() as download, opened(config) as (inbox, store):
         yield HistoryReader(config, inbox, store, download, build_flow(config), SystemClock())
-    await download.close()
 
 
 def happened(n: int = 400) -> list[bytes]:
@@ -436,7 +434,7 @@ async def test_a_data_locker_is_followed_and_read_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "broken", [b"\x1f\x8b\x08\0", b"PAR1", b"<html>", b"PK\3\4", b"{}", gzip.compress(b"a,b\n1,2\n")]
+    "broken", [b"\x1f\x8b\x08\0", b"PAR1", b"<html>", b"PK\3\4", b"{}", gzip.compress(b"a,b\n1,2\n", mtime=0)]
 )
 async def test_a_part_that_can_not_be_read_costs_no_other(tmp_path, broken):
     """It is said, and the folder is read again until the part is whole; what was read before is known by then."""

@@ -192,7 +192,7 @@ cadence = "realtime"
 async def test_the_command_makes_the_audience_and_keeps_its_key(tmp_path, monkeypatch):
     """Once; the key is printed nowhere."""
     sandbox = Sandbox(JumpingClock())
-    monkeypatch.setattr("flybridge.service.backends.open_transport", lambda: Inside(sandbox))
+    monkeypatch.setattr("flybridge.delivery.transport.HttpTransport", lambda **_: Inside(sandbox))
     path = tmp_path / "flybridge.toml"
     path.write_text(CONFIG)
 

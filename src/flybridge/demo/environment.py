@@ -10,13 +10,13 @@ from secrets import token_hex
 from typing import Final, TypedDict, Unpack
 
 from flybridge.config.settings import Config, load
-from flybridge.delivery.transport import HttpTransport
 from flybridge.demo.client import SandboxClient
 from flybridge.demo.cohorts import CohortScenario, section
 from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
 from flybridge.sandbox.traffic.postbacks import TrafficApp
 from flybridge.sandbox.traffic.products import STREAM
+from flybridge.service.backends import local_transport
 from flybridge.testing.processes import Process, free_port
 
 
@@ -99,7 +99,7 @@ class Environment:
         self.config_path = directory / "flybridge.toml"
         sandbox = ("flybridge.sandbox", "--port", "0", "--faults", faults, "--seed", str(seed))
         self.sandbox = Process("the sandbox", sandbox, directory / "sandbox.log")
-        self.transport = HttpTransport(max_response_bytes=MOST_BYTES)
+        self.transport = local_transport(MOST_BYTES)
         self.processes: Sequence[Process] = ()
         """The processes of flybridge, in the order in which they stop."""
 

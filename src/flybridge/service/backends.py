@@ -73,20 +73,6 @@ def _postgres() -> tuple[type[PostgresStore], type[PostgresCohorts]]:
     return PostgresStore, PostgresCohorts
 
 
-def open_transport(timeout_s: float = 30.0) -> Transport:
-    """Build the HTTP transport."""
-    from flybridge.delivery.transport import HttpTransport  # noqa: PLC0415 - most commands send nothing
-
-    return HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS)
-
-
-def open_download() -> Download:
-    """Build what reads large answers in pieces."""
-    from flybridge.delivery.transport import HttpDownload  # noqa: PLC0415 - most commands ask for nothing
-
-    return HttpDownload(trust_env=True)
-
-
 class _Closes(Protocol):
     async def close(self) -> None: ...
 
@@ -114,14 +100,25 @@ async def _opened(one: T) -> AsyncIterator[T]:
         yield one
 
 
-def opened_transport() -> AbstractAsyncContextManager[Transport]:
+def opened_transport(timeout_s: float = 30.0) -> AbstractAsyncContextManager[Transport]:
     """Build the HTTP transport; close it on exit."""
-    return _closing(open_transport())
+    from flybridge.delivery.transport import HttpTransport  # noqa: PLC0415 - most commands send nothing
+
+    return _closing(HttpTransport(timeout_s=timeout_s, trust_env=True, connections=CONNECTIONS))
+
+
+def local_transport(most_bytes: int) -> Transport:
+    """Build an HTTP transport to servers of this machine, whatever proxy there is, for answers of so many bytes."""
+    from flybridge.delivery.transport import HttpTransport  # noqa: PLC0415
+
+    return HttpTransport(max_response_bytes=most_bytes)
 
 
 def opened_download() -> AbstractAsyncContextManager[Download]:
     """Build what reads large answers in pieces; close it on exit."""
-    return _closing(open_download())
+    from flybridge.delivery.transport import HttpDownload  # noqa: PLC0415 - most commands ask for nothing
+
+    return _closing(HttpDownload(trust_env=True))
 
 
 def opened_inbox(config: Config) -> AbstractAsyncContextManager[Inbox]:

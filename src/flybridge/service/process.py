@@ -36,10 +36,10 @@ from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import (
     checked_store,
-    open_transport,
     opened_cohorts,
     opened_download,
     opened_inbox,
+    opened_transport,
     worker_id_of,
 )
 from flybridge.service.confirmed_clock import ConfirmedClock, DatingClock
@@ -123,8 +123,7 @@ class Service:
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
             worker, jobs = None, dict[str, lifetime.Job]()
-            transport = open_transport(config.delivery.timeout_s)
-            stack.push_async_callback(transport.close)
+            transport = await stack.enter_async_context(opened_transport(config.delivery.timeout_s))
             download = await stack.enter_async_context(opened_download())
             if owner is not None and store is not None:
                 if owner.alone:
