@@ -31,14 +31,20 @@ ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind
 PAGE: Final = 500
 """How many dead letters are held in memory."""
 
-NOT_AMPLITUDE: Final = (
-    "Amplitude was not asked: it finds people by --customer-user-id or --device-id. Name one of them, or look the "
-    "person up in Amplitude and delete them there."
-)
-NOT_APPSFLYER: Final = (
-    "AppsFlyer was not asked: on this platform it does not find people by these ids. Name --appsflyer-id or "
-    "--customer-user-id, or ask AppsFlyer by hand."
-)
+OF_AMPLITUDE: Final = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
+OF_APPSFLYER: Final = (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
+"""The kinds of ids that each vendor finds people by; AppsFlyer not by all of them on every platform."""
+
+NOT_ASKED: Final = {
+    "amplitude": "Amplitude was not asked: it finds people by --customer-user-id or --device-id. Name one of them, or "
+    "look the person up in Amplitude and delete them there.",
+    "appsflyer": "AppsFlyer was not asked: on this platform it does not find people by these ids. Name --appsflyer-id "
+    "or --customer-user-id, or ask AppsFlyer by hand.",
+}
+NOT_SET: Final = {
+    "amplitude": "The app has no apps.amplitude.secret_key: set it and run the command again, or delete by hand.",
+    "appsflyer": "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand.",
+}
 
 
 class PersonIds(Struct, frozen=True):
@@ -158,43 +164,30 @@ def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:
     steps: list[VendorStep] = []
     projects: set[str] = set()
     for app in apps:
-        steps += _amplitude_steps(person, app, projects)
-        steps += _appsflyer_steps(person, app)
+        project, obstacle = app.amplitude.api_key.reveal(), ("open", "")
+        if project in projects:
+            obstacle = ("skipped", "The project is another app's, too: asked there.")
+        elif app.amplitude.secret_key is None:
+            obstacle = ("failed", NOT_SET["amplitude"])
+        found = _steps("amplitude", person, app, OF_AMPLITUDE, obstacle)
+        projects.update(project for step in found if step.state == "open")
+        kinds = [kind for kind in OF_APPSFLYER if kind in appsflyer.IDENTITIES[app.platform.value]]
+        obstacle = ("open", "") if app.appsflyer.api_token is not None else ("failed", NOT_SET["appsflyer"])
+        steps += found + _steps("appsflyer", person, app, kinds, obstacle)
     return steps
 
 
-def _amplitude_steps(person: PersonIds, app: App, projects: set[str]) -> list[VendorStep]:
-    kinds = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
+def _steps(
+    vendor: str, person: PersonIds, app: App, kinds: Iterable[IdKind], obstacle: tuple[str, str]
+) -> list[VendorStep]:
+    """Return the requests to a vendor, one for each id of these kinds. `obstacle` is a state and why they are in it."""
+    state, detail = obstacle
     steps = [
-        VendorStep("amplitude", app.name, kind.value, uuid4().hex)
+        VendorStep(vendor, app.name, kind.value, uuid4().hex, state, detail=detail)
         for kind in kinds
         if usable(person.of_kind(kind)) is not None
     ]
-    if not steps:
-        return [VendorStep("amplitude", app.name, "", uuid4().hex, "failed", detail=NOT_AMPLITUDE)]
-    if (project := app.amplitude.api_key.reveal()) in projects:
-        detail = "The project is another app's, too: asked there."
-        return [structs.replace(step, state="skipped", detail=detail) for step in steps]
-    if app.amplitude.secret_key is None:
-        detail = "The app has no apps.amplitude.secret_key: set it and run the command again, or delete by hand."
-        return [structs.replace(step, state="failed", detail=detail) for step in steps]
-    projects.add(project)
-    return steps
-
-
-def _appsflyer_steps(person: PersonIds, app: App) -> list[VendorStep]:
-    kinds = appsflyer.IDENTITIES[app.platform.value]
-    steps = [
-        VendorStep("appsflyer", app.name, kind.value, uuid4().hex)
-        for kind in (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
-        if kind in kinds and usable(person.of_kind(kind)) is not None
-    ]
-    if not steps:
-        return [VendorStep("appsflyer", app.name, "", uuid4().hex, "failed", detail=NOT_APPSFLYER)]
-    if app.appsflyer.api_token is None:
-        detail = "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand."
-        return [structs.replace(step, state="failed", detail=detail) for step in steps]
-    return steps
+    return steps or [VendorStep(vendor, app.name, "", uuid4().hex, "failed", detail=NOT_ASKED[vendor])]
 
 
 def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list[VendorStep]:
