@@ -14,7 +14,8 @@ https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-27).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -27,7 +28,7 @@ from flybridge.audiences.settings import Cadence, called
 from flybridge.config.apps import App, Platform, Route
 from flybridge.config.settings import Config
 from flybridge.config.template import push_url
-from flybridge.delivery.exchange import HttpRequest, HttpResponse, Transport
+from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.errors import TransportError
 from flybridge.operations.doctor import Check
 from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
@@ -38,17 +39,27 @@ RUNS: Final = {Cadence.HOURLY: 744, Cadence.DAILY: 31}
 """Downloads of one audience in the longest month."""
 
 
+VendorCheck = Callable[[App, Transport, str], Awaitable[Check | list[Check]]]
+
+
 async def vendor_checks(config: Config, transport: Transport) -> list[Check]:
     """Ask the vendors about each credential of each app. What can't be reached is a warning: it proves nothing."""
     found: list[Check] = []
     for app in config.apps:
-        found.append(await _api_key(app, transport))
+        checks: dict[str, VendorCheck] = {"amplitude.api_key": _api_key}
         if app.amplitude.secret_key is not None:
-            found.append(await _secret_key(app, transport))
+            checks["amplitude.secret_key"] = _secret_key
         if app.appsflyer.api_token is not None:
-            found += await _push_config(config, app, transport)
+            checks["appsflyer.api_token"] = partial(_push_config, config)
         if app.appsflyer.s2s_key is not None:
-            found.append(await _s2s_key(app, transport))
+            checks["appsflyer.s2s_key"] = _s2s_key
+        for name, check in checks.items():
+            what = f"{name} of {app.name}"
+            try:
+                checked = await check(app, transport, what)
+            except TransportError as problem:
+                checked = _unproven(what, f"{problem}")
+            found += checked if isinstance(checked, list) else [checked]
     return found
 
 
@@ -74,25 +85,14 @@ def quota_checks(apps: Iterable[App]) -> list[Check]:
     ]
 
 
-async def _send(transport: Transport, what: str, request: HttpRequest) -> HttpResponse | Check:
-    """Return the answer, or the check that nothing could be proven."""
-    try:
-        return await transport.send(request)
-    except TransportError as problem:
-        return _unproven(what, f"{problem}")
-
-
 def _unproven(what: str, why: str) -> Check:
     return Check(what, True, f"not proven: {why}.", warning=True)
 
 
-async def _api_key(app: App, transport: Transport) -> Check:
-    what = f"amplitude.api_key of {app.name}"
+async def _api_key(app: App, transport: Transport, what: str) -> Check:
     url = f"{origin(app.amplitude.region.value, app.amplitude.base_url)}/2/httpapi"
     body = msgspec.json.encode({"api_key": app.amplitude.api_key.reveal(), "events": []})
-    answer = await _send(transport, what, HttpRequest("POST", url, {"Content-Type": "application/json"}, body))
-    if isinstance(answer, Check):
-        return answer
+    answer = await transport.send(HttpRequest("POST", url, {"Content-Type": "application/json"}, body))
     region = app.amplitude.region.value
     if answer.status == 400 and b"Invalid API key" in answer.body:
         return Check(
@@ -109,13 +109,10 @@ async def _api_key(app: App, transport: Transport) -> Check:
     return _unproven(what, f"Amplitude answers {answer.status}")
 
 
-async def _secret_key(app: App, transport: Transport) -> Check:
-    what = f"amplitude.secret_key of {app.name}"
+async def _secret_key(app: App, transport: Transport, what: str) -> Check:
     credentials = cohort_credentials_of(app)
     assert credentials is not None, "the app has a secret key"
-    answer = await _send(transport, what, usage_request(credentials))
-    if isinstance(answer, Check):
-        return answer
+    answer = await transport.send(usage_request(credentials))
     if answer.status in {401, 403}:
         return Check(
             what,
@@ -129,13 +126,10 @@ async def _secret_key(app: App, transport: Transport) -> Check:
     return Check(what, True, f"Amplitude takes it. {usage}", warning=few)
 
 
-async def _push_config(config: Config, app: App, transport: Transport) -> list[Check]:
-    token = f"appsflyer.api_token of {app.name}"
+async def _push_config(config: Config, app: App, transport: Transport, token: str) -> list[Check]:
     account = appsflyer_account_of(app)
     assert account is not None, "the caller has looked"
-    answer = await _send(transport, token, push_config.read_request(account))
-    if isinstance(answer, Check):
-        return [answer]
+    answer = await transport.send(push_config.read_request(account))
     endpoints = push_config.read(answer)
     if answer.status >= 500 or answer.status == 429:
         return [_unproven(token, f"AppsFlyer answers {answer.status}")]
@@ -170,8 +164,7 @@ def _compared(config: Config, app: App, endpoints: list[dict[str, object]]) -> C
     return Check(what, True, "AppsFlyer's endpoint is as flybridge needs it. Its token can't be read there.")
 
 
-async def _s2s_key(app: App, transport: Transport) -> Check:
-    what = f"appsflyer.s2s_key of {app.name}"
+async def _s2s_key(app: App, transport: Transport, what: str) -> Check:
     assert app.appsflyer.s2s_key is not None, "the caller has looked"
     host = (app.appsflyer.base_url or inapp_event.ORIGIN).rstrip("/")
     request = HttpRequest(
@@ -180,9 +173,7 @@ async def _s2s_key(app: App, transport: Transport) -> Check:
         {"authentication": app.appsflyer.s2s_key.reveal(), "Content-Type": "application/json"},
         b'{"eventName":"flybridge_check","eventValue":""}',
     )
-    answer = await _send(transport, what, request)
-    if isinstance(answer, Check):
-        return answer
+    answer = await transport.send(request)
     if answer.status == 401 or b"Authenticat" in answer.body or b"app_id" in answer.body:
         return Check(what, False, "AppsFlyer does not take it: it must be the server-to-server key of this very app.")
     if answer.status == 403:
