@@ -9,10 +9,9 @@ from typing import Final, TypeVar
 
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, Part
+from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.records import PerformanceKind
 
-ORGANIC: Final = "organic"
-RESTRICTED: Final = "restricted"
 WITHHELD: Final = (RESTRICTED, ORGANIC)
 """What AppsFlyer names instead of a source that may not be named."""
 

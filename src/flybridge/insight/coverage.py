@@ -80,11 +80,10 @@ class Fall(Struct, frozen=True):
 
 
 class _Halves(Struct, frozen=True):
-    """The newest part of the events, and the part before it."""
+    """The events of the newest version or day, and those of the ones before it."""
 
     by: str
-    since: str
-    after: Sequence[Cover]
+    after: Cover
     before: Sequence[Cover]
 
 
@@ -124,32 +123,33 @@ def falls(rows: Iterable[CoverageRow]) -> list[Fall]:
     found: list[Fall] = []
     for (app, platform), own in sorted(apart.items()):
         for halves in (_halves(own, "app_version", version_key), _halves(own, "day", str, DAYS_BEFORE)):
-            known = {getattr(cover, halves.by) for cover in halves.before}
-            usual = [row for row in own if getattr(row, halves.by) in known]
-            found += _compared(app, platform, halves, usual)
+            if halves is not None:
+                known = {getattr(cover, halves.by) for cover in halves.before}
+                found += _compared(app, platform, halves, [row for row in own if getattr(row, halves.by) in known])
     return found
 
 
-def _halves(rows: Sequence[CoverageRow], by: str, order: Callable[[str], Any], before: int | None = None) -> _Halves:
+def _halves(
+    rows: Sequence[CoverageRow], by: str, order: Callable[[str], Any], before: int | None = None
+) -> _Halves | None:
     """Split into the newest version or day with enough events, and those before it, at most so many."""
     known = [cover for cover in covers(rows, by) if getattr(cover, by)]
     known.sort(key=lambda cover: order(getattr(cover, by)))
     while known and known[-1].events < MIN_EVENTS:
         known.pop()
     first = 0 if before is None else max(0, len(known) - 1 - before)
-    return _Halves(by, getattr(known[-1], by) if known else "", known[-1:], known[first:-1])
+    return _Halves(by, known[-1], known[first:-1]) if known else None
 
 
 def _compared(app: str, platform: str, halves: _Halves, usual_rows: Sequence[CoverageRow]) -> Iterable[Fall]:
-    after, before = halves.after, halves.before
-    n, n_before = sum(cover.events for cover in after), sum(cover.events for cover in before)
-    if n < MIN_EVENTS or n_before < MIN_EVENTS:
+    by, after, before = halves.by, halves.after, halves.before
+    n_before = sum(cover.events for cover in before)
+    if n_before < MIN_EVENTS:
         return
     for kind in sorted({kind for cover in before for kind in cover.carried}):
-        share = sum(cover.carried.get(kind, 0) for cover in after) / n
-        usual = sum(cover.carried.get(kind, 0) for cover in before) / n_before
-        if fell(share, n, usual, n_before, design_effect(usual_rows, kind, halves.by)):
-            yield Fall(app, platform, kind, halves.since, halves.by, share, usual, n)
+        share, usual = after.share(kind), sum(cover.carried.get(kind, 0) for cover in before) / n_before
+        if fell(share, after.events, usual, n_before, design_effect(usual_rows, kind, by)):
+            yield Fall(app, platform, kind, getattr(after, by), by, share, usual, after.events)
 
 
 def design_effect(rows: Sequence[CoverageRow], kind: str, by: str) -> float:

@@ -17,8 +17,6 @@ from msgspec import Struct, field
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.compared_rows import (
-    ORGANIC,
-    RESTRICTED,
     ComparedRows,
     add,
     booked_rows,
@@ -29,6 +27,7 @@ from flybridge.insight.compared_rows import (
     respelled,
 )
 from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison
+from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.records import OutcomeKind, PerformanceKind
 from flybridge.store.figures import CountedOn, OutcomeCount
 

@@ -19,8 +19,6 @@ from msgspec import Struct, field, structs
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.compared_rows import (
-    ORGANIC,
-    RESTRICTED,
     WITHHELD,
     ComparedRows,
     add,
@@ -30,6 +28,7 @@ from flybridge.insight.compared_rows import (
     respelled,
 )
 from flybridge.insight.comparison import ComparedKey, ComparedRow
+from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
 

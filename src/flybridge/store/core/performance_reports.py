@@ -78,26 +78,17 @@ def _masked(rows: Sequence[CostRow]) -> list[CostRow]:
 
 def audit_performance(db: Rows) -> list[Discrepancy]:
     """Compare the counters of performance with the ledger, as far back as the ledger has its rows."""
-    found = [
-        Discrepancy(
-            "",
-            "",
+    found = []
+    for cell, counted, rows in db.read(Read.COUNTED_ROWS):
+        what = (
             f"Cell {cell} of the performance counters has counted {counted} ledger rows that are not deleted, "
-            f"but the ledger has {rows} rows of it.",
-            counted,
-            rows,
+            f"but the ledger has {rows} rows of it."
         )
-        for cell, counted, rows in db.read(Read.COUNTED_ROWS)
-    ]
-    found += [
-        Discrepancy(
-            app,
-            "",
+        found.append(Discrepancy("", "", what, counted, rows))
+    for app, n, entered in db.read(Read.MOVED):
+        what = (
             f"The performance counters add up to {n} events, but {entered} were counted: what moved from one source "
-            "to another was lost or doubled.",
-            entered,
-            n,
+            "to another was lost or doubled."
         )
-        for app, n, entered in db.read(Read.MOVED)
-    ]
+        found.append(Discrepancy(app, "", what, entered, n))
     return found

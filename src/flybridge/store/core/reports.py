@@ -154,16 +154,10 @@ def _kept(db: Rows, outcome: OutcomeKind, kept: Read, name: str) -> list[Discrep
         else:
             what = f"{n} {name} exist of envelopes that the ledger has as {stands}."
             found.append(Discrepancy(app, day, what, 0, n))
-    found += [
-        Discrepancy(
-            *at,
-            f"{counted[at]} envelopes are counted as {outcome}, but {rows[at]} {name} exist.",
-            counted[at],
-            rows[at],
-        )
-        for at in sorted(counted.keys() | rows.keys())
-        if counted[at] != rows[at]
-    ]
+    for at in sorted(counted.keys() | rows.keys()):
+        if counted[at] != rows[at]:
+            what = f"{counted[at]} envelopes are counted as {outcome}, but {rows[at]} {name} exist."
+            found.append(Discrepancy(*at, what, counted[at], rows[at]))
     return found
 
 
