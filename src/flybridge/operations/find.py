@@ -12,7 +12,7 @@ from flybridge.insight.find import DAYS, CampaignRetention, FindingEvidence, Sou
 from flybridge.insight.findings import Finding
 from flybridge.insight.performance import IN_NO_FIGURE, AppScope, spend_in
 from flybridge.records import DAY_MS, PerformanceKind, day_of
-from flybridge.store.performance import WHOLE, Slice
+from flybridge.store.performance import WHOLE, Slice, add
 from flybridge.store.protocol import Store
 
 HORIZONS: Final = (1, 7)
@@ -42,10 +42,8 @@ async def evidence_of(store: Store, scope: AppScope, now_ms: int) -> FindingEvid
         if row.kind not in IN_NO_FIGURE:
             one.not_converted += row.not_converted
     for cost in await store.costs(by_day, (WHOLE,)):
-        spend = spend_in(scope, cost)
-        if spend is not None:
-            one = days[cost.labels.media_source][cost.labels.day]
-            one.spend = (one.spend or 0) + spend
+        one = days[cost.labels.media_source][cost.labels.day]
+        one.spend = add(one.spend, spend_in(scope, cost))
     reports = await store.day_reports(REPORT, scope.today - COMPARED_DAYS, last, app=scope.name)
     coverage = await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS), app=scope.name)
     return FindingEvidence(

@@ -31,10 +31,8 @@ class KnownGap(Struct, frozen=True):
 
 async def gaps_of(store: Store, app: str) -> GapReport | None:
     """Return the last search for an app, if it was whole and nothing of it has been filled."""
-    for report in await last_found(store):
-        if report.app == app and not report.problems and not report.filled:
-            return report
-    return None
+    found = (report for report in await last_found(store) if report.app == app)
+    return next((report for report in found if not report.problems and not report.filled), None)
 
 
 def known_gap(report: GapReport, begin_ms: int, end_ms: int) -> KnownGap | None:

@@ -260,7 +260,8 @@ class Store(ABC):
 
     async def states(self, beginning: str) -> Sequence[tuple[str, bytes]]:
         """Return the values whose names begin like this, in the order of the names."""
-        return await self._read(lambda db: reports.states(db, beginning))
+        rows = await self._read(lambda db: db.read(Read.STATES, beginning, beginning + chr(0x10FFFF)))
+        return [(name, bytes(value)) for name, value in rows]
 
     async def drop_states(self, names: Sequence[str]) -> None:
         """Delete the values with these names."""
@@ -279,7 +280,7 @@ class Store(ABC):
 
     async def trail(self, *, before: int | None = None, limit: int = 100) -> Sequence[TrailRow]:
         """Return rows of the audit trail, newest first: those with numbers below `before`, or all."""
-        return await self._read(lambda db: trail.trail(db, before, limit))
+        return await self._list(trail.row_of, Read.TRAIL, before if before is not None else 2**62, limit)
 
     async def trail_fault(self) -> str:
         """Check the whole audit trail. Returns a sentence about the first row that was changed or is missing."""
@@ -340,7 +341,7 @@ class Store(ABC):
 
     async def hold_counts(self) -> Sequence[HeldCount]:
         """Return how many events wait, from counters: the cost does not grow with the number of holds."""
-        return await self._read(reports.hold_counts)
+        return await self._list(reports.held_count, Read.HOLD_COUNTS)
 
     async def sighted_kinds(self) -> Sequence[SightedKind]:
         """Return the kinds of identifier by which Amplitude has shown people."""
@@ -348,17 +349,17 @@ class Store(ABC):
 
     async def covered(self, *, since_day: str) -> Sequence[CoverageRow]:
         """Return the coverage counters summed by app, platform and kinds; day, version and media source are empty."""
-        return await self._read(lambda db: reports.covered(db, since_day))
+        return await self._list(reports.coverage_row, Read.COVERED, since_day)
 
     async def coverage(self, *, since_day: str = "", app: str | None = None) -> Sequence[CoverageRow]:
         """Return the counters of matching keys on events since this day (`YYYY-MM-DD`). They are kept for 90 days."""
-        return await self._read(lambda db: reports.coverage(db, since_day, app))
+        return await self._list(reports.coverage_row, Read.COVERAGE, since_day, app)
 
     async def holds(
         self, *, app: str | None = None, media_source: str | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[Held]:
         """Return waiting events above the id `after`, in the order of filing."""
-        return await self._read(lambda db: reports.holds(db, app, media_source, after, limit))
+        return await self._list(reports.held, Read.HOLDS, app, media_source, after, limit)
 
     async def dead(
         self,
@@ -481,7 +482,7 @@ class Store(ABC):
 
     async def depths(self, now_ms: int) -> Sequence[LaneDepth]:
         """Return the depth of every lane that has deliveries."""
-        return await self._read(lambda db: reports.depths(db, now_ms))
+        return await self._list(reports.depth, Read.DEPTHS, now_ms)
 
     async def confirmed_ms(self) -> int:
         """Return the last time that was known to be right; 0 if none was noted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from msgspec import structs
@@ -47,29 +47,18 @@ PARTS: Final = (
 )
 
 
-def depths(db: Rows, now_ms: int) -> list[LaneDepth]:
-    return [LaneDepth(Lane(app, endpoint), *figures) for app, endpoint, *figures in db.read(Read.DEPTHS, now_ms)]
+def _with_kinds(shape: Callable[..., T], *, at: int) -> Callable[..., T]:
+    """Return what makes a `shape` of a row's values: the kinds of keys at one place are a text in it."""
+    return lambda *row: shape(*row[:at], tuple(row[at].split()), *row[at + 1 :])
 
 
-def with_kinds(shape: Callable[..., T], rows: Iterable[Sequence[Any]], *, at: int) -> list[T]:
-    """Return rows as `shape`, the kinds of keys in one of their columns as a tuple."""
-    return [shape(*row[:at], tuple(row[at].split()), *row[at + 1 :]) for row in rows]
+held: Final = _with_kinds(Held, at=5)
+held_count: Final = _with_kinds(HeldCount, at=2)
+coverage_row: Final = _with_kinds(CoverageRow, at=5)
 
 
-def holds(db: Rows, app: str | None, media_source: str | None, after: int, limit: int) -> list[Held]:
-    return with_kinds(Held, db.read(Read.HOLDS, app, media_source, after, limit), at=5)
-
-
-def hold_counts(db: Rows) -> list[HeldCount]:
-    return with_kinds(HeldCount, db.read(Read.HOLD_COUNTS), at=2)
-
-
-def covered(db: Rows, since_day: str) -> list[CoverageRow]:
-    return with_kinds(CoverageRow, db.read(Read.COVERED, since_day), at=5)
-
-
-def coverage(db: Rows, since_day: str, app: str | None) -> list[CoverageRow]:
-    return with_kinds(CoverageRow, db.read(Read.COVERAGE, since_day, app), at=5)
+def depth(app: str, endpoint: str, *figures: int) -> LaneDepth:
+    return LaneDepth(Lane(app, endpoint), *figures)
 
 
 def outcomes(db: Rows, app: str, first: int, last: int) -> Outcomes:
@@ -100,10 +89,6 @@ def _by_kinds(found: list[OutcomeCount], expired: Sequence[tuple[Any, ...]]) -> 
         if left:
             split.append(structs.replace(one, n=left))
     return split
-
-
-def states(db: Rows, beginning: str) -> list[tuple[str, bytes]]:
-    return [(name, bytes(value)) for name, value in db.read(Read.STATES, beginning, beginning + chr(0x10FFFF))]
 
 
 def ledger_page(db: Rows, app: str | None, after: int) -> list[tuple[int, LedgerEntry]]:

@@ -32,14 +32,10 @@ def _plain(text: str) -> str:
     return text[:LONGEST].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
-def trail(db: Rows, before: int | None, limit: int) -> list[TrailRow]:
-    return [_row(row) for row in db.read(Read.TRAIL, before if before is not None else 2**62, limit)]
-
-
 def fault(db: Rows, seal: Seal) -> str:
     """Return a sentence about the first row that is not as it was written; empty if all are."""
     before, number = FIRST, 0
-    while page := [_row(row) for row in db.read(Read.TRAIL_AFTER, number, PAGE)]:
+    while page := [row_of(*row) for row in db.read(Read.TRAIL_AFTER, number, PAGE)]:
         for row in page:
             if row.number != number + 1:
                 return f"Row {number + 1} of the audit trail is missing."
@@ -49,6 +45,6 @@ def fault(db: Rows, seal: Seal) -> str:
     return ""
 
 
-def _row(row: tuple[Any, ...]) -> TrailRow:
+def row_of(*row: Any) -> TrailRow:
     *fields, chain = row
     return TrailRow(*[*fields, bytes(chain)])
