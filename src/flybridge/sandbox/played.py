@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
 from typing import ClassVar, Final, assert_never
 
 from flybridge.clock import Clock
@@ -20,23 +20,26 @@ from flybridge.sandbox.http import (
     send_nothing,
 )
 
-FORBIDDEN: Final = SandboxAnswer(403, {"message": "Forbidden"})
+GARBLED: Final = b"\x1f\x8b garbled"
+"""What a body has become that was broken on its way."""
 
 
 class VendorApi:
     """One API of a vendor. It answers its `pages`, and all that is `below` some paths.
 
-    Pages at `own` and below are the sandbox's own, and never fail.
+    Pages at `own` and below are the sandbox's own, and never fail. `answers` counts the others by path and status.
     """
 
     pages: ClassVar[tuple[str, ...]] = ()
     below: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[str] = "/sandbox/"
     max_bytes: ClassVar[int] = 1_000_000
+    forbidden: ClassVar[SandboxAnswer] = SandboxAnswer(403, {"message": "Forbidden"})
 
     def __init__(self, clock: Clock, faults: Faults | None = None) -> None:
         self.clock = clock
         self.faults = faults or Faults.named("none")
+        self.answers: Counter[tuple[str, int]] = Counter()
 
     def takes(self, path: str) -> bool:
         """Return whether this application answers the path."""
@@ -52,9 +55,41 @@ class VendorApi:
 
     async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
         """Answer one request to the vendor, or fail it as scripted: before or after it is applied."""
-        step = self.faults.step(time.monotonic())
-        failed = SandboxAnswer(step.status, {"message": "Internal error"})
-        await play_step(step, scope, send, lambda: self.answer(scope, body), failed=failed, forbidden=FORBIDDEN)
+        step = self.step(scope, body)
+        match step.kind:
+            case FaultKind.CUT_BEFORE:
+                return await send_nothing(scope, send)
+            case FaultKind.PAGE:
+                return await send_error_page(send, step.status)
+            case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
+                given = self.failed(step.status)
+            case FaultKind.FORBIDDEN:
+                given = self.forbidden
+            case FaultKind.ERROR_AFTER:
+                self.answer(scope, body)
+                given = self.failed(step.status)
+            case FaultKind.CUT_AFTER:
+                self.answer(scope, body)
+                return await send_nothing(scope, send)
+            case FaultKind.SLOW:
+                await asyncio.sleep(step.wait_s)
+                given = self.answer(scope, body)
+            case FaultKind.HALF_ANSWER | FaultKind.PASS:
+                given = self.answer(scope, body)
+            case FaultKind.GARBLED:
+                given = self.answer(scope, GARBLED)
+            case _:
+                assert_never(step.kind)
+        self.answers[scope["path"], given.status] += 1
+        return await send_answer(send, given, half=step.kind is FaultKind.HALF_ANSWER)
+
+    def step(self, _scope: Scope, _body: bytes | None) -> Fault:
+        """Return what happens to a request."""
+        return self.faults.step(time.monotonic())
+
+    def failed(self, status: int) -> SandboxAnswer:
+        """Return what a server that fails answers."""
+        return SandboxAnswer(status, {"message": "Internal error"})
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         """Return the vendor's answer. The body is None if it is larger than `max_bytes`."""
@@ -63,47 +98,3 @@ class VendorApi:
     def own_page(self, scope: Scope, body: bytes) -> SandboxAnswer:
         """Return a page of the sandbox's own."""
         raise NotImplementedError
-
-
-async def play_step(
-    step: Fault,
-    scope: Scope,
-    send: Send,
-    answer: Callable[[], SandboxAnswer],
-    *,
-    failed: SandboxAnswer,
-    forbidden: SandboxAnswer,
-    garbled: Callable[[], SandboxAnswer] | None = None,
-    count: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Answer one request as `step` says.
-
-    `failed` and `forbidden` are what the vendor answers then, `garbled` what it answers to a body that was garbled on
-    its way; without it a gateway answers. `count` is called with the status of each answer of the vendor.
-    """
-    match step.kind:
-        case FaultKind.CUT_BEFORE:
-            return await send_nothing(scope, send)
-        case FaultKind.ERROR_BEFORE | FaultKind.UNAVAILABLE:
-            given = failed
-        case FaultKind.FORBIDDEN:
-            given = forbidden
-        case FaultKind.ERROR_AFTER:
-            answer()
-            given = failed
-        case FaultKind.CUT_AFTER:
-            answer()
-            return await send_nothing(scope, send)
-        case FaultKind.SLOW:
-            await asyncio.sleep(step.wait_s)
-            given = answer()
-        case FaultKind.HALF_ANSWER | FaultKind.PASS:
-            given = answer()
-        case FaultKind.GARBLED if garbled is not None:
-            given = garbled()
-        case FaultKind.PAGE | FaultKind.GARBLED:
-            return await send_error_page(send, step.status)
-        case _:
-            assert_never(step.kind)
-    count(given.status)
-    return await send_answer(send, given, half=step.kind is FaultKind.HALF_ANSWER)

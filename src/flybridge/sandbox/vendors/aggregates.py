@@ -168,11 +168,11 @@ def _spend(cell: ReportCell, spent: AdSpend, age: int) -> None:
         cell.impressions = (cell.impressions or 0) + spent.impressions
 
 
-def by_source(found: Mapping[Key, ReportCell]) -> dict[Key, ReportCell]:
-    """Return the cells of all countries together."""
-    merged: defaultdict[Key, ReportCell] = defaultdict(ReportCell)
+def merged(found: Mapping[Key, ReportCell], *, dated: bool = True, geo: bool) -> dict[Key, ReportCell]:
+    """Return cells in their order, those of all days together unless `dated`, of all countries unless `geo`."""
+    rows: defaultdict[Key, ReportCell] = defaultdict(ReportCell)
     for key, cell in found.items():
-        into = merged[Key(key.day, key.media_source, key.campaign, "")]
+        into = rows[Key(key.day if dated else date.min, key.media_source, key.campaign, key.country if geo else "")]
         into.installs += cell.installs
         into.active |= cell.active
         into.days |= cell.days
@@ -185,7 +185,7 @@ def by_source(found: Mapping[Key, ReportCell]) -> dict[Key, ReportCell]:
             into.events[event].people |= figures.people
             into.events[event].count += figures.count
             into.events[event].sales_usd += figures.sales_usd
-    return dict(merged)
+    return dict(sorted(rows.items()))
 
 
 def between(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -21,7 +22,7 @@ from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_of
 from flybridge.sandbox.faults import Fault, FaultKind, Faults
 from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, read_body
-from flybridge.sandbox.played import play_step
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.rates import DAILY_LIMIT, Rates
 from flybridge.sandbox.vendors.validation import (
@@ -39,10 +40,16 @@ from flybridge.sandbox.vendors.validation import (
 )
 
 Handler = Callable[[Scope, bytes | None], SandboxAnswer]
+Form = Callable[[Mapping[str, str]], SandboxAnswer]
 
 HTTP_V2_PATH: Final = "/2/httpapi"
 MAX_FORM_BYTES: Final = 1_000_000
 NO_SUCH_PATH: Final = SandboxAnswer(400, {"code": 400, "error": "Invalid request path"})
+
+
+def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
+    """Return the answer that a refusal is."""
+    return SandboxAnswer(refusal.status, refusal.body)
 
 
 class Identification(Struct):
@@ -53,11 +60,13 @@ class Identification(Struct):
     user_properties: dict[str, object] | None = None
 
 
-class AmplitudeServer:
-    """Answers for every project. `projects` holds what was saved, by API key; `answers` counts by path and status.
+class AmplitudeServer(VendorApi):
+    """Answers for every project. `projects` holds what was saved, by API key.
 
     `api_keys` None: every key that does not begin with `invalid` opens a project of its own.
     """
+
+    forbidden = answer_of(FORBIDDEN)
 
     def __init__(
         self,
@@ -68,10 +77,8 @@ class AmplitudeServer:
         keep_bodies: bool = False,
         daily_limit: int = DAILY_LIMIT,
     ) -> None:
-        self.clock = clock
-        self.faults = faults
+        super().__init__(clock, faults)
         self.projects: dict[str, ProjectLedger] = {}
-        self.answers: Counter[tuple[str, int]] = Counter()
         self._api_keys = None if api_keys is None else frozenset(api_keys)
         self._keep_bodies = keep_bodies
         self._devices, self._users = (
@@ -80,25 +87,27 @@ class AmplitudeServer:
         self._routes: dict[tuple[str, str], tuple[Handler, int]] = {
             ("POST", HTTP_V2_PATH): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
             ("POST", "/batch"): (lambda _, body: self._upload(body, BATCH), BATCH.max_bytes),
-            ("POST", "/attribution"): (self._attribution, MAX_FORM_BYTES),
-            ("POST", "/identify"): (self._identify, MAX_FORM_BYTES),
-            ("GET", "/identify"): (self._identify, MAX_FORM_BYTES),
+            ("POST", "/attribution"): (partial(self._form, self._attribution), MAX_FORM_BYTES),
+            ("POST", "/identify"): (partial(self._form, self._identify), MAX_FORM_BYTES),
+            ("GET", "/identify"): (partial(self._form, self._identify), MAX_FORM_BYTES),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to Amplitude, or fail it as scripted."""
-        handler, max_bytes = self._routes.get((scope["method"], scope["path"]), (lambda *_: NO_SUCH_PATH, 0))
-        body = await read_body(scope, receive, max_bytes)
-        step = self._step(scope, body)
-        await play_step(
-            step, scope, send, lambda: handler(scope, body),
-            failed=SandboxAnswer(step.status, {"code": step.status, "error": "Server Error"}),
-            forbidden=answer_of(FORBIDDEN),
-            garbled=lambda: handler(scope, b"\x1f\x8b garbled"),
-            count=lambda status: self.answers.update([(scope["path"], status)]),
-        )  # fmt: skip
+        _, max_bytes = self._route(scope)
+        await self.play(scope, send, await read_body(scope, receive, max_bytes))
 
-    def _step(self, scope: Scope, body: bytes | None) -> Fault:
+    def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        handler, _ = self._route(scope)
+        return handler(scope, body)
+
+    def failed(self, status: int) -> SandboxAnswer:
+        return SandboxAnswer(status, {"code": status, "error": "Server Error"})
+
+    def _route(self, scope: Scope) -> tuple[Handler, int]:
+        return self._routes.get((scope["method"], scope["path"]), (lambda *_: NO_SUCH_PATH, 0))
+
+    def step(self, scope: Scope, body: bytes | None) -> Fault:
         """Return what happens to a request: on its way, for what it holds, or as drawn."""
         now_s = time.monotonic()
         packed = (b"content-encoding", b"gzip") in scope["headers"]
@@ -223,32 +232,26 @@ class AmplitudeServer:
         }
         return ErrorAnswer(429, body)
 
-    def _form(self, scope: Scope, body: bytes | None) -> dict[str, str] | ErrorAnswer:
-        """Read the fields of a form that names a project's key."""
+    def _form(self, take: Form, scope: Scope, body: bytes | None) -> SandboxAnswer:
+        """Take the fields of a form that names a project's key."""
         if body is None:
-            return TOO_LARGE
+            return answer_of(TOO_LARGE)
         # In the URL or as form fields; where both have one, the body's counts.
         given = (scope["query_string"].decode("latin-1"), body.decode("utf-8", "replace"))
         fields = dict(pair for text in given for pair in parse_qsl(text, keep_blank_values=True))
         key = fields.get("api_key")
         if not key:
-            return bad_request("Request missing required field", missing_field="api_key")
-        return fields if self.knows(key) else bad_request("Invalid API key")
+            return answer_of(bad_request("Request missing required field", missing_field="api_key"))
+        return take(fields) if self.knows(key) else answer_of(bad_request("Invalid API key"))
 
-    def _attribution(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        fields = self._form(scope, body)
-        if isinstance(fields, ErrorAnswer):
-            return answer_of(fields)
+    def _attribution(self, fields: Mapping[str, str]) -> SandboxAnswer:
         attribution = read_attribution(fields.get("event"))
         if isinstance(attribution, ErrorAnswer):
             return answer_of(attribution)
         self.ledger(fields["api_key"]).attribute(attribution, self.clock.now_ms())
         return SandboxAnswer(200, "success")
 
-    def _identify(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        fields = self._form(scope, body)
-        if isinstance(fields, ErrorAnswer):
-            return answer_of(fields)
+    def _identify(self, fields: Mapping[str, str]) -> SandboxAnswer:
         people = _identifications(fields.get("identification"))
         if people is None:
             return SandboxAnswer(400, "missing_event")
@@ -257,11 +260,6 @@ class AmplitudeServer:
         for one in people:
             ledger.users.identify(one.user_id, one.device_id, one.user_properties)
         return SandboxAnswer(200, "success")
-
-
-def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
-    """Return the answer that a refusal is."""
-    return SandboxAnswer(refusal.status, refusal.body)
 
 
 def _identifications(text: str | None) -> list[Identification] | None:

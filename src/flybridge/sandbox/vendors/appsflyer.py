@@ -17,7 +17,6 @@ becomes of more: here it is refused. 429 is not on the page; it is played only b
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from typing import Any, Final
 from urllib.parse import unquote
@@ -28,8 +27,8 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_object
 from flybridge.sandbox.faults import Faults
-from flybridge.sandbox.http import SandboxAnswer, Scope, Send, no_such_page, query_of
-from flybridge.sandbox.played import VendorApi, play_step
+from flybridge.sandbox.http import SandboxAnswer, Scope, no_such_page, query_of
+from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.validation import UploadedEvent
 
 PATH: Final = "/inappevent/"
@@ -74,23 +73,15 @@ class AppsFlyerServer(VendorApi):
 
     below = (PATH, OWN)
     max_bytes = 64 * MAX_BYTES
+    forbidden = FORBIDDEN
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
         super().__init__(clock, faults)
         self.taken: list[TakenEvent] = []
         self.rejected: dict[str, TakenEvent] = {}
-        self.answers: Counter[int] = Counter()
 
-    async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
-        """Answer one event, or fail it as scripted."""
-        step = self.faults.step(time.monotonic())
-        await play_step(
-            step, scope, send, lambda: self.answer(scope, body),
-            failed=SandboxAnswer(step.status, FAILED),
-            forbidden=FORBIDDEN,
-            garbled=lambda: BAD,
-            count=lambda status: self.answers.update([status]),
-        )  # fmt: skip
+    def failed(self, status: int) -> SandboxAnswer:
+        return SandboxAnswer(status, FAILED)
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         key = dict(scope["headers"]).get(b"authentication", b"").decode("latin-1")
@@ -136,11 +127,14 @@ class AppsFlyerServer(VendorApi):
 
     def counts(self) -> dict[str, Any]:
         """Return what was counted."""
+        answers: Counter[str] = Counter()
+        for (_, status), n in self.answers.items():
+            answers[str(status)] += n
         return {
             "taken": len(self.taken),
             "recorded": sum(event.recorded for event in self.taken),
             "rejected": len(self.rejected),
-            "answers": {str(status): n for status, n in sorted(self.answers.items())},
+            "answers": dict(sorted(answers.items())),
             "faults": {act.value: n for act, n in self.faults.counts.items() if n},
         }
 

@@ -14,7 +14,7 @@ https://dev.appsflyer.com/hc/reference/audience-put-additional-identifier (read 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -86,7 +86,6 @@ class Audiences(VendorApi):
         super().__init__(clock, faults)
         self.listed: defaultdict[str, set[Identifier]] = defaultdict(set)
         self.extras: defaultdict[str, dict[Identifier, dict[str, Any]]] = defaultdict(dict)
-        self.answers: Counter[tuple[str, int]] = Counter()
         self.made: dict[str, str] = {}
         """Import keys by the names of audiences that were created."""
         self.without_effect = 0
@@ -103,12 +102,6 @@ class Audiences(VendorApi):
         return SandboxAnswer(200, {"audiences": {key: len(devices) for key, devices in self.listed.items()}})
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
-        """Answer one request, and count the answer."""
-        page = self._answer(scope, body)
-        self.answers[scope["path"], page.status] += 1
-        return page
-
-    def _answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         token = bearer_of(scope)
         if not token or token.startswith(("invalid", "revoked")):
             return SandboxAnswer(403, {"message": "Forbidden"})

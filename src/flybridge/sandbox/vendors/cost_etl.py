@@ -19,7 +19,7 @@ from flybridge.parquet import ParquetWriter
 from flybridge.records import DAY_MS
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import Key, ReportCell, ReportedApp, by_source, cells
+from flybridge.sandbox.vendors.aggregates import Key, ReportCell, ReportedApp, cells, merged
 
 AGAIN: Final = (*range(7), 14, 29, 88)
 """How many days before the day of writing are in a file."""
@@ -56,7 +56,7 @@ def _rows(
     end_ms = round(datetime(written.year, written.month, written.day, tzinfo=UTC).timestamp() * 1000) + DAY_MS - 1
     days = {written - timedelta(days=back) for back in AGAIN}
     found: Mapping[Key, ReportCell] = cells(facts, app.day(own_zone=True), now_ms=end_ms)
-    for key, cell in sorted((found if geo else by_source(found)).items()):
+    for key, cell in merged(found, geo=geo).items():
         if key.day not in days or key.media_source == ORGANIC or (geo and key.media_source in WITHOUT_GEO):
             continue
         cost = None if cell.cost_usd is None else round(cell.cost_usd * app.per_usd, 4)

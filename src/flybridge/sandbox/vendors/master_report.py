@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Final, Protocol
+from typing import Final
 
 from flybridge.sandbox.http import SandboxAnswer, moment_of
-from flybridge.sandbox.vendors.aggregates import EventCell, Key, ReportCell, ReportedApp, between
+from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.vendors.aggregates import EventCell, Key, ReportCell, ReportedApp, activity_cells, between, cells
 from flybridge.sandbox.vendors.raw_data import as_csv
 from flybridge.sandbox.vendors.report_csv import ratio, shown, times
 
@@ -48,14 +49,6 @@ READ: Final[Mapping[str, Callable[[ReportCell, float], float | None]]] = {
 Cells = list[tuple[Key, ReportCell, float]]
 
 
-class CellsOf(Protocol):
-    """Returns the cells of an app."""
-
-    def __call__(self, app_id: str, *, own_zone: bool, activity: bool = False) -> Mapping[Key, ReportCell]:
-        """Return the cells, by days in the app's zone or in UTC; with `activity` those of events by their own day."""
-        ...
-
-
 def day_of_text(text: str) -> date | None:
     """Read a date as both APIs take it."""
     moment = moment_of(text, "%Y-%m-%d")
@@ -63,9 +56,14 @@ def day_of_text(text: str) -> date | None:
 
 
 def master_report(
-    apps: Sequence[str], given: Mapping[str, str], cells_of: CellsOf, settings: Mapping[str, ReportedApp], newest: date
+    facts: Mapping[str, Sequence[Reported]],
+    given: Mapping[str, str],
+    settings: Mapping[str, ReportedApp],
+    newest: date,
+    *,
+    now_ms: int,
 ) -> SandboxAnswer:
-    """Answer a request about these apps. `newest` is the last day that is there."""
+    """Answer a request about what is known of these apps. `newest` is the last day that is there."""
     first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
     groupings = [name for name in given.get("groupings", "").split(",") if name]
     kpis = [name for name in given.get("kpis", "").split(",") if name]
@@ -86,13 +84,14 @@ def master_report(
             "Something went wrong. Please re-try to download in a minute, choose a narrower time range, or contact "
             "AppsFlyer support.",
         )
-    if own_zone and any(last < settings[app].since for app in apps):
+    if own_zone and any(last < settings[app].since for app in facts):
         return SandboxAnswer(416, "The requested time range is in UTC only (prior to the timezone change)")
     groups: defaultdict[tuple[str, ...], tuple[Cells, Cells]] = defaultdict(lambda: ([], []))
-    for app in apps:
+    for app, known in facts.items():
         rate = settings[app].per_usd if given.get("currency") == "preferred" else 1.0
         for kind in sorted({name.startswith(ACTIVITY) for name in kpis}):
-            found = cells_of(app, own_zone=own_zone, activity=kind)
+            counted = activity_cells if kind else cells
+            found = counted(known, settings[app].day(own_zone=own_zone), now_ms=now_ms)
             for key, cell in between(found, first, min(last, newest)).items():
                 group = tuple(GROUPINGS[name][1](app, key) for name in groupings)
                 groups[group][kind].append((key, cell, rate))

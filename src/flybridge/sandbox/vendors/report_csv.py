@@ -9,11 +9,10 @@ The file begins with a byte order mark; `N/A` is what is not known, `None` no ag
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Final
 
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import Key, ReportCell, ReportedApp, by_source
+from flybridge.sandbox.vendors.aggregates import Key, ReportCell, ReportedApp, merged
 from flybridge.sandbox.vendors.raw_data import as_csv
 
 NOT_AVAILABLE: Final = "N/A"
@@ -21,7 +20,7 @@ NOT_AVAILABLE: Final = "N/A"
 
 def aggregate_csv(found: Mapping[Key, ReportCell], app: ReportedApp, *, dated: bool, geo: bool) -> bytes:
     """Write the cells of user acquisition by day if `dated`, by country if `geo`."""
-    rows = [("", key, cell) for key, cell in _merged(found, dated=dated, geo=geo)]
+    rows = [("", key, cell) for key, cell in merged(found, dated=dated, geo=geo).items()]
     return _csv(rows, app, dated=dated, geo=geo, figures=["Impressions", "Clicks", "CTR", "Installs"])
 
 
@@ -30,7 +29,9 @@ def retargeting_csv(
 ) -> bytes:
     """Write the cells of retargeting by the kind of conversion, and as `aggregate_csv` does."""
     rows = [
-        (kind, key, cell) for kind, of_kind in found.items() for key, cell in _merged(of_kind, dated=dated, geo=geo)
+        (kind, key, cell)
+        for kind, of_kind in found.items()
+        for key, cell in merged(of_kind, dated=dated, geo=geo).items()
     ]
     return _csv(rows, app, dated=dated, geo=geo, figures=["Clicks", "Conversions", "Conversion Type"])
 
@@ -70,17 +71,6 @@ def _csv(
                 line += [len(done.people), done.count, round(done.sales_usd * app.per_usd, 4)]
         lines.append(line)
     return as_csv(lines)
-
-
-def _merged(found: Mapping[Key, ReportCell], *, dated: bool, geo: bool) -> list[tuple[Key, ReportCell]]:
-    rows: Mapping[Key, ReportCell] = found if geo else by_source(found)
-    if not dated:
-        undated: dict[Key, ReportCell] = {}
-        for key, cell in rows.items():
-            name = Key(date.min, key.media_source, key.campaign, key.country)
-            undated[name] = by_source({name: undated[name], key: cell}).popitem()[1] if name in undated else cell
-        rows = undated
-    return sorted(rows.items(), key=lambda row: row[0])
 
 
 def shown(value: float | None) -> object:

@@ -37,16 +37,7 @@ from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, is_zone, no_
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.vendors.aggregates import (
-    PER_USD,
-    Key,
-    ReportCell,
-    ReportedApp,
-    activity_cells,
-    between,
-    cells,
-    retargeting_cells,
-)
+from flybridge.sandbox.vendors.aggregates import PER_USD, ReportedApp, between, cells, retargeting_cells
 from flybridge.sandbox.vendors.cohort_report import CALLS_A_MINUTE, COHORTS, cohort_report
 from flybridge.sandbox.vendors.cost_etl import cost_file
 from flybridge.sandbox.vendors.master_report import day_of_text, master_report
@@ -154,20 +145,16 @@ class Reports(VendorApi):
             return SandboxAnswer(400, {"message": "Invalid timezone"})
         if self._is_over_quota(token, app_id, report, (last - first).days + 1):
             return SandboxAnswer(403, f"Limit reached for {name}")
-        own_zone, sources = zone not in {"", "UTC"}, _sources(given)
+        day, sources = settings.day(own_zone=zone not in {"", "UTC"}), _sources(given)
+        facts, now_ms = self.facts.get(app_id, ()), self.clock.now_ms()
         if given.get("reattr") == "true":
-            day = settings.day(own_zone=own_zone)
-            by_kind = retargeting_cells(self.facts.get(app_id, ()), day, now_ms=self.clock.now_ms())
+            by_kind = retargeting_cells(facts, day, now_ms=now_ms)
             within = {kind: between(found, first, last, sources) for kind, found in by_kind.items()}
             content = retargeting_csv(within, settings, dated=dated, geo=geo)
         else:
-            found = between(self._cells(app_id, own_zone=own_zone), first, last, sources)
+            found = between(cells(facts, day, now_ms=now_ms), first, last, sources)
             content = aggregate_csv(found, settings, dated=dated, geo=geo)
         return SandboxAnswer(200, BOM_UTF8 + content)
-
-    def _cells(self, app_id: str, *, own_zone: bool, activity: bool = False) -> dict[Key, ReportCell]:
-        day, facts = self.apps[app_id].day(own_zone=own_zone), self.facts.get(app_id, ())
-        return (activity_cells if activity else cells)(facts, day, now_ms=self.clock.now_ms())
 
     def _is_over_quota(self, token: str, app_id: str, report: str, days: int) -> bool:
         now_ms = self.clock.now_ms()
@@ -211,7 +198,8 @@ class Reports(VendorApi):
         apps = sorted(self.facts) if named == "all" else named.split(",")
         if foreign := [app for app in apps if not app or app.startswith("unknown")]:
             return SandboxAnswer(403, f"Not authorized app-ids: {','.join(foreign)}")
-        return master_report(apps, query_of(scope), self._cells, self.apps, newest)
+        facts = {app: self.facts.get(app, []) for app in apps}
+        return master_report(facts, query_of(scope), self.apps, newest, now_ms=self.clock.now_ms())
 
 
 def _not_found() -> SandboxAnswer:
