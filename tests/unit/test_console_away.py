@@ -15,6 +15,7 @@ from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
 from flybridge.web.console.gate import ConsoleGate
+from flybridge.web.console.reading import ConsoleReader
 
 NOW_MS = 1_800_000_000_000
 
@@ -56,7 +57,7 @@ async def parts(tmp_path):
     await inbox.ack(leased)
     moody = Moody(inbox), Moody(store)
     gate = ConsoleGate(Console(), moody[1], clock, b"a secret of sixteen characters")
-    yield ConsoleApp(*moody, clock, gate, windows={"shop": 72.0}), clock, *moody
+    yield ConsoleApp(ConsoleReader(*moody, clock), gate, windows={"shop": 72.0}), clock, *moody
     await store.close()
     await inbox.close()
 

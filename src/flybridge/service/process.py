@@ -56,6 +56,7 @@ from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
 from flybridge.web.console.app import ConsoleApp
 from flybridge.web.console.gate import ConsoleGate
+from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.intake import Intake
 from flybridge.wiring import (
     build_flow,
@@ -305,20 +306,21 @@ class Service:
         download: Download,
         name: str,
     ) -> ConsoleApp:
-        config, public_url = self._config, self._config.server.public_url
-        cohorts = await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None
-        return ConsoleApp(
+        config, clock = self._config, self._clock
+        reader = ConsoleReader(
             inbox,
             store,
-            self._clock,
-            ConsoleGate(config.console, store, self._clock, config.secrets[0], public_url=public_url),
+            clock,
+            worker.circuits if worker is not None else None,
+            await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None,
+            channel_names(config),
+            name,
+        )
+        return ConsoleApp(
+            reader,
+            ConsoleGate(config.console, store, clock, config.secrets[0], public_url=config.server.public_url),
             windows={app.name: app.hold.window_hours for app in config.apps},
             transport=transport,
-            public_url=public_url,
-            circuits=worker.circuits if worker is not None else None,
-            worker=name,
-            cohorts=cohorts,
-            channels=channel_names(config),
             latencies=metrics.latencies,
             version=__version__,
             count=metrics.console_refused,
@@ -328,10 +330,10 @@ class Service:
                 inbox,
                 store,
                 transport,
-                self._clock,
+                clock,
                 open_cohorts=lambda: opened_cohorts(config),
-                open_runner=lambda cohorts: opened_runner(config, cohorts, transport, self._clock),
+                open_runner=lambda cohorts: opened_runner(config, cohorts, transport, clock),
                 download=download,
-                channels=channels_of(config, download, self._clock),
+                channels=channels_of(config, download, clock),
             ),
         )

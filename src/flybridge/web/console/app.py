@@ -7,7 +7,7 @@ content of a message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -17,12 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
-from flybridge.clock import Clock
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.inbox.protocol import Inbox
-from flybridge.store.audiences.protocol import CohortStore
-from flybridge.store.protocol import Store
 from flybridge.web.access.identity import Visitor
 from flybridge.web.access.oidc import OidcProvider
 from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
@@ -47,7 +43,7 @@ from flybridge.web.console.pages import (
     setup,
     sources,
 )
-from flybridge.web.console.reading import Circuits, ConsoleReader
+from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.site import HEADERS, NO_ENTRY, Group, Latencies, Page, Scopes, Site
 
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
@@ -78,27 +74,18 @@ STATIC: Final = {
 class ConsoleApp:
     """The pages as one ASGI application, behind the gate.
 
-    `windows` are the hours that events of each app are held; `circuits` returns the circuits of the lanes where the
-    worker is in the same process, `worker` is its name in its reports, `latencies` how long the steps of this process
-    take. `cohorts` is absent where no audience is configured. `channels` are the names of those by which people are
-    told. `count` is called with the status of each refused request. `scopes` are the apps whose performance is shown,
+    `windows` are the hours that events of each app are held, `latencies` how long the steps of this process take.
+    `count` is called with the status of each refused request. `scopes` are the apps whose performance is shown,
     `operations` what can be done. `transport` is for the identity provider.
     """
 
     def __init__(
         self,
-        inbox: Inbox,
-        store: Store,
-        clock: Clock,
+        reader: ConsoleReader,
         gate: ConsoleGate,
         *,
         windows: Mapping[str, float],
         transport: Transport | None = None,
-        public_url: str = "",
-        circuits: Circuits | None = None,
-        worker: str = "",
-        cohorts: CohortStore | None = None,
-        channels: Collection[str] = (),
         latencies: Latencies | None = None,
         version: str = "",
         count: Callable[[int], None] = lambda _: None,
@@ -107,8 +94,8 @@ class ConsoleApp:
     ) -> None:
         self._gate = gate
         self._count = count
+        store, clock = reader.store, reader.clock
         self._deeds = Deeds(store, clock)
-        reader = ConsoleReader(inbox, store, clock, circuits, cohorts=cohorts, channels=channels, worker=worker)
         self._site = Site(
             store=store, clock=clock, reader=reader, gate=gate, deeds=self._deeds, windows=windows, scopes_at=scopes,
             latencies=latencies, all_operations=operations, version=version, groups=GROUPS,
@@ -120,7 +107,6 @@ class ConsoleApp:
             self._deeds,
             self._refused_page,
             provider=OidcProvider(oidc, transport, clock) if oidc is not None and transport is not None else None,
-            public_url=public_url,
         )
         self._static = frozenset(f"/{name}" for name in STATIC)
         self._routes: list[BaseRoute] = [

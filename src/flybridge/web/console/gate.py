@@ -62,7 +62,7 @@ class ConsoleGate:
         self._store = store
         self._clock = clock
         self._guesses = Guesses()
-        self._public_url = public_url
+        self.public_url = public_url
         self._names = (*console.hosts, host_of(public_url)) if public_url else console.hosts
 
     def wrong_host(self, headers: Mapping[str, str]) -> Refusal | None:
@@ -178,7 +178,7 @@ class ConsoleGate:
         """Return the refusal of a POST that a page of another site made."""
         origin = headers.get("origin", "").lower()
         ours = {f"{scheme}://{headers.get('host', '').lower()}" for scheme in ("http", "https")}
-        if origin and origin in {*ours, self._public_url.lower()}:
+        if origin and origin in {*ours, self.public_url.lower()}:
             return None
         return Refusal(
             403,

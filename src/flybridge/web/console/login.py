@@ -46,7 +46,6 @@ class LoginPages(Struct, frozen=True):
     deeds: Deeds
     refuse: Callable[[Request, Refusal], Response]
     provider: OidcProvider | None = None
-    public_url: str = ""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -172,8 +171,8 @@ class LoginPages(Struct, frozen=True):
     def _base(self, request: Request) -> str:
         """Return the address by which the browser reaches the console."""
         host = request.headers.get("host", "")
-        if self.public_url and host_of(self.public_url) == host.lower():
-            return self.public_url
+        if self.gate.public_url and host_of(self.gate.public_url) == host.lower():
+            return self.gate.public_url
         return f"{'http' if names_this_machine(host) else 'https'}://{host}"
 
 

@@ -64,12 +64,13 @@ class ConsoleReader(Struct):
     """Reads inbox and store for the console, at most once a second.
 
     `circuits` returns those of the worker in this process, if there is one, and `worker` is its name in its reports.
+    `cohorts` is absent where no audience is configured. `channels` are the names of those by which people are told.
     """
 
     inbox: Inbox
     store: Store
     clock: Clock
-    circuits: Circuits | None
+    circuits: Circuits | None = None
     cohorts: CohortStore | None = None
     channels: Collection[str] = ()
     worker: str = ""
