@@ -29,12 +29,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import Any, Unpack
+from typing import Any
 
 from _processor import cpu_s, keep_on
 from end_to_end import CONNECTIONS, PLAIN
 from flybridge.config.settings import Config, loads
-from flybridge.demo.environment import APPS, EnvironmentOptions, LocalEnvironment
+from flybridge.demo.environment import APPS, LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario
 from flybridge.insight.cohorts import COHORT_METRICS, read_cohorts
 from flybridge.insight.performance import AppScope, Question, read_performance
@@ -174,7 +174,7 @@ async def queries(events: int, base: int, directory: Path) -> bool:
 class WithoutCounters(LocalEnvironment):
     """One process that counts nothing about performance."""
 
-    def __init__(self, directory: Path, **options: Unpack[EnvironmentOptions]) -> None:
+    def __init__(self, directory: Path, **options: Any) -> None:
         super().__init__(directory, **options)
         words = ("_without_counters", "serve", "--config", str(self.config_path), "--port", str(free_port()))
         self.bridge = Process("flybridge", words, directory / "flybridge.log")

@@ -8,13 +8,13 @@ from typing import Any
 
 from planting import APP_ID, DAY_START_MS, Bench
 
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
 from flybridge.demo.reconciliation import ReconciliationVerdict, judge_reconciliation, tell_raw_data
 from flybridge.identity import Keyring
 from flybridge.operations.forget import PersonIds, forget
 from flybridge.operations.replay import replay_all
 from flybridge.records import DAY_MS, Source
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.faults import SCRIPTS, Faults, FaultScript
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate

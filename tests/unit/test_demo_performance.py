@@ -11,10 +11,10 @@ import pytest_asyncio
 from msgspec import structs
 
 from flybridge.config.settings import loads
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
 from flybridge.insight.performance import Question, read_performance
 from flybridge.records import Envelope, Media, Source
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.reported import AdSpend

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Unpack
+from typing import Any, Final
 
-from flybridge.demo.environment import Environment, EnvironmentOptions
+from flybridge.demo.environment import Environment
 from flybridge.testing.nats import NatsCluster
 from flybridge.testing.postgres import PostgresServer
 
@@ -23,9 +23,7 @@ class ClusterEnvironment(Environment):
 
     late_refusals = True
 
-    def __init__(
-        self, directory: Path, *, workers: int = 2, intakes: int = 2, **options: Unpack[EnvironmentOptions]
-    ) -> None:
+    def __init__(self, directory: Path, *, workers: int = 2, intakes: int = 2, **options: Any) -> None:
         super().__init__(directory, **options)
         self.nats = NatsCluster(directory / "nats")
         self.postgres = PostgresServer(directory / "postgres")

@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.delivery.exchange import HttpRequest, Transport
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.watch import samples
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
 
 APP: Final = "loyalty-android"

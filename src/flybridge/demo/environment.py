@@ -7,13 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import Final, TypedDict, Unpack
+from typing import Any, Final
 
 from flybridge.config.settings import Config, load
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.cohorts import CohortScenario, section
 from flybridge.demo.watch import ServiceFigures, read_all_figures
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.traffic.postbacks import TrafficApp
 from flybridge.sandbox.traffic.products import STREAM
 from flybridge.service.backends import local_transport
@@ -52,17 +52,6 @@ DELIVERY: Final = {
 
 MOST_BYTES: Final = 1 << 30
 """The size of an answer: the sandbox returns all that it holds in one."""
-
-
-class EnvironmentOptions(TypedDict, total=False):
-    """Keyword arguments of every environment."""
-
-    faults: str
-    seed: int
-    apps: Sequence[DemoApp]
-    with_cohort: bool
-    own_clock: bool
-    message_hours: float
 
 
 class Environment:
@@ -203,9 +192,9 @@ webhook_token = "{self.token}"
 
 
 class LocalEnvironment(Environment):
-    """One process with all roles, on a directory."""
+    """One process with all roles, on a directory. `options` are keyword arguments of every environment."""
 
-    def __init__(self, directory: Path, **options: Unpack[EnvironmentOptions]) -> None:
+    def __init__(self, directory: Path, **options: Any) -> None:
         super().__init__(directory, **options)
         self.bridge = self.process("flybridge")
         self.processes = (self.bridge,)

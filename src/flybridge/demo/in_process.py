@@ -17,11 +17,12 @@ from msgspec import Struct
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.worker import Worker
-from flybridge.demo.client import SandboxClient
-from flybridge.demo.environment import Environment
+from flybridge.demo.environment import DemoApp, Environment
 from flybridge.demo.records import judge_records, read_records
+from flybridge.flow.filing import Flow
 from flybridge.insight.account import balance
 from flybridge.records import Envelope, Media, Source
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product
@@ -43,43 +44,26 @@ class InProcessVerdict(Struct, frozen=True):
     wrong: Sequence[str]
 
 
-class InProcess:
-    """A flow, a store and a worker, which sends to `sandbox` through `transport`."""
+class InProcess(Struct):
+    """A flow, a store and a worker, which sends to `sandbox`. `received` counts messages."""
 
-    def __init__(
-        self,
-        environment: Environment,
-        config: Config,
-        store: Store,
-        *,
-        sandbox: Sandbox,
-        clock: JumpingClock,
-        transport: Transport,
-        seed: int,
-    ) -> None:
-        self.config, self.store, self.sandbox, self.clock = config, store, sandbox, clock
-        self.flow = build_flow(config)
-        self._apps = environment.apps
-        self._received = 0
-        self._worker = Worker(
-            store,
-            transport,
-            endpoints_of(config),
-            clock,
-            policy=config.delivery.policy,
-            rules=config.delivery.circuit,
-            settings=config.delivery.times,
-            jitter=random.Random(seed).random,  # noqa: S311 - repeatable on purpose
-        )
+    apps: Sequence[DemoApp]
+    config: Config
+    store: Store
+    sandbox: Sandbox
+    clock: JumpingClock
+    flow: Flow
+    worker: Worker
+    received: int = 0
 
     async def receive(self, line: Iterable[TrafficMessage | Product]) -> None:
         """File messages that come in now."""
         now_ms, envelopes = self.clock.now_ms(), []
         for message in line:
             _, _, door, app = message.path.split("/")[:4]
-            receipt = f"receipt-{self._received}"
+            receipt = f"receipt-{self.received}"
             envelopes.append(Envelope(app, Source(door), Media.JSON, now_ms, message.body, receipt))
-            self._received += 1
+            self.received += 1
         await self.store.file(self.flow.filings(envelopes), now_ms)
 
     async def work(self, seconds: float) -> None:
@@ -87,7 +71,7 @@ class InProcess:
         while await self.store.expire(self.clock.now_ms()):
             pass
         before_ms = self.clock.now_ms()
-        await self._worker.drain()
+        await self.worker.drain()
         self.clock.advance(max(0.0, seconds - (self.clock.now_ms() - before_ms) / 1000))
 
     async def judge(self, messages: Sequence[TrafficMessage], made: Sequence[Product]) -> InProcessVerdict:
@@ -100,7 +84,7 @@ class InProcess:
         account = balance(received, {}, counts, await self.store.audit())
         wrong = [f"{one.app} {one.day}: {one.what}" for one in account.discrepancies]
         apps, streams = judge_records(
-            self._apps,
+            self.apps,
             messages,
             made,
             ledger=ledger,
@@ -119,8 +103,21 @@ class InProcess:
 async def in_process(
     environment: Environment, text: str, *, sandbox: Sandbox, clock: JumpingClock, transport: Transport, seed: int
 ) -> AsyncIterator[InProcess]:
-    """Yield flybridge with the configuration `text`, on a store in the directory of the environment."""
+    """Yield flybridge with the configuration `text`, on a store in the directory of the environment.
+
+    It sends through `transport`.
+    """
     environment.config_path.write_text(text, encoding="utf-8")
     config = environment.loaded()
     async with backends.opened_store(config) as store:
-        yield InProcess(environment, config, store, sandbox=sandbox, clock=clock, transport=transport, seed=seed)
+        worker = Worker(
+            store,
+            transport,
+            endpoints_of(config),
+            clock,
+            policy=config.delivery.policy,
+            rules=config.delivery.circuit,
+            settings=config.delivery.times,
+            jitter=random.Random(seed).random,  # noqa: S311 - repeatable on purpose
+        )
+        yield InProcess(environment.apps, config, store, sandbox, clock, build_flow(config), worker)

@@ -18,12 +18,12 @@ from flybridge.appsflyer.report import ReportRefused
 from flybridge.config.apps import App, Route
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.true_performance import Group, MoneyRules, true_metrics
 from flybridge.errors import TransportError
 from flybridge.insight.metrics import METRICS, MONEY, Figures, values
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.traffic.spending import idle_days

@@ -16,7 +16,6 @@ from msgspec import Struct, structs
 from flybridge.amplitude.dashboard import BUDGET_S
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.planted import AmplitudeRecord, planted
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
@@ -24,6 +23,7 @@ from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan, reconcile_plans_of
 from flybridge.records import DAY_MS
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage
 from flybridge.sandbox.traffic.postbacks import written
 from flybridge.store.protocol import Store

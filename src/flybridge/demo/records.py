@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from flybridge.demo.client import Rows, SandboxClient
 from flybridge.demo.environment import DemoApp
 from flybridge.demo.streams import StreamVerdict, judge_stream
 from flybridge.demo.verdict import AppVerdict, Evidence, Row, SentT, judge
 from flybridge.records import digest_of
+from flybridge.sandbox.client import Rows, SandboxClient
 from flybridge.sandbox.traffic.planned import TrafficMessage
 from flybridge.sandbox.traffic.products import Product
 from flybridge.store.figures import LedgerEntry

@@ -23,7 +23,6 @@ from typing import Final
 from msgspec import Struct, structs
 
 from flybridge.demo import streams
-from flybridge.demo.client import SandboxClient
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.in_process import ORIGIN, InProcess, in_process
 from flybridge.demo.performance import PerformanceTruth, compare_performance, tell_sandbox, truth_of
@@ -37,6 +36,7 @@ from flybridge.operations.forget import PersonIds, forget
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.replay import replay_all
 from flybridge.records import DAY_MS
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.faults import SCRIPTS, Faults
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.planned import MessageKind, TrafficMessage

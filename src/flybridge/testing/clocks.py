@@ -9,13 +9,14 @@ import asyncio
 import heapq
 import time
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
-import aiohttp
 import msgspec
 
+from flybridge.delivery.transport import HttpTransport
 from flybridge.errors import FlybridgeError
+from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.clock import milliseconds_forward
 
 REFRESH_S: Final = 0.2
@@ -107,27 +108,22 @@ async def following(origin: str, refresh_s: float = REFRESH_S) -> AsyncIterator[
     Raises `FlybridgeError` if the first fetch fails; after that the last known offset stays.
     """
     clock = RemoteClock()
-    address = origin.rstrip("/") + "/sandbox/clock"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+    async with AsyncExitStack() as stack:
+        transport = HttpTransport(timeout_s=5.0)
+        stack.push_async_callback(transport.close)
+        sandbox = SandboxClient(transport, origin.rstrip("/"))
         try:
-            await _refresh(clock, session, address)
-        except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError) as problem:
-            raise FlybridgeError(f"{address} does not tell the time: {problem}. Is the sandbox running?") from problem
-        task = asyncio.create_task(_follow(clock, session, address, refresh_s))
-        try:
-            yield clock
-        finally:
-            task.cancel()
+            clock.adjust(await sandbox.now_ms())
+        except (FlybridgeError, msgspec.MsgspecError) as problem:
+            where = f"{sandbox.origin}/sandbox/clock"
+            raise FlybridgeError(f"{where} does not tell the time: {problem}. Is the sandbox running?") from problem
+        task = asyncio.create_task(_follow(clock, sandbox, refresh_s))
+        stack.callback(task.cancel)
+        yield clock
 
 
-async def _follow(clock: RemoteClock, session: aiohttp.ClientSession, address: str, refresh_s: float) -> None:
+async def _follow(clock: RemoteClock, sandbox: SandboxClient, refresh_s: float) -> None:
     while True:
         await asyncio.sleep(refresh_s)
-        with suppress(aiohttp.ClientError, TimeoutError, msgspec.MsgspecError):
-            await _refresh(clock, session, address)
-
-
-async def _refresh(clock: RemoteClock, session: aiohttp.ClientSession, address: str) -> None:
-    async with session.get(address) as response:
-        response.raise_for_status()
-        clock.adjust(msgspec.json.decode(await response.read(), type=dict[str, int])["now_ms"])
+        with suppress(FlybridgeError, msgspec.MsgspecError):
+            clock.adjust(await sandbox.now_ms())

@@ -1,4 +1,4 @@
-"""The sandbox's own pages, as the demo uses them: over HTTP, or within one process."""
+"""The sandbox's own pages, as a client uses them: over HTTP, or within one process."""
 
 from __future__ import annotations
 
