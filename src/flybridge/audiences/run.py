@@ -24,7 +24,6 @@ from flybridge.audiences.plan import AudiencePlan, Ended, RunOptions, Work
 from flybridge.audiences.rules import REALTIME_PEOPLE, next_ms
 from flybridge.audiences.sync import AudienceSync
 from flybridge.clock import Clock
-from flybridge.delivery.circuit import CircuitRules
 from flybridge.delivery.exchange import Download, Halt, Retry, Transport
 from flybridge.delivery.lifecycle import RetryPolicy, wait_s
 from flybridge.delivery.observer import Observer, Silent
@@ -58,7 +57,7 @@ class Runner:
         self._store = store
         self._clock = clock
         self._download = CohortDownload(store, transport, download, clock, keyring)
-        self._sync = AudienceSync(store, transport, clock, CircuitRules(), observer or Silent())
+        self._sync = AudienceSync(store, transport, clock, observer or Silent())
         self._owner = owner or f"cohorts-{uuid4().hex}"
         self._jitter = jitter
 

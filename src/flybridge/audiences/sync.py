@@ -13,7 +13,7 @@ from operator import attrgetter
 from time import perf_counter
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from flybridge.appsflyer import additional
@@ -51,25 +51,23 @@ EXTRAS: Final = "extras"
 TRIES: Final = 5
 """How often a device may fail alone while others are accepted before it counts as refused."""
 IDENTIFIERS: Final = "AppsFlyer takes none of the identifiers: see apps.audiences.identifier and where it is found."
+RULES: Final = CircuitRules(dead_share=0.0)
+"""An identifier that is no device is counted, not kept."""
 
 _MARK: Final = attrgetter("mark")
 
 
-class AudienceSync:
+class AudienceSync(Struct, frozen=True):
     """Sends the differences. The audiences of one app share its rate and circuit; what is known of devices is apart."""
 
-    def __init__(
-        self, store: CohortStore, transport: Transport, clock: Clock, rules: CircuitRules, observer: Observer
-    ) -> None:
-        self._store = store
-        self._transport = transport
-        self._clock = clock
-        self._rules = replace(rules, dead_share=0.0)  # an identifier that is no device is counted, not kept
-        self._observer = observer
-        self._gates: dict[str, Gate] = {}
-        self._known: dict[tuple[str, str, str], LaneState] = {}
-        self._failed: Counter[tuple[str, str, str, bytes]] = Counter()
-        self._reached: dict[tuple[str, str, str], bytes] = {}
+    store: CohortStore
+    transport: Transport
+    clock: Clock
+    observer: Observer
+    _gates: dict[str, Gate] = field(default_factory=dict)
+    _known: dict[tuple[str, str, str], LaneState] = field(default_factory=dict)
+    _failed: Counter[tuple[str, str, str, bytes]] = field(default_factory=Counter)
+    _reached: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
 
     async def all(self, work: Work) -> None:
         """Send all differences: additional identifiers, removals, then additions.
@@ -93,7 +91,7 @@ class AudienceSync:
         async def settle(part: Sequence[Device], *, refused: bool) -> None:
             if refused and action is not Action.REMOVE:
                 marks = [one.mark for one in part]
-                work.refused += await self._store.settle(work.claim, action, marks, self._clock.now_ms(), refused=True)
+                work.refused += await self.store.settle(work.claim, action, marks, self.clock.now_ms(), refused=True)
             else:  # what AppsFlyer does not know is in no audience
                 await self._settle(work, action, part)
 
@@ -103,7 +101,7 @@ class AudienceSync:
         left: Ended | None = None
         wrapped = not begin
         while True:
-            page = await self._store.changes(work.claim, action, work.limit, after)
+            page = await self.store.changes(work.claim, action, work.limit, after)
             if wrapped and begin:
                 page = [one for one in page if one.mark <= begin]
             if not page and wrapped:
@@ -179,13 +177,13 @@ class AudienceSync:
         async def read(response: HttpResponse) -> Verdict:
             if limit := appsflyer.limit_of(response):
                 work.limit = max(1, min(limit, work.limit))
-                await self._store.learn(work.claim, max_devices=work.limit)
+                await self.store.learn(work.claim, max_devices=work.limit)
             return appsflyer.verdict(response, len(part))
 
         return await self._exchange(work, request, len(part), read)
 
     async def _settle(self, work: Work, action: Action, part: Sequence[Device]) -> None:
-        done = await self._store.settle(work.claim, action, [one.mark for one in part], self._clock.now_ms())
+        done = await self.store.settle(work.claim, action, [one.mark for one in part], self.clock.now_ms())
         work.sent[Action.REMOVE if action is Action.REMOVE else Action.ADD] += done
 
     async def _close_suspects(self, work: Work, stage: str) -> Ended | None:
@@ -196,10 +194,10 @@ class AudienceSync:
         self._known[_named(work, stage)] = gate.state
         refused = [device for device, verdict in suspects if isinstance(verdict, Reject | Split)]
         if refused and stage == EXTRAS:
-            await self._store.settle_extras(work.claim, refused, self._clock.now_ms())
+            await self.store.settle_extras(work.claim, refused, self.clock.now_ms())
         elif refused:
             marks = [device.mark for device in refused]
-            work.refused += await self._store.settle(work.claim, Action.ADD, marks, self._clock.now_ms(), refused=True)
+            work.refused += await self.store.settle(work.claim, Action.ADD, marks, self.clock.now_ms(), refused=True)
         unsettled = next((verdict for _, verdict in suspects if isinstance(verdict, Halt | Retry)), None)
         if unsettled is None:
             return None
@@ -209,8 +207,8 @@ class AudienceSync:
 
     async def overwrite(self, work: Work) -> None:
         """Replace the audience: one request overwrites, `all` adds what did not fit into it."""
-        await self._store.empty(work.claim)
-        while devices := await self._store.changes(work.claim, Action.ADD, work.limit, b""):
+        await self.store.empty(work.claim)
+        while devices := await self.store.changes(work.claim, Action.ADD, work.limit, b""):
             done = await self._devices(work, Action.OVERWRITE, devices)
             self._judge(work, DEVICES, devices, done)
             match done.verdict:
@@ -229,11 +227,11 @@ class AudienceSync:
         """Send hashed addresses and numbers, and remove those of forgotten people. Returns why some are left."""
 
         async def settle(part: Sequence[Device], *, refused: bool) -> None:
-            await self._store.settle_extras(work.claim, part, self._clock.now_ms())
+            await self.store.settle_extras(work.claim, part, self.clock.now_ms())
             work.extras += 0 if refused else len(part)
 
-        after, left, now_ms = b"", None, self._clock.now_ms()
-        while found := await self._store.extras(work.claim, additional.MAX_ROWS, after, now_ms):
+        after, left, now_ms = b"", None, self.clock.now_ms()
+        while found := await self.store.extras(work.claim, additional.MAX_ROWS, after, now_ms):
             after = found[-1].mark
             kinds = {one.kind for one in found if one.kind in additional.KEY_TYPES}
             for kind in sorted(kinds):
@@ -261,18 +259,18 @@ class AudienceSync:
         gate = self._gate(work)
         if gate.admission() is Admission.NONE:
             circuit = gate.circuit
-            after_s = (circuit.until_ms - self._clock.now_ms()) / 1000
+            after_s = (circuit.until_ms - self.clock.now_ms()) / 1000
             stage = said("The app's audiences are paused", circuit.words)
             raise Ended(Retry(circuit.reason, after_s, counts=False), stage)
         wait_s = gate.wait_s(n)
         if wait_s > 0:
-            await self._clock.sleep(wait_s)
+            await self.clock.sleep(wait_s)
             work.lease.check()
         number, started, status, words = gate.sending(), perf_counter(), 0, ""
         work.requests += 1
         verdict: Verdict
         try:
-            response = await self._transport.send(request)
+            response = await self.transport.send(request)
         except TransportError as problem:
             maybe, words = problem.maybe_applied, f"{problem}"
             verdict = Retry("no_answer" if maybe else "unreachable", counts=maybe)
@@ -313,7 +311,7 @@ class AudienceSync:
         app = work.plan.rule.app
         if app not in self._gates:
             lane = Lane(app, ENDPOINT)
-            self._gates[app] = Gate(lane, work.plan.limits, self._clock, self._rules, self._observer)
+            self._gates[app] = Gate(lane, work.plan.limits, self.clock, RULES, self.observer)
         return self._gates[app]
 
     def _state(self, work: Work, stage: str) -> LaneState:
