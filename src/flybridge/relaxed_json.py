@@ -129,10 +129,9 @@ class _Reader:
             return {}
         begin = self._at
         key = self._key(depth) if end != ")" else None
-        if key is not None and self._is_next(":"):
-            return self._pairs(key, end, depth)
-        if key is not None and self._is_next("="):
-            return self._properties(key, end, depth)
+        for mark in (":", "="):
+            if key is not None and self._is_next(mark):
+                return self._pairs(key, mark, end, depth)
         if end == "}":
             raise ValueError("a key has no value")
         self._at = begin
@@ -141,38 +140,27 @@ class _Reader:
             found.append(self.value(depth))
         return found
 
-    def _goes_on(self, end: str) -> bool:
-        """Whether another member follows. Reads the comma, or the bracket that ends the members."""
-        if self._is_next(","):
+    def _goes_on(self, end: str, separator: str = ",") -> bool:
+        """Whether another member follows. Reads what separates them, or the bracket that ends the members."""
+        if self._is_next(separator):
             return not self._is_next(end)
-        self._expect(end)
+        self._expect(end if separator == "," else separator)  # in a property list one stands behind the last, too
         return False
 
-    def _pairs(self, key: str | None, end: str, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        while key is not None:
-            found[key] = self.value(depth)
-            if not self._goes_on(end):
-                return found
-            key = self._key(depth)
-            self._expect(":")
-        raise ValueError("a key is missing")
-
-    def _properties(self, key: str | None, end: str, depth: int) -> dict[str, Any]:
-        """Read a property list, `key = value;`. What is in no quotes there is a single word."""
+    def _pairs(self, key: str | None, mark: str, end: str, depth: int) -> dict[str, Any]:
+        """Read an object, or a property list, `key = value;`. What is in no quotes there is a single word."""
         found: dict[str, Any] = {}
         while key is not None:
             kind, text = self.next()
-            if kind == "word":
+            if kind == "word" and mark == "=":
                 found[key] = text
             else:
                 self._at -= 1
                 found[key] = self.value(depth)
-            self._expect(";")
-            if self._is_next(end):
+            if not self._goes_on(end, ";" if mark == "=" else ","):
                 return found
             key = self._key(depth)
-            self._expect("=")
+            self._expect(mark)
         raise ValueError("a key is missing")
 
     def _key(self, depth: int) -> str | None:
