@@ -72,14 +72,10 @@ def quota_checks(apps: Iterable[App]) -> list[Check]:
             key = app.amplitude.api_key.reveal()
             wanted[key] += RUNS.get(audience.cadence, 0)
             names[key].append(f"{app.name}/{called(audience)} ({audience.cadence.value})")
+    allowed = f"downloads a month, and Amplitude allows {MONTHLY_DOWNLOADS} on most plans"
+    remedy = 'Use cadence "daily", or "realtime" with Amplitude\'s cohort webhook.'
     return [
-        Check(
-            "cohort downloads",
-            True,
-            f"{', '.join(names[key])}: {n} downloads a month, and Amplitude allows {MONTHLY_DOWNLOADS} on most plans. "
-            'Use cadence "daily", or "realtime" with Amplitude\'s cohort webhook.',
-            warning=True,
-        )
+        Check("cohort downloads", True, f"{', '.join(names[key])}: {n} {allowed}. {remedy}", warning=True)
         for key, n in wanted.items()
         if n > MONTHLY_DOWNLOADS
     ]

@@ -16,7 +16,7 @@ import asyncio
 import csv
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final, cast
 from zipfile import BadZipFile, ZipFile
@@ -122,9 +122,14 @@ def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
     first = first.removeprefix(b"\xef\xbb\xbf")
     begins = first.strip()
     if begins[:1] == b"[" or begins == b"{":
-        yield from _json_values(JsonValues(file, first, number, MAX_LINE))
+        # The members of an array, or objects that are written over several lines.
+        values = JsonValues(file, first, number, MAX_LINE)
+        yield from _json_lines(values)
+        if values.is_cut:
+            problem = "The file ends in the midst of a JSON value: it was cut, or a bracket is missing."
+            yield BadLine(values.line, problem)
     elif begins[:1] == b"{":
-        yield from _json_lines(_whole_lines(file, first), number)
+        yield from _json_lines(enumerate(_whole_lines(file, first), number))
     else:
         yield from _csv_lines(file, first, number, name)
 
@@ -142,18 +147,10 @@ def _whole_lines(file: IO[bytes], first: bytes) -> Iterator[bytes | None]:
         line = file.readline(MAX_LINE)
 
 
-def _json_lines(lines: Iterator[bytes | None], number: int) -> Iterator[FileLine | BadLine]:
-    for at, raw in enumerate(lines, number):
+def _json_lines(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[FileLine | BadLine]:
+    for at, raw in lines:
         if raw is None or (text := raw.strip()):
             yield BadLine(at, _TOO_LONG) if raw is None else _json_line(at, text)
-
-
-def _json_values(values: JsonValues) -> Iterator[FileLine | BadLine]:
-    """Yield the members of an array, or objects that are written over several lines."""
-    for at, text in values:
-        yield BadLine(at, _TOO_LONG) if text is None else _json_line(at, text)
-    if values.is_cut:
-        yield BadLine(values.line, "The file ends in the midst of a JSON value: it was cut, or a bracket is missing.")
 
 
 def _json_line(at: int, text: bytes) -> FileLine | BadLine:

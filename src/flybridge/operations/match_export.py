@@ -68,9 +68,7 @@ async def match_export(
     """
     until_ms = (now_ms - DELAY_MS) // HOUR_MS * HOUR_MS
     last_ms = max([first_ms + 24 * HOUR_MS, *(one.sent_ms for one in sent)])
-    seen: set[str] = set()
-    found = ExportMatch({name: Counter() for name in names}, [])
-    scan = _Scan(plan, day, {one.insert_id for one in sent}, seen, found)
+    scan = _Scan(plan, day, {one.insert_id for one in sent}, names)
     hours = [(first_ms, min(last_ms, until_ms - 1))]
     while hours:
         since, until = hours.pop()
@@ -86,12 +84,12 @@ async def match_export(
             elif refused is None:
                 file.seek(0)
                 await asyncio.to_thread(scan.read, file)
+    lost = []
     for one in sent:
         name = plan.name_of(one.kind, one.event)
-        if one.insert_id not in seen and one.sent_ms < until_ms and name in names and name is not None:
-            found.lost.append(LostEvent(one.insert_id, name, one.media_source))
-    del found.lost[NAMED:]
-    return found
+        if one.insert_id not in scan.seen and one.sent_ms < until_ms and name in names and name is not None:
+            lost.append(LostEvent(one.insert_id, name, one.media_source))
+    return ExportMatch(scan.foreign, lost[:NAMED])
 
 
 async def _fetch(
@@ -114,10 +112,10 @@ async def _fetch(
 class _Scan:
     """Reads exports: notes in `seen` which `known` events are there, and counts those that are not flybridge's."""
 
-    def __init__(
-        self, plan: ReconcilePlan, day: int, known: Collection[str], seen: set[str], found: ExportMatch
-    ) -> None:
-        self._plan, self._day, self._known, self._seen, self._found = plan, day, known, seen, found
+    def __init__(self, plan: ReconcilePlan, day: int, known: Collection[str], names: Collection[str]) -> None:
+        self._plan, self._day, self._known = plan, day, known
+        self.seen: set[str] = set()
+        self.foreign: dict[str, Counter[str]] = {name: Counter() for name in names}
 
     def read(self, file: IO[bytes]) -> None:
         """Read one file. Raises `ExportFailed` if it is broken."""
@@ -129,14 +127,14 @@ class _Scan:
 
     def _look(self, event: ExportedEvent) -> None:
         plan, name, moment = self._plan, event.event_type, event.time_ms
-        if name not in self._found.foreign or moment is None or plan.day_of(moment) != self._day:
+        if name not in self.foreign or moment is None or plan.day_of(moment) != self._day:
             return
         if plan.platform and event.platform != plan.platform:
             return
         insert_id = event.insert_id if isinstance(event.insert_id, str) else ""
         if insert_id in self._known:
-            self._seen.add(insert_id)
+            self.seen.add(insert_id)
         elif OURS.fullmatch(insert_id) is None:
             # One of flybridge's that is not known is of a person who was forgotten.
             source = source_label(event.value(plan.source_property, of_user=plan.of_user) or "")
-            self._found.foreign[name][source] += 1
+            self.foreign[name][source] += 1

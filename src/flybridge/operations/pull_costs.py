@@ -127,14 +127,10 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
             read = await whole_report(download, request, partial(aggregate.read, report=report))
             found[report] += read.rows
             currency = read.currency or currency
-    if not found[AggregateReport.PARTNERS_BY_DATE]:
+    by_source, by_country = found.values()
+    if not by_source:
         raise _empty(plan)
-    return costs_of_aggregates(
-        plan.app,
-        currency or plan.currency,
-        found[AggregateReport.PARTNERS_BY_DATE],
-        found[AggregateReport.GEO_BY_DATE],
-    )
+    return costs_of_aggregates(plan.app, currency or plan.currency, by_source, by_country)
 
 
 async def _from_master(plan: CostPlan, download: Download, first: int, last: int) -> tuple[list[CostRow], int, int]:

@@ -205,32 +205,24 @@ class RawReader:
         bare = _converted(fields, currency, self._currency, self._rates)
         labels = (found.dimensions.event, source, sent_source, currency, "", "")
         event = (found.day, RevenueFact(*labels, 1, amount, found.revenue, bare, sent))
+        decision, known = filing.decision, self._known_of(filing.key)
         if is_copy:
-            standing = self._standing_of(filing.key)
-            was_sent = standing and standing.pop(0).outcome == OutcomeKind.DELIVERED
+            was_sent = known and known.pop(0).outcome == OutcomeKind.DELIVERED
             self._add(event, SECONDARY_SENT if was_sent else SECONDARY)
-            return
-        decision = filing.decision
-        if isinstance(decision, Deliver | Hold):
-            self._standing(event, filing.key)
+        elif isinstance(decision, Deliver | Hold) and known:
+            self._add(event, *_standing(known.pop(0)))
+        elif isinstance(decision, Deliver | Hold):
+            self._lost.append(event)
         elif isinstance(decision, Filter | Refuse):
             kind = OutcomeKind.FILTERED if isinstance(decision, Filter) else OutcomeKind.REFUSED
             code = CODES.get((kind, decision.reason)) or OUTCOMES[kind]
             self._left_out.append((event, code, decision.reason, is_known))
 
-    def _standing_of(self, identity: bytes | None) -> list[EventOutcome] | None:
+    def _known_of(self, identity: bytes | None) -> list[EventOutcome] | None:
         """Return what the ledger says of the events with an identity."""
         if identity is None:
             return None
         return self._known.get(identity) or self._known.get(self._also_known.get(identity, b""))
-
-    def _standing(self, event: _Event, identity: bytes | None) -> None:
-        """Add an event by what the ledger says of it."""
-        standing = self._standing_of(identity)
-        if not standing:
-            self._lost.append(event)
-            return
-        self._add(event, *_standing(standing.pop(0)))
 
     def _sent(self, filing: Filing, source: str) -> tuple[int, str]:
         """Return the number that Amplitude gets for an event, and the media source under which it does."""
