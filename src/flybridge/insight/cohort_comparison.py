@@ -20,7 +20,7 @@ from flybridge.insight.reconcile_revenue import CENT, CohortRevenue, explain_con
 REPORT: Final = "cohorts"
 """The kind of day report that holds a comparison."""
 
-INSTALLS, ACTIVE, REVENUE = "installs", "active", "revenue"
+INSTALLS, ACTIVE, REVENUE = METRICS = ("installs", "active", "revenue")
 HORIZONS: Final = (0, 1, 3, 7, 14, 30, 60, 90)
 
 
@@ -82,9 +82,8 @@ def compare_cohorts(evidence: CohortEvidence) -> list[ComparedRow]:
     for after in HORIZONS:
         for kind in (ACTIVE, REVENUE):
             _split(found.of(kind, f"{after}"), evidence, kind, after)
-    order = {kind: number for number, kind in enumerate((INSTALLS, ACTIVE, REVENUE))}
     rows = [row for row in found.by_key.values() if row.appsflyer or row.flybridge]
-    return sorted(rows, key=lambda row: (row.key.media_source, order[row.key.kind], int(row.key.event or 0)))
+    return sorted(rows, key=lambda row: (row.key.media_source, METRICS.index(row.key.kind), int(row.key.event or 0)))
 
 
 def _fill(row: ComparedRow, appsflyer: int, flybridge: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from flybridge.insight.causes import APPSFLYER, CAUSES
-from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REPORT, REVENUE, CohortComparison
+from flybridge.insight.cohort_comparison import INSTALLS, METRICS, REPORT, REVENUE, CohortComparison
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import asked, groups_asked, source_asked
@@ -17,7 +17,6 @@ from flybridge.records import utc_time
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 
-METRICS: Final = (INSTALLS, ACTIVE, REVENUE)
 GROUPS: Final[Mapping[str, str]] = {"app": "app", "date": "date", "source": "media_source",
                                     "media_source": "media_source"}  # fmt: skip
 DEFAULT_BY: Final = "source"

@@ -22,10 +22,10 @@ OF_LANE: Final = """SELECT deliveries.id, tries, uncertain, split, received_ms, 
 LEASED: Final = "SELECT deliveries.id, line, lane, cell, begun FROM deliveries JOIN ledger ON ledger.id = line WHERE"
 BUNDLE: Final = """SELECT endpoint, due_ms, in_flight, lines, packed
                    FROM bundles JOIN lanes ON lanes.id = lane"""
-LETTER: Final = """SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
-                          version, received_ms, died_ms, lane, dead.ordinal, dead.newest
-                   FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
-                   JOIN items ON items.id = dead.id"""
+DEAD: Final = "dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell"
+LETTER: Final = f"""SELECT dead.id, receipt, app, source, media, stage, dead.reason, detail, remedy, sealed, who,
+                           version, received_ms, died_ms, lane, dead.ordinal, dead.newest
+                    FROM {DEAD} JOIN items ON items.id = dead.id"""
 CHOSEN: Final = "($1::text IS NULL OR app = $1) AND ($2::text IS NULL OR dead.reason = $2)"
 LINE: Final = "SELECT id, cell, insert_id, digest, received_ms FROM ledger WHERE"
 TRAIL: Final = "SELECT number, at_ms, actor, address, action, target, detail, outcome, chain FROM audit_trail"
@@ -95,10 +95,8 @@ ALIKE: Final[Mapping[Read, str]] = {
     Read.BUNDLES_AROUND: f"{BUNDLE} WHERE $1::bigint BETWEEN bundles.id AND last",
     Read.DEAD_LETTERS: f"{LETTER} WHERE {CHOSEN} ORDER BY died_ms DESC, dead.id DESC LIMIT $3",
     Read.DEAD_BY_ID: f"{LETTER} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
-    Read.DEAD_IDS: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
-                         WHERE {CHOSEN} AND dead.id > $3 ORDER BY dead.id LIMIT $4""",
-    Read.DEAD_IDS_AMONG: f"""SELECT dead.id FROM dead JOIN ledger ON ledger.id = dead.id JOIN cells ON cells.id = cell
-                         WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])""",
+    Read.DEAD_IDS: f"SELECT dead.id FROM {DEAD} WHERE {CHOSEN} AND dead.id > $3 ORDER BY dead.id LIMIT $4",
+    Read.DEAD_IDS_AMONG: f"SELECT dead.id FROM {DEAD} WHERE {CHOSEN} AND dead.id = ANY($3::bigint[])",
     Read.DEAD_UNMAPPED: f"{LETTER} WHERE lane IS NULL AND dead.id = ANY($1::bigint[])",
     Read.DEAD_UNDELIVERED: """SELECT dead.id, lane, cell, received_ms, uncertain
                           FROM dead JOIN ledger ON ledger.id = dead.id

@@ -24,6 +24,10 @@ STANDING: Final = """(SELECT id, app, day, source, outcome, reason,
                              (cells.pruned + coalesce(t.pruned, 0))::bigint AS pruned
                       FROM cells LEFT JOIN (SELECT cell, sum(n) AS n, sum(pruned) AS pruned FROM tallies
                                             GROUP BY cell) t ON t.cell = cells.id) AS standing"""
+COUNTED: Final = f"""INSERT INTO tallies (cell, shard, n, pruned)
+                     SELECT cell, {SHARD}, {{}} FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell) ORDER BY cell
+                     ON CONFLICT (cell, shard) DO UPDATE
+                     SET n = tallies.n + excluded.n, pruned = tallies.pruned + excluded.pruned"""
 IN_FLIGHT: Final = "SELECT one.value::bigint FROM bundles, json_array_elements_text(in_flight::json) AS one (value)"
 SERIES: Final = "(SELECT generate_series(-1, 90)::bigint AS h) AS series"
 
@@ -50,13 +54,8 @@ WRITES: Final[Mapping[Write, str]] = {
                                      WHERE devices.standing = 3 AND {ERASABLE} GROUP BY devices.audience) AS gone
                                WHERE audiences.id = gone.audience""",
     Write.ANONYMISE: "UPDATE ledger SET digest = '', insert_id = '', person = NULL WHERE id = ANY($1::bigint[])",
-    Write.COUNT: f"""INSERT INTO tallies (cell, shard, n, pruned)
-                     SELECT cell, {SHARD}, n, 0 FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell) ORDER BY cell
-                     ON CONFLICT (cell, shard) DO UPDATE SET n = tallies.n + excluded.n""",
-    Write.COUNT_PRUNED: f"""INSERT INTO tallies (cell, shard, n, pruned)
-                            SELECT cell, {SHARD}, 0, n FROM unnest($1::bigint[], $2::bigint[]) AS new (n, cell)
-                            ORDER BY cell
-                            ON CONFLICT (cell, shard) DO UPDATE SET pruned = tallies.pruned + excluded.pruned""",
+    Write.COUNT: COUNTED.format("n, 0"),
+    Write.COUNT_PRUNED: COUNTED.format("0, n"),
     # A key that another transaction has added meanwhile stays as it is. The count is wrong then, and this is repeated.
     Write.SEEN: """INSERT INTO seen (key, until_ms, occurrences)
                    SELECT key, until_ms, occurrences
