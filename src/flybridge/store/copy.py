@@ -16,7 +16,7 @@ import psycopg
 
 from flybridge.errors import FlybridgeError, StoreUnavailable
 from flybridge.store.core.reports import audit
-from flybridge.store.migrate import apply_postgres, apply_sqlite, scripts
+from flybridge.store.migrate import COLUMNS, apply_postgres, apply_sqlite, scripts
 from flybridge.store.postgres.connection import GATE, Db, checked, connect, place_of, refusal
 from flybridge.store.postgres.tables import PostgresRows
 from flybridge.store.sqlite.connection import connect as open_file
@@ -31,10 +31,6 @@ TABLES: Final = (
     "members", "devices", "audience_runs", "receipts", "state", "day_reports", "expired_kinds", "audit_trail",
 )  # fmt: skip
 """Every table that is copied, in this order. Its columns are those that the file has."""
-
-TYPES: Final = b"""
-    SELECT attname, atttypid FROM pg_attribute
-    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"""
 
 HELD: Final = "SELECT ledger.id FROM ledger JOIN cells ON cells.id = cell WHERE outcome = 'held'"
 RESTS: Final[Mapping[str, str]] = {
@@ -102,7 +98,7 @@ def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], Non
 
 def _table(file: sqlite3.Connection, db: Db, table: str, progress: Callable[[str, int], None]) -> int:
     columns = [name for _, name, *_ in file.execute(f"PRAGMA table_info({table})")]
-    types: dict[str, int] = dict(db.execute(TYPES, (table,)).fetchall())
+    types: dict[str, int] = dict(db.execute(COLUMNS.encode(), (table,)).fetchall())
     names, n = ", ".join(columns), 0
     cursor = file.execute(f"SELECT {names} FROM {table} {RESTS.get(table, '')}")  # noqa: S608 - our own names
     copying = f"COPY {table} ({names}) FROM STDIN (FORMAT BINARY)".encode()

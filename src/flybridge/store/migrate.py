@@ -108,13 +108,14 @@ def apply_postgres(db: Connection[tuple[Any, ...]], known: Sequence[Script]) -> 
         for script in todo:
             db.execute(script.sql.encode(), prepare=False)
             if (step := STEPS.get(script.name)) is not None:
-                step(_run(db), lambda table: [name for (name,) in _run(db)(NAMES, (table,))])
+                step(_run(db), lambda table: [name for name, _ in _run(db)(COLUMNS, (table,))])
             db.execute("INSERT INTO migrations (number, name) VALUES ($1, $2)", (script.number, script.name))
     return len(todo)
 
 
-NAMES: Final = """SELECT attname FROM pg_attribute
-                  WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+COLUMNS: Final = """SELECT attname, atttypid FROM pg_attribute
+                    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+"""The names and types of a table's columns in PostgreSQL."""
 
 
 def _run(db: Connection[tuple[Any, ...]]) -> Run:
