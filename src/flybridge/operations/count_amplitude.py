@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Final
@@ -110,16 +111,15 @@ class AmplitudeCounter:
         own = hours_of(today, plan.zone)
         first, end = own[0], own[-1] + timedelta(hours=1)
         on_day = _labelled((await self._of_steps(event, today, minutes, sums=sums)).total())
-        in_zone: dict[str, int] = {}
+        in_zone: Counter[str] = Counter()
         for near in (today - timedelta(days=1), today, today + timedelta(days=1)):
             steps = hours_of(near, plan.amplitude_zone, minutes)
             within = [number for number, step in enumerate(steps) if first <= step < end]
             if not within:
                 continue
-            part = (await self._of_steps(event, near, minutes, sums=sums)).total(within[0], within[-1] + 1)
-            for source, n in _labelled(part).items():
-                in_zone[source] = in_zone.get(source, 0) + n
-        return {source: AmplitudeCount(on_day.get(source, 0), in_zone.get(source, 0)) for source in {*on_day, *in_zone}}
+            steps_of_day = await self._of_steps(event, near, minutes, sums=sums)
+            in_zone.update(_labelled(steps_of_day.total(within[0], within[-1] + 1)))
+        return {source: AmplitudeCount(on_day.get(source, 0), in_zone[source]) for source in {*on_day, *in_zone}}
 
     async def _of_steps(self, event: str, day: date, minutes: int, *, sums: bool) -> EventCounts:
         at = (event, day, minutes, sums)
@@ -136,8 +136,7 @@ def splits_hours(plan: ReconcilePlan, day: int) -> bool:
 
 def _labelled(counts: Mapping[str, int]) -> dict[str, int]:
     """Return counts by the label under which a source is counted."""
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for value, n in counts.items():
-        label = "" if value == dashboard.NONE else source_label(value)
-        found[label] = found.get(label, 0) + n
+        found["" if value == dashboard.NONE else source_label(value)] += n
     return {source: n for source, n in found.items() if n}

@@ -65,12 +65,9 @@ class PersonIds(Struct, frozen=True):
     @property
     def kinds(self) -> list[tuple[IdKind, str | None]]:
         """The ids with the kinds that they may be of."""
-        own = [(IdKind.CUSTOMER_USER_ID, self.customer_user_id), (IdKind.APPSFLYER_ID, self.appsflyer_id)]
-        return [
-            *own,
-            (IdKind.AMPLITUDE_DEVICE_ID, self.device_id),
-            *((kind, self.advertising_id) for kind in ADVERTISING),
-        ]
+        found = [(IdKind.CUSTOMER_USER_ID, self.customer_user_id), (IdKind.APPSFLYER_ID, self.appsflyer_id)]
+        found.append((IdKind.AMPLITUDE_DEVICE_ID, self.device_id))
+        return found + [(kind, self.advertising_id) for kind in ADVERTISING]
 
     def of_kind(self, kind: IdKind) -> str | None:
         """Return the id of a kind; None if there is none."""
@@ -86,20 +83,11 @@ def keys_of(person: PersonIds, apps: Iterable[App], keyring: Keyring) -> tuple[b
     ids = [*person.kinds, (IdKind.IDFV, person.device_id)]
     # An app that streams to AppsFlyer keeps who is installed where under keys of their own.
     streamed = [(IdKind.INSTALLED_BY_USER, person.customer_user_id), (IdKind.INSTALLED_ON_DEVICE, person.device_id)]
-    return tuple(
-        sorted(
-            {
-                key
-                for app in apps
-                for kind, value in (
-                    *ids,
-                    *device_ids(device_id, app.platform),
-                    *(streamed if app.streams else ()),
-                )
-                for key in keyring.keys(app.name, kind, value)
-            }
-        )
-    )
+    keys: set[bytes] = set()
+    for app in apps:
+        for kind, value in (*ids, *device_ids(device_id, app.platform), *(streamed if app.streams else ())):
+            keys.update(keyring.keys(app.name, kind, value))
+    return tuple(sorted(keys))
 
 
 async def forget(
