@@ -54,6 +54,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
     return report
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a parameter of bytes that are no text by its argument and its place.
+
+    The bytes may differ from process to process, as the time in what gzip writes does; processes that share the tests
+    refuse to if their names differ.
+    """
+    return argname if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()) else None
+
+
 @pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
     """Undo how a test has set up logging: its stream is closed with the test, and services of others go on logging."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import subprocess
@@ -52,3 +53,9 @@ def test_a_skipped_server_test_fails_where_ci_is_set(ci, code, root, tmp_path: P
     )
     assert run.returncode == code, run.stdout
     assert ("1 failed, 1 skipped" if ci else "2 skipped") in run.stdout
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b"a"), gzip.compress(b"b")])
+def test_a_test_is_not_named_by_bytes_that_are_no_text(request, packed):
+    """What gzip writes holds the time, and processes with other names of tests refuse to share them."""
+    assert request.node.name.removeprefix(request.node.originalname) in {"[packed0]", "[packed1]"}
