@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncIterator
 
+import argon2
 import pytest
 
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
@@ -24,13 +25,20 @@ LOCAL = {"host": "127.0.0.1:8700"}
 NAMED = {"host": "bridge.example.com"}
 PASSWORD = "pässword: with a colon"
 SECRET = b"a secret of sixteen characters"
+QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 WITH_PASSWORD = Console(password=Secret(PASSWORD))
 USERS = Console(
     users=(
         ConsoleUser(name="ann", password=Secret("ann's password"), role=Grant.OPERATE),
-        ConsoleUser(name="bob", password=Secret(hash_password("bob's password"))),
+        ConsoleUser(name="bob", password=Secret(QUICK.hash("bob's password"))),
     )
 )
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch) -> None:
+    """Hash passwords at the least cost: what a hash costs is the concern of one test alone."""
+    monkeypatch.setattr(argon2, "PasswordHasher", lambda: QUICK)
 
 
 @pytest.fixture
@@ -114,6 +122,12 @@ def test_with_a_password_the_console_answers_to_its_names(gate_of, host, fits):
     console = Console(password=Secret(PASSWORD), hosts=("console.example.com",))
     gate = gate_of(console, public_url="https://bridge.example.com")
     assert (gate.wrong_host({"host": host}) is None) is fits
+
+
+def test_a_hash_costs_what_rfc_9106_recommends(monkeypatch):
+    """Where memory is short: 64 MiB, gone through three times."""
+    monkeypatch.undo()
+    assert hash_password(PASSWORD).startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 async def test_a_password_opens_from_anywhere_with_any_user_name(gate_of):
