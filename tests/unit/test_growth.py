@@ -124,6 +124,8 @@ def patterns() -> Iterator[tuple[str, re.Pattern, str]]:
                         used = {method for method in CALLS if re.search(rf"\b{name}\.{method}\(", source)} or {"search"}
                         for method in sorted(used):
                             yield f"{module.__name__}.{name}", part, method
+        if not re.search(rf"\bre\.({'|'.join(CALLS)})\(", source):
+            continue
         for node in ast.walk(ast.parse(source)):
             match node:
                 case ast.Call(
