@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
-from flybridge.history import column_keys
+from flybridge.history import column_blocks
 from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawRows, local_file
-from flybridge.history.progress import IDENTITY
-from flybridge.history.rows import UTC_TIMES, BadRow
+from flybridge.history.progress import Progress
+from flybridge.history.rows import UTC_TIMES, BadRow, happened_ms
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Envelope, Media, Source
@@ -118,7 +119,7 @@ def test_keys_of_columns_are_those_of_the_mapping(tmp_path_factory, content, blo
     path = tmp_path_factory.mktemp("keys") / "a.csv"
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(column_keys, "BLOCK", block)
+        patch.setattr(column_blocks, "BLOCK", block)
         try:
             rows = list(RawRows(local_file(path), UTC_TIMES, None))
         except Exception as problem:
@@ -127,14 +128,17 @@ def test_keys_of_columns_are_those_of_the_mapping(tmp_path_factory, content, blo
             return
         found = list(RawRows(local_file(path), UTC_TIMES, None).keyed(OWNER))
     assert [row.number for row in found] == [row.number for row in rows], content
+    with closing(Progress(path.with_name("imports.db"))) as progress:
+        equal = progress.counting(by_attribution=False)
     for quick, row in zip(found, rows, strict=True):
         if not isinstance(quick, KeyedRow):
             assert (type(quick), getattr(quick, "fields", None)) == (type(row), getattr(row, "fields", None))
             continue
         assert not isinstance(row, BadRow)
         filing = FLOW.filing(Envelope("shop", Source.PULL, Media.JSON, NOW, row.body, ordinal=1))
-        assert (filing.key, filing.key_ms, filing.ordinal) == (quick.key, None, 1)
-        assert {name: quick.fields.get(name) for name in IDENTITY} == {name: row.fields.get(name) for name in IDENTITY}
+        assert (filing.key, filing.key_ms, filing.ordinal) == (quick.key, None, 0 if quick.is_conversion else 1)
+        assert quick.identity == equal.identity(row.fields)
+        assert quick.ms == happened_ms(row.fields)
 
 
 def test_nearly_all_rows_of_a_usual_report_are_proved(tmp_path):

@@ -86,8 +86,9 @@ _EVENTS: Final = {
     "af_uninstall": Report.UNINSTALLS,
     "af_ad_revenue": Report.AD_REVENUE,
 }
-_FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
-_FRAUD_COLUMNS: Final = frozenset(_FRAUD)
+FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
+"""Fields that only rows of Protect360 have."""
+_FRAUD_COLUMNS: Final = frozenset(FRAUD)
 _COPIES: Final = frozenset({"postback_url", "postback_retry", "postback_method", "postback_http_response_code"})
 
 
@@ -115,7 +116,7 @@ def is_of_fraud(columns: Iterable[str]) -> bool:
 
 def report_of(row: Mapping[str, str], named: Report | None) -> Report:
     """Return the report of one row. `named` is what the name of its file or its header says."""
-    for name in _FRAUD:
+    for name in FRAUD:
         if name in row:
             return Report.FRAUD
     if named is not None and named not in TAKEN:

@@ -15,6 +15,7 @@ from flybridge.flow.person_keys import PersonKeys
 from flybridge.flow.postbacks import Postbacks
 from flybridge.identity import Keyring
 from flybridge.identity.mentions import keys_in
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import (
     Dead,
     Envelope,
@@ -41,6 +42,11 @@ class Flow:
         self._apps, self._keyring = apps, keyring
         keys = PersonKeys(keyring)
         self._postbacks, self._amplitude = Postbacks(keys), AmplitudeMessages(keys)
+
+    def rules_of(self, app: str) -> Rules | None:
+        """Return the mapping rules of an app; None if it is not configured."""
+        found = self._apps.get(app)
+        return None if found is None else found.rules
 
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Process a batch. Every envelope gives exactly one filing."""

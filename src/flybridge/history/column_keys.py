@@ -1,40 +1,23 @@
 """Content keys of a CSV file's rows, by the few columns that they rest on.
 
-Comparing with what was filed needs keys, and no messages: reading these columns with pyarrow, a block at a time, costs
-a fraction of reading all fields of a row and mapping them. Only in-app events whose key these columns prove are treated
-so, and every other row is read and mapped as usual. A file is read in this way up to the first block in which a record
-is not a line (values with line breaks, broken rows, another header); without pyarrow it is not.
+Comparing with what was filed needs keys, and no messages. Only rows whose key their columns prove are treated so, and
+every other row is read and mapped as usual.
 """
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator
-from typing import Final
+from functools import lru_cache
 
-import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.fields import ABSENT, MAX_TEXT
-from flybridge.appsflyer.postback_kind import NAMES
-from flybridge.appsflyer.postback_time import time_ms
-from flybridge.appsflyer.raw_report import TAKEN, Report
-from flybridge.history.csv_rows import CsvReader, may_be_header
+from flybridge.appsflyer.raw_report import Report
+from flybridge.history.column_blocks import ColumnBlock, column_blocks
+from flybridge.history.column_events import REPEATING, ColumnEvents
+from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import IDENTITY
 from flybridge.history.rows import BadRow, RawRow
-from flybridge.mapping.to_amplitude.content_key import event_key
-
-BLOCK: Final = 1 << 20
-NEEDED: Final = ("appsflyer_id", "event_name", "event_time")
-USED: Final = (*IDENTITY, "media_source", "app_id", "platform")
-TELLING: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason", "event_type")
-"""Fields that make another message of a row."""
-
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-_AMOUNT: Final = re.compile(r"\d{1,12}(?:\.\d{1,15})?")
-_PLAIN: Final = re.compile(r"[\w.:+-]{1,256}", re.ASCII)
-_decode: Final = msgspec.json.Decoder().decode
+from flybridge.mapping.to_amplitude.rules import Rules
 
 
 class KeyOwner(Struct, frozen=True):
@@ -46,120 +29,54 @@ class KeyOwner(Struct, frozen=True):
 
 
 class KeyedRow(Struct, frozen=True, gc=False):
-    """A row of which only the key is known, and the fields of `USED`."""
+    """A row of which only the key is known, when it happened, and what tells it from equal rows, as `EqualRows` has it.
+
+    Of conversions no two are equal rows, and `identity` is None.
+    """
 
     number: int
     report: Report
-    fields: dict[str, str]
     key: bytes
+    ms: int
+    identity: str | None
+    is_conversion: bool
+
+
+@lru_cache(64)
+def _rules_of(owner: KeyOwner) -> Rules:
+    """Return rules by which keys are proved. They rest on nothing else that is configured but copies, see `_rows`."""
+    return Rules(app=owner.app, platform=owner.platform, app_id=owner.app_id)  # type: ignore[arg-type]
 
 
 def keyed_rows(reader: CsvReader, owner: KeyOwner) -> Iterator[KeyedRow | RawRow | BadRow]:
     """Yield the rows of a file of which the reader has read the header."""
-    chosen = _chosen(reader)
-    if not chosen:
+    events = ColumnEvents(_rules_of(owner), reader.columns, reader.named, IDENTITY)
+    if not events.needed or reader.is_cut or not reader.zone.is_utc:
         yield from reader
         return
-    for block in reader.blocks(BLOCK):
-        columns = _columns(reader, block, chosen)
-        if not columns:
+    for block in column_blocks(reader, events.needed, REPEATING):
+        if isinstance(block, bytes):
             yield from reader.rows_from(block)
-            return
-        lines: list[bytes] = []
-        names = tuple(columns)
-        for place, values in enumerate(zip(*columns.values(), strict=True)):
-            number = reader.lines + 1
-            fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-            row = _keyed(number, fields, owner)
-            if row is not None:
-                reader.lines = number
-                yield row
-            else:
-                lines = lines or io.BytesIO(block).readlines()
-                yield from reader.rows_in(lines[place])
+        else:
+            yield from _rows(reader, block, events)
 
 
-def _chosen(reader: CsvReader) -> list[str]:
-    """Return the fields to be read; none if the keys of this file are not those of columns."""
-    fields = reader.columns.fields
-    if (
-        reader.is_cut
-        or reader.columns.again
-        or not all(name in fields for name in NEEDED)
-        or reader.named not in (None, *TAKEN)
-    ):
-        return []
-    if reader.named is Report.SKADNETWORK or any(name.startswith("skad_") for name in fields):
-        return []
-    return [name for name in dict.fromkeys((*USED, *TELLING)) if name in fields]
-
-
-def _columns(reader: CsvReader, block: bytes, chosen: list[str]) -> dict[str, list[str | None]] | None:
-    """Return the values of columns that have any; None if the block is to be read row by row."""
-    try:
-        import pyarrow  # noqa: PLC0415 - an extra
-        from pyarrow import csv  # noqa: PLC0415
-    except ImportError:
-        return None
-    if may_be_header(block) or b"\n" not in block:  # perhaps a part of a line that is too long
-        return None
-    fields = reader.columns.fields
-    names = [str(place) for place in range(len(fields))]
-    wanted = [names[fields.index(name)] for name in chosen]
-    try:
-        table = csv.read_csv(
-            pyarrow.BufferReader(block),
-            csv.ReadOptions(column_names=names, use_threads=False, block_size=2 * BLOCK + len(block)),
-            csv.ParseOptions(delimiter=reader.delimiter, newlines_in_values=True, ignore_empty_lines=False),
-            csv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pyarrow.string()),
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-                null_values=[""],
-            ),
-        )
-    except pyarrow.ArrowException:
-        return None
-    # As many rows as lines: the number of a row is that of its line.
-    if table.num_rows != block.count(b"\n") + (not block.endswith(b"\n")):
-        return None
-    found = zip(chosen, table.columns, strict=True)
-    return {name: column.to_pylist() for name, column in found if column.null_count < table.num_rows}
-
-
-def _keyed(number: int, fields: dict[str, str], owner: KeyOwner) -> KeyedRow | None:
-    """Return a row with its key; None if the key is not proved by these fields."""
-    who, name, time = fields.get("appsflyer_id"), fields.get("event_name"), fields.get("event_time")
-    if who is None or name is None or time is None or not ABSENT.isdisjoint(fields.values()):
-        return None
-    if (
-        name in NAMES
-        or len(name) > MAX_TEXT
-        or name.strip() != name
-        or _PLAIN.fullmatch(who) is None
-        or _TIME.fullmatch(time) is None
-        or fields.get("is_primary_attribution", "true") != "true"
-        or fields.get("app_id", owner.app_id) != owner.app_id
-        or fields.get("platform", owner.platform).lower() != owner.platform
-        or not fields.keys().isdisjoint(TELLING)
-    ):
-        return None
-    ms, amount = time_ms(time), fields.get("event_revenue")
-    currency, written = fields.get("event_revenue_currency"), fields.get("event_value")
-    if ms is None or (amount is not None and _AMOUNT.fullmatch(amount) is None):
-        return None
-    if currency is not None and (len(currency) != 3 or not currency.isalpha() or not currency.isascii()):
-        return None
-    value = None
-    if written is not None:
-        if written[:1] != "{":
-            return None
-        try:
-            value = _decode(written)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return None
-    revenue = None if amount is None else float(amount)
-    paid_in = None if amount is None else (currency or "").upper()
-    key = event_key([owner.app, who, name, ms // 1000, revenue, paid_in], value)
-    return KeyedRow(number, Report.EVENTS, fields, key)
+def _rows(reader: CsvReader, block: ColumnBlock, events: ColumnEvents) -> Iterator[KeyedRow | RawRow | BadRow]:
+    # Which copies of an event have keys of their own is configured.
+    found = [None if one is None or one.decided.apart is not None else one for one in events.of(block)]
+    read = reader.rows_of(block.data, [place for place, one in enumerate(found) if one is None])
+    first = reader.lines + 1
+    reader.lines += block.rows
+    for number, one, identity in zip(range(first, first + block.rows), found, block.joined(IDENTITY), strict=True):
+        if one is not None:
+            decided = one.decided
+            yield KeyedRow(
+                number,
+                decided.report,
+                one.key,
+                one.second * 1000,
+                None if decided.is_conversion else identity,
+                bool(decided.family),
+            )
+        elif (row := read.get(number)) is not None:
+            yield row

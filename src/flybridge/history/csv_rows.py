@@ -37,6 +37,7 @@ _QUOTE: Final = b'"'
 _SEPARATOR: Final = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([,;\t|])"?', re.IGNORECASE)
 """How spreadsheets are told which sign separates values, in a line before the header."""
 _CONTROL: Final = re.compile(r"[\0-\x08\x0e-\x1f]")
+_IN_HEADERS: Final = b"lyer"
 _CAPITALS: Final = (b"AppsFlyer ID", b"AppsFlyer_ID", b"AppsFlyerID")
 
 
@@ -219,6 +220,13 @@ class CsvReader:
                 yield from self.rows_in(lines[place])
         self.lines = before + len(lines)
 
+    def rows_of(self, block: bytes, places: Sequence[int]) -> dict[int, RawRow | BadRow]:
+        """Return the rows in those places of a block of lines that follow, each of them a record, by number."""
+        before = self.lines
+        found = {row.number: row for row in self.rows_at(io.BytesIO(block).readlines(), places)} if places else {}
+        self.lines = before
+        return found
+
     def rows_in(self, line: bytes) -> list[RawRow | BadRow]:
         """Return the row of a line that is a record and no header, if it is one."""
         file, self._file = self._file, io.BytesIO()
@@ -340,6 +348,8 @@ def _header_text(line: bytes) -> str:
 def may_be_header(line: bytes) -> bool:
     """Whether a line, or one of several, may be a header."""
     # Links name AppsFlyer, too, so that the rarer word is looked for first.
+    if _IN_HEADERS not in line:
+        return False
     if b"AppsFlyer" in line and any(name in line for name in _CAPITALS):
         return True
     return b"appsflyer" in line and (b"appsflyer_id" in line or b"appsflyerId" in line)

@@ -25,6 +25,7 @@ from flybridge.appsflyer.raw_report import Report
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
+from flybridge.history.column_prospects import Prospect, ProspectOwner, prospects_of
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.row_times import RowTimes, timed_rows
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, Zone
@@ -303,6 +304,10 @@ class RawRows:
     def keyed(self, owner: KeyOwner) -> Iterator[KeyedRow | RawRow | BadRow]:
         """Yield the rows, with their keys alone where the columns prove them."""
         return self._rows(lambda reader: keyed_rows(reader, owner))
+
+    def prospects(self, owner: ProspectOwner) -> Iterator[Prospect | RawRow | BadRow]:
+        """Yield the rows, with what would become of them alone where the columns prove it."""
+        return self._rows(lambda reader: prospects_of(reader, owner))
 
     def timed(self) -> Iterator[RowTimes | RawRow | BadRow]:
         """Yield the rows, with their times alone where the columns prove that they are ordinary."""

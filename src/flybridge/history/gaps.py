@@ -246,7 +246,7 @@ class GapFinder:
             for file in files:
                 found, read = RowNumbers(), 0
                 try:
-                    for page in pages(self._rows(source, self._raw(file, report, source).keyed(self._owner), span)):
+                    for page in pages(self._rows(source, self._keyed(self._raw(file, report, source)), span)):
                         read += len(page)
                         found.update(await self._unknown(page, source, equal))
                 except FlybridgeError as problem:
@@ -303,14 +303,21 @@ class GapFinder:
     def _raw(self, file: RawFile, report: str, source: Source) -> RawRows:
         return RawRows(file, UTC_TIMES, report_named(f"t={report}/" if source is Source.LOCKER else report))
 
+    def _keyed(self, rows: RawRows) -> Iterable[KeyedRow | RawRow | BadRow]:
+        # With two attributions of an event keys are others, which columns do not prove.
+        return rows if self._plan.by_attribution else rows.keyed(self._owner)
+
     def _rows(self, source: Source, rows: Iterable[Row | BadRow], span: tuple[int, int]) -> Iterator[Row]:
         """Yield the rows that are messages, of a Data Locker those of the app and span."""
         for row in rows:
             if isinstance(row, BadRow) or row.report not in TAKEN:
                 continue
             if source is Source.LOCKER:
-                ms = happened_ms(row.fields)
-                if ms is None or not span[0] <= ms < span[1] or not is_of_app(row.fields, self._plan.app_id):
+                # A key is proved only of a row of the app.
+                ms = row.ms if isinstance(row, KeyedRow) else happened_ms(row.fields)
+                if ms is None or not span[0] <= ms < span[1]:
+                    continue
+                if isinstance(row, RawRow) and not is_of_app(row.fields, self._plan.app_id):
                     continue
             yield row
 
@@ -318,13 +325,12 @@ class GapFinder:
         """Return the numbers of the rows whose events are not known, or may not be."""
         now_ms = self._clock.now_ms()
         filings = []
-        for row, ordinal in zip(page, equal.ordinals([row.fields for row in page]), strict=True):
+        identities = [equal.identity(row.fields) if isinstance(row, RawRow) else row.identity for row in page]
+        for row, ordinal in zip(page, equal.ordinals_of(identities), strict=True):
             if isinstance(row, RawRow):
                 filings.append(self._flow.safe_filing(self._envelope(row, source, ordinal, now_ms)))
-            elif self._plan.by_attribution:  # the key is another then
-                filings.append(Filing(_UNREAD, Apply()))
             else:
-                filings.append(Filing(_UNREAD, Apply(), row.key, ordinal=ordinal))
+                filings.append(Filing(_UNREAD, Apply(), row.key, ordinal=0 if row.is_conversion else ordinal))
         self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
         known = await self._store.are_known(filings, now_ms)
         return {row.number for row, is_known in zip(page, known, strict=True) if not is_known}

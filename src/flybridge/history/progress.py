@@ -71,6 +71,7 @@ NOTED: Final = 16_000
 """How many events of a survey are written together, in the order of their table, so that neighbours share pages."""
 LISTED: Final = 500
 """How many events are looked for in one statement."""
+BETWEEN: Final = "\x1f"
 _NOTHING: Final = repeat("")
 
 
@@ -88,15 +89,15 @@ def _hash_of(text: str) -> int:
 
 
 @lru_cache(8192)
-def _hash_of_person(text: str) -> int:
-    """Return the hash of a person, who is often that of the next row."""
+def hash_of_person(text: str) -> int:
+    """Return the hash of a person by an identifier in lower case. A person is often that of the next row."""
     return _hash_of(text)
 
 
 def person_of(fields: Mapping[str, str]) -> int | None:
     """Return a hash of whose row it is; None if it does not say."""
     found = fields.get(PERSON[0]) or next((value for name in PERSON if (value := fields.get(name))), None)
-    return None if found is None else _hash_of_person(found.lower())
+    return None if found is None else hash_of_person(found.lower())
 
 
 class Noted:
@@ -126,7 +127,7 @@ class EqualRows:
         self._db, self._file = db, file
         self._look = f"SELECT n FROM {table} WHERE file = ? AND hash = ?"  # noqa: S608 - a name of ours
         self._put = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
-        self._names = IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
+        self.names = IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
         self._counts: dict[int, int] = {}
         self._noted = Noted()
         for (key,) in db.execute(f"SELECT hash FROM {table} WHERE file = ?", (file,)):  # noqa: S608
@@ -134,11 +135,18 @@ class EqualRows:
 
     def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
         """Return which of its equal rows each row is: 1, 2, ..."""
-        keys = [None if row.get("event_name") in CONVERSIONS else self._key(row) for row in rows]
-        return [1 if key is None else self._count(key) for key in keys]
+        return self.ordinals_of([self.identity(row) for row in rows])
 
-    def _key(self, row: Mapping[str, str]) -> int:
-        return _hash_of("\x1f".join(map(row.get, self._names, _NOTHING)))
+    def identity(self, row: Mapping[str, str]) -> str | None:
+        """Return what tells a row apart from those that are no equal ones; None of a conversion."""
+        if row.get("event_name") in CONVERSIONS:
+            return None
+        return BETWEEN.join(map(row.get, self.names, _NOTHING))
+
+    def ordinals_of(self, identities: Iterable[str | None]) -> list[int]:
+        """Return the same of rows by what `identity` returns of them: their values of `names`, joined by `BETWEEN`."""
+        keys = [None if identity is None else _hash_of(identity) for identity in identities]
+        return [1 if key is None else self._count(key) for key in keys]
 
     def _count(self, key: int) -> int:
         count = self._counts.get(key, 0)
@@ -162,11 +170,11 @@ class TrialCount(EqualRows):
         db.execute("DELETE FROM temp.looked_at")
         super().__init__(db, 0, by_attribution=by_attribution, table="temp.looked_at")
 
-    def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
+    def ordinals_of(self, identities: Iterable[str | None]) -> list[int]:
         if len(self._counts) >= KEPT:
             with _transaction(self._db):
                 self.write()
-        return super().ordinals(rows)
+        return super().ordinals_of(identities)
 
     def close(self) -> None:
         """Drop the count."""

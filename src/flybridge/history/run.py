@@ -14,6 +14,7 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
+from flybridge.history.column_prospects import Prospect, ProspectOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
 from flybridge.history.row_times import RowTimes
@@ -107,13 +108,17 @@ class HistoryImport:
             flow.prospects if flow is not None else None,
             known if store is not None else None,
         )
+        rules = flow.rules_of(self._plan.app) if flow is not None else None
         for file, named in self.ordered():
             rows = RawRows(file, self._zone, named)
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-                if flow is None and not self._is_bounded:
-                    read: Iterable[RowTimes | RawRow | BadRow] = rows.timed()
-                else:
-                    read = (row for row in rows if not isinstance(row, RawRow) or self._ends(row))
+                read: Iterable[RowTimes | Prospect | RawRow | BadRow] = rows
+                if rules is not None:
+                    read = rows.prospects(ProspectOwner(rules, equal.names))
+                elif flow is None and not self._is_bounded:
+                    read = rows.timed()
+                if self._is_bounded:
+                    read = (row for row in read if self._ends(row))
                 await surveyor.read(rows, read, equal)
         return surveyor.finish([self._zone] if self._zone else [])
 
@@ -122,9 +127,11 @@ class HistoryImport:
         """Whether only some days are wanted."""
         return self._plan.from_ms > 0 or self._plan.until_ms < 2**62
 
-    def _ends(self, row: RawRow) -> bool:
+    def _ends(self, row: RowTimes | Prospect | RawRow | BadRow) -> bool:
         """Whether something becomes of a row: a dead letter of one without a time, whichever days are wanted."""
-        return self._wanted(row) or isinstance(dated(row), BadRow)
+        if isinstance(row, Prospect):
+            return self._plan.from_ms <= row.ms < self._plan.until_ms
+        return not isinstance(row, RawRow) or self._wanted(row) or isinstance(dated(row), BadRow)
 
     def _wanted(self, row: RawRow) -> bool:
         plan = self._plan

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from math import fsum
 from typing import Final
 
@@ -18,6 +19,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.raw_report import TAKEN
 from flybridge.errors import FlybridgeError
+from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.row_times import RowTimes
@@ -41,6 +43,7 @@ PAGE: Final = 500
 SHOWN: Final = 20
 """How many bad rows are named."""
 
+SurveyedRow = RowTimes | Prospect | RawRow | BadRow
 Filings = Callable[[Sequence[Envelope]], list[Filing]]
 Known = Callable[[Sequence[Filing]], Awaitable[Sequence[bool]]]
 
@@ -88,9 +91,9 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def read(self, of: RawRows, rows: Iterable[RowTimes | RawRow | BadRow], equal: EqualRows | None) -> None:
+    async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows | None) -> None:
         """Read these rows of one file. One that can't be read to its end is noted."""
-        page = list[RawRow]()
+        page = list[RawRow | Prospect]()
         self._survey.files += 1
         try:
             await self._read(of, rows, page, equal)
@@ -99,11 +102,7 @@ class Surveyor:
         await self._count(page, equal, of.zone.name)
 
     async def _read(
-        self,
-        of: RawRows,
-        rows: Iterable[RowTimes | RawRow | BadRow],
-        page: list[RawRow],
-        equal: EqualRows | None,
+        self, of: RawRows, rows: Iterable[SurveyedRow], page: list[RawRow | Prospect], equal: EqualRows | None
     ) -> None:
         survey, name = self._survey, of.file.name
         for row in rows:
@@ -115,14 +114,16 @@ class Surveyor:
             if isinstance(row, BadRow):
                 survey.bad += 1
                 self._show(name, row)
-            elif row.report not in TAKEN:
-                self._left_out[row.report.word] += 1
-            else:
+                continue
+            if isinstance(row, RawRow):
+                if row.report not in TAKEN:
+                    self._left_out[row.report.word] += 1
+                    continue
                 self._show(name, dated(row))
-                page.append(row)
-                if len(page) == PAGE:
-                    await self._count(page, equal, of.zone.name)
-                    page.clear()
+            page.append(row)
+            if len(page) == PAGE:
+                await self._count(page, equal, of.zone.name)
+                page.clear()
 
     def _widen(self, zone: str, first_ms: int, last_ms: int) -> None:
         first, last = self._times.get(zone, (first_ms, last_ms))
@@ -132,44 +133,67 @@ class Surveyor:
         if isinstance(row, BadRow) and len(self._survey.first_bad) < SHOWN:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
-    async def _count(self, rows: Sequence[RawRow], equal: EqualRows | None, zone: str) -> None:
+    async def _count(self, rows: Sequence[RawRow | Prospect], equal: EqualRows | None, zone: str) -> None:
+        is_dry = self._filings is not None
         conversions, months = [], set()
         first, last = 2**62, 0
         for row in rows:
-            ms = happened_ms(row.fields)
+            ms: int | None
+            person: int | None
+            if isinstance(row, Prospect):
+                ms, person, is_conversion = row.ms, row.person, row.identity is None
+            else:
+                ms, is_conversion = happened_ms(row.fields), row.fields.get("event_name") in CONVERSIONS
+                person = person_of(row.fields) if is_conversion or is_dry else None
             if ms is None:
                 continue
             first, last = min(first, ms), max(last, ms)
-            is_conversion = row.fields.get("event_name") in CONVERSIONS
-            if not is_conversion and self._filings is None:
-                continue
-            person = person_of(row.fields)
-            if person is not None and is_conversion:
-                conversions.append((person, ms))
-            if person is not None and self._filings is not None:
-                months.add((person, _month(ms // DAY_MS)))
+            if person is not None:
+                if is_conversion:
+                    conversions.append((person, ms))
+                if is_dry:
+                    months.add((person, ms // DAY_MS))
         if last:
             self._widen(zone, first, last)
         self._progress.note_conversions(conversions)
-        self._progress.note_months(months)
+        self._progress.note_months({(person, _month(day)) for person, day in months})
         if self._filings is not None:
             await self._map(rows, equal)
 
-    async def _map(self, rows: Sequence[RawRow], equal: EqualRows | None) -> None:
+    async def _map(self, rows: Sequence[RawRow | Prospect], equal: EqualRows | None) -> None:
         assert self._filings is not None
-        ordinals = [1] * len(rows) if equal is None else equal.ordinals([row.fields for row in rows])
-        envelopes = [
-            Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
+        ordinals = [1] * len(rows)
+        if equal is not None:
+            ordinals = equal.ordinals_of(
+                [row.identity if isinstance(row, Prospect) else equal.identity(row.fields) for row in rows]
+            )
+        read = zip(rows, ordinals, strict=True)
+        mapped = iter(
+            self._filings(
+                [
+                    Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
+                    for row, ordinal in read
+                    if isinstance(row, RawRow)
+                ]
+            )
+        )
+        filings = [
+            _filing(row, ordinal) if isinstance(row, Prospect) else next(mapped)
             for row, ordinal in zip(rows, ordinals, strict=True)
         ]
-        filings = self._filings(envelopes)
-        known = await self._known(filings) if self._known is not None else [False] * len(filings)
+        known = await self._known(filings) if self._known is not None else repeat(False)
         again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
-        for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=True):
+        for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=False):
             is_duplicate = is_known or is_again
             self._outcomes[row.report.word, "duplicate" if is_duplicate else outcome_of(filing)] += 1
-            if (revenue := row.fields.get("event_revenue")) and not is_duplicate:
-                self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
+            if is_duplicate:
+                continue
+            if isinstance(row, Prospect):
+                revenue, currency = row.revenue, row.currency or ""
+            else:
+                revenue, currency = row.fields.get("event_revenue"), row.fields.get("event_revenue_currency", "")
+            if revenue:
+                self._add(currency.upper(), revenue)
 
     def _add(self, currency: str, amount: str) -> None:
         if (found := amount_of(amount, currency)) is None:
@@ -209,6 +233,17 @@ def _month(day: int) -> int:
 def _text(ms: int) -> str:
     seconds, rest = divmod(ms // 1000, 60)
     return f"{day_of(ms)} {seconds // 60 % 24:02}:{seconds % 60:02}:{rest:02}"
+
+
+_UNREAD: Final = Envelope("", Source.FILE, Media.JSON, 0, b"")
+_NO_ITEM: Final = Deliver("", "", "", b"", None, None)
+_HELD: Final = Hold(_NO_ITEM, (), (), 0, 0)
+
+
+def _filing(row: Prospect, ordinal: int) -> Filing:
+    """Return what a row would become, without all that is sent and kept of it."""
+    decision = row.unsent or (_NO_ITEM if row.is_named else _HELD)
+    return Filing(_UNREAD, decision, row.key, ordinal=ordinal if row.repeats else 0)
 
 
 def _events_of(filing: Filing) -> list[bytes]:

@@ -40,11 +40,13 @@ DISPLAY: Final = {"android": "Android", "ios": "iOS"}
 """Platforms as Amplitude's SDKs write them."""
 
 NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
-_deciding: Final = attrgetter(
+DECIDING: Final = (
     "event_name", "event_type", "conversion_type", "retargeting_conversion_type", "campaign_type", "is_retargeting",
     "is_organic", "media_source", "attribution_type", "attributed_touch_type", "platform", "app_id", "att", "is_lat",
     "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled", "is_primary_attribution",
 )  # fmt: skip
+"""The fields that decide. Of others it matters only whether they are present, and what `is_own_event` finds."""
+_deciding: Final = attrgetter(*DECIDING)
 
 V1_IDS: Final = {"ios": ("idfa", "idfv"), "android": ("adid", "android_app_set_id")}
 """Platforms of the Attribution API, and the identifiers of which it needs one."""

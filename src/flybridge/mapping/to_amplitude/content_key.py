@@ -129,10 +129,15 @@ def _conversion(facts: Facts, app: str, family: str) -> bytes:
     """Return the 16-byte identity of a conversion."""
     reported_ms = facts.reported_ms
     moment = (facts.install_ms or reported_ms) if family in INSTALLED else reported_ms
-    parts: list[Any] = [app, _who(facts), family, (moment or 0) // 1000]
+    who, second = _who(facts), (moment or 0) // 1000
     if moment is None and family != "install":  # an app is installed for the first time once
-        parts.append([getattr(facts.postback, name) for name in DISTINCTIVE])
-    return _key(parts)
+        return _key([app, who, family, second, [getattr(facts.postback, name) for name in DISTINCTIVE]])
+    return conversion_key(app, who, family, second)
+
+
+def conversion_key(app: str, who: str | None, family: str, second: int) -> bytes:
+    """Return the 16-byte identity of a conversion that says when it happened."""
+    return _key([app, who, family, second])
 
 
 def _event(facts: Facts, app: str, *, by_attribution: bool) -> bytes:

@@ -1,0 +1,139 @@
+"""What would become of a CSV file's rows, by the few columns that it rests on.
+
+A dry run asks of a row which event it is, whether it is sent, and whether it names its user. Where columns prove it,
+neither the other fields of the row are read nor its message is written and read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.raw_report import Report
+from flybridge.history.column_blocks import ColumnBlock, column_blocks
+from flybridge.history.column_events import REPEATING, ColumnEvents
+from flybridge.history.csv_rows import CsvReader
+from flybridge.history.progress import hash_of_person
+from flybridge.history.rows import BadRow, RawRow
+from flybridge.mapping.person import WRAPPED, Keys, identify
+from flybridge.mapping.to_amplitude.facts import MAX_FLAT
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.records import Filter, Refuse
+
+IDS: Final = ("custom_data", "customer_user_id")
+NONE_REFUSED: Final = frozenset[str]()
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class ProspectOwner(Struct, frozen=True):
+    """The rules of the app whose rows are read, and the fields that tell equal rows apart."""
+
+    rules: Rules
+    names: tuple[str, ...]
+
+
+class Prospect(Struct, frozen=True, gc=False):
+    """A row of which only this is known: its report, why it is not sent, whether it names its user, and which event.
+
+    `identity` is what tells it from equal rows, as `EqualRows` has it, of conversions None. `repeats`: its key is that
+    of all its equal rows. `revenue` and `currency` are as they are written.
+    """
+
+    number: int
+    report: Report
+    unsent: Filter | Refuse | None
+    is_named: bool
+    key: bytes
+    ms: int
+    identity: str | None
+    repeats: bool
+    person: int
+    revenue: str | None
+    currency: str | None
+
+
+def prospects_of(reader: CsvReader, owner: ProspectOwner) -> Iterator[Prospect | RawRow | BadRow]:
+    """Yield the rows of a file of which the reader has read the header."""
+    rules = owner.rules
+    events = ColumnEvents(rules, reader.columns, reader.named, (*owner.names, *IDS))
+    is_usual = rules.route == "http_v2" and not rules.compiled.where
+    if not events.needed or not is_usual or reader.is_cut or not reader.zone.is_utc:
+        yield from reader
+        return
+    for block in column_blocks(reader, events.needed, REPEATING):
+        if isinstance(block, bytes):
+            yield from reader.rows_from(block)
+        else:
+            yield from _rows(reader, block, events, owner)
+
+
+def _rows(
+    reader: CsvReader, block: ColumnBlock, events: ColumnEvents, owner: ProspectOwner
+) -> Iterator[Prospect | RawRow | BadRow]:
+    texts, keys, found = block.texts, owner.rules.compiled.keys, list(events.of(block))
+    read = reader.rows_of(block.data, [place for place, one in enumerate(found) if one is None])
+    first = reader.lines + 1
+    reader.lines += block.rows
+    rows = zip(
+        range(first, first + block.rows),
+        found,
+        block.joined(owner.names),
+        texts("appsflyer_id"),
+        texts("event_value"),
+        texts("custom_data"),
+        texts("customer_user_id"),
+        texts("event_revenue"),
+        texts("event_revenue_currency"),
+        strict=True,
+    )
+    for number, event, identity, person, written, custom, customer, revenue, currency in rows:
+        if event is None:
+            if (row := read.get(number)) is not None:
+                yield row
+            continue
+        decided = event.decided
+        yield Prospect(
+            number,
+            decided.report,
+            decided.outcome,
+            decided.outcome is None and _names_user(custom, customer, event.value, written, keys),
+            event.key,
+            event.second * 1000,
+            None if decided.is_conversion else identity,
+            not decided.family,
+            hash_of_person(person.lower()),
+            revenue,
+            currency,
+        )
+
+
+def _names_user(
+    custom: str | None, customer: str | None, value: Mapping[str, Any] | None, written: str | None, keys: Keys
+) -> bool:
+    """Whether a row names its user or device by custom data, its value, or the customer user id."""
+    if value is not None and written is not None and (len(written) > MAX_TEXT or _may_be_deep(written)):
+        value = within_limits(value, [])
+    passed: Any = value
+    if custom is not None:
+        try:
+            passed = _decode(custom)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            passed = None
+    # Under the exact key an id is found whatever else there is.
+    raw = passed.get(keys.device_id) if isinstance(passed, dict) else None
+    if isinstance(raw, str) and raw[:1] not in WRAPPED and identifier(raw, keys.min_id_length) is not None:
+        return True
+    if customer is not None and len(customer) > MAX_TEXT:
+        customer = None
+    person = identify(Postback(custom_data=custom, customer_user_id=customer), value, keys, NONE_REFUSED, [])
+    return person.user_id is not None or person.device_id is not None
+
+
+def _may_be_deep(written: str) -> bool:
+    return written.count("{") + written.count("[") >= MAX_FLAT
