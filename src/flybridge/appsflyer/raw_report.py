@@ -88,7 +88,6 @@ _EVENTS: Final = {
 }
 FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
 """Fields that only rows of Protect360 have."""
-_FRAUD_COLUMNS: Final = frozenset(FRAUD)
 _COPIES: Final = frozenset({"postback_url", "postback_retry", "postback_method", "postback_http_response_code"})
 
 
@@ -107,11 +106,6 @@ def report_named(name: str, app_id: str = "") -> Report | None:
 def is_of_copies(columns: Iterable[str]) -> bool:
     """Whether a header is of a report of postbacks: copies of events, as partners got them."""
     return not _COPIES.isdisjoint(columns)
-
-
-def is_of_fraud(columns: Iterable[str]) -> bool:
-    """Whether rows of a header may be of Protect360: they have a value in one of its columns."""
-    return not _FRAUD_COLUMNS.isdisjoint(columns)
 
 
 def report_of(row: Mapping[str, str], named: Report | None) -> Report:

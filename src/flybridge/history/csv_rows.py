@@ -203,29 +203,29 @@ class CsvReader:
             elif not piece:
                 return
 
-    def rows_at(self, lines: Sequence[bytes], places: Sequence[int]) -> Iterator[RawRow | BadRow]:
-        """Yield the rows in those places of the lines that follow, each of which is a record and no header."""
-        before, width, shift = self.lines, len(self.columns.fields), self._shift
-        found = list[list[str]]()
+    def rows_of(self, block: bytes, places: Sequence[int]) -> dict[int, RawRow | BadRow]:
+        """Return the rows in those places of a block of lines that follow, by number. Each is a record and no header.
+
+        The block is not read by this.
+        """
+        if not places:
+            return {}
+        lines, before = io.BytesIO(block).readlines(), self.lines
+        width, shift = len(self.columns.fields), self._shift
+        read, rows = list[list[str]](), list[RawRow | BadRow]()
         with suppress(csv.Error, UnicodeDecodeError):
             picked = (lines[place].decode() for place in places)
-            found = list(csv.reader(picked, delimiter=self.delimiter, strict=True))
-        if len(found) == len(places) and all(len(values) == width for values in found):
-            for place, values in zip(places, found, strict=True):
+            read = list(csv.reader(picked, delimiter=self.delimiter, strict=True))
+        if len(read) == len(places) and all(len(values) == width for values in read):
+            for place, values in zip(places, read, strict=True):
                 if fields := self.columns.row(values):
-                    yield row_of(before + place + 1, 0, fields, self.named, shift)
+                    rows.append(row_of(before + place + 1, 0, fields, self.named, shift))
         else:
             for place in places:
                 self.lines = before + place
-                yield from self.rows_in(lines[place])
-        self.lines = before + len(lines)
-
-    def rows_of(self, block: bytes, places: Sequence[int]) -> dict[int, RawRow | BadRow]:
-        """Return the rows in those places of a block of lines that follow, each of them a record, by number."""
-        before = self.lines
-        found = {row.number: row for row in self.rows_at(io.BytesIO(block).readlines(), places)} if places else {}
+                rows += self.rows_in(lines[place])
         self.lines = before
-        return found
+        return {row.number: row for row in rows}
 
     def rows_in(self, line: bytes) -> list[RawRow | BadRow]:
         """Return the row of a line that is a record and no header, if it is one."""

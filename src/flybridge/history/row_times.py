@@ -1,51 +1,34 @@
 """The times of a CSV file's rows, without their other fields.
 
-Before an import it has to be known when its events happened, and which conversion of each person is the last. A row
-that is no conversion tells this by two of its values, and reading these alone takes half the time: quoted values are
-cut out of a whole block first, so that what is left of a line are its separators and the values between them. Only
-rows whose times are UTC and in AppsFlyer's own form are treated so, and every other row is read as usual. A file is
-read in this way up to the first block in which a record may be more than a line, or most rows are conversions.
+Before an import it has to be known when its events happened, and which conversion of each person is the last. Three of
+a row's values tell this, and are read by columns (`column_blocks`). Only rows whose times are UTC and in AppsFlyer's
+own form are treated so, and every other row is read as usual.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.appsflyer.fields import ABSENT
-from flybridge.appsflyer.postback_time import time_ms
-from flybridge.appsflyer.raw_report import TAKEN, Report, is_of_fraud
-from flybridge.history.csv_rows import CsvReader, may_be_header
-from flybridge.history.progress import CONVERSIONS
+from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report
+from flybridge.history.column_blocks import ColumnBlock, column_blocks, second_of
+from flybridge.history.csv_rows import CsvReader
+from flybridge.history.progress import CONVERSIONS, PERSON, hash_of_person
 from flybridge.history.rows import BadRow, RawRow
 
-BLOCK: Final = 1 << 18
-
-_CUT: Final = b"\0"
-
-# February 29 is read as usual, and found out to be a day or none.
-_TIME: Final = re.compile(
-    rb"20[0-9]{2}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    rb"|02-(?:0[1-9]|1[0-9]|2[0-8])) (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-)
+NEEDED: Final = ("event_name", "event_time", PERSON[0])
+REPEATING: Final = ("event_name", *FRAUD)
 
 
 class RowTimes(Struct, frozen=True, gc=False):
-    """How many rows happened in a span of time. They are messages, and none is a conversion."""
+    """How many rows happened in a span of time. They are messages; `conversions` are the persons and times of some."""
 
     rows: int
     first_ms: int
     last_ms: int
-
-
-_Timed = tuple[RowTimes, list[int]]
-"""What `_timed` finds."""
+    conversions: list[tuple[int, int]] = field(default_factory=list)
 
 
 def timed_rows(reader: CsvReader) -> Iterator[RowTimes | RawRow | BadRow]:
@@ -53,16 +36,16 @@ def timed_rows(reader: CsvReader) -> Iterator[RowTimes | RawRow | BadRow]:
     if not _is_provable(reader):
         yield from reader
         return
-    ordinary = set[bytes]()
-    for block in reader.blocks(BLOCK):
-        lines = io.BytesIO(block).readlines()
-        found = None if may_be_header(block) else _timed(reader, block, lines, ordinary)
-        if found is None:
+    chosen = [name for name in (*NEEDED, *FRAUD) if name in reader.columns.fields]
+    for block in column_blocks(reader, chosen, REPEATING):
+        if isinstance(block, bytes):
             yield from reader.rows_from(block)
             return
-        times, others = found
-        yield times
-        yield from reader.rows_at(lines, others)
+        times, others = _timed(block)
+        if times.rows:
+            yield times
+        yield from reader.rows_of(block.data, others).values()
+        reader.lines += block.rows
 
 
 def _is_provable(reader: CsvReader) -> bool:
@@ -76,63 +59,32 @@ def _is_provable(reader: CsvReader) -> bool:
         and reader.named is not Report.SKADNETWORK
         and "event_name" in fields
         and "event_time" in fields
-        and not is_of_fraud(fields)
         and not any(name.startswith("skad_") for name in fields)
     )
 
 
-def _timed(reader: CsvReader, block: bytes, lines: list[bytes], ordinary: set[bytes]) -> _Timed | None:
-    """Return the times of ordinary rows and the places of the others; None if a record may be more than a line."""
-    separator = reader.delimiter.encode()
-    if (short := _without_quoted(block, separator)) is None or max(map(len, lines)) > csv.field_size_limit():
-        return None
-    fields = reader.columns.fields
-    between, name_at, time_at = len(fields) - 1, fields.index("event_name"), fields.index("event_time")
-    matches, cuts = _TIME.fullmatch, max(name_at, time_at) + 1
-    times, others = list[bytes](), list[int]()
-    for place, line in enumerate(io.BytesIO(short).readlines()):
-        # As good as counting the separators, which are many, and three times as fast.
-        if len(line) - len(line.translate(None, separator)) == between:
-            values = line.rstrip(b"\r\n").split(separator, cuts)
-            name, time = values[name_at], values[time_at]
-            if (name in ordinary or _is_ordinary(name, ordinary)) and matches(time):
-                times.append(time)
-                continue
-        others.append(place)
-    if len(others) > len(times):
-        return None
-    first_ms, last_ms = (time_ms(time.decode()) for time in (min(times), max(times)))
-    return None if first_ms is None or last_ms is None else (RowTimes(len(times), first_ms, last_ms), others)
+def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
+    """Return the times of the rows that are proved by their columns, and the places of the others."""
+    seconds, conversions, others = list[int](), list[tuple[int, int]](), list[int]()
+    values, names = block.codes("event_name") if block.has("event_name") else ((), [None] * block.rows)
+    kinds = [_is_conversion(value) for value in values]
+    fraud = {
+        place for name in FRAUD if block.has(name) for place, text in enumerate(block.texts(name)) if text is not None
+    }
+    rows = zip(names, block.texts("event_time"), block.texts(PERSON[0]), strict=True)
+    for place, (name, time, person) in enumerate(rows):
+        is_conversion = None if name is None else kinds[name]
+        second = None if time is None else second_of(time)
+        if is_conversion is None or second is None or (is_conversion and person is None) or place in fraud:
+            others.append(place)
+            continue
+        seconds.append(second)
+        if is_conversion and person is not None:
+            conversions.append((hash_of_person(person.lower()), second * 1000))
+    first, last = (min(seconds), max(seconds)) if seconds else (0, 0)
+    return RowTimes(len(seconds), first * 1000, last * 1000, conversions), others
 
 
-def _without_quoted(block: bytes, separator: bytes) -> bytes | None:
-    """Return lines with NUL in place of each quoted value; None unless each line is a record of UTF-8.
-
-    Lines that begin with a quoted value are left to be read as usual: they are of files in which all values are quoted.
-    """
-    if _CUT in block:
-        return None
-    short = _quoted(separator).sub(separator + _CUT, block)
-    if b'"' in short or (b"\r" in short and short.count(b"\r") != short.count(b"\r\n")):
-        return None
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return None
-    return short
-
-
-@lru_cache
-def _quoted(separator: bytes) -> re.Pattern[bytes]:
-    """Return the pattern of a quoted value behind a separator, in which a quote is written twice."""
-    return re.compile(rb'%b"[^"\n]*(?:""[^"\n]*)*"(?=[\r\n%b]|\Z)' % ((re.escape(separator),) * 2))
-
-
-def _is_ordinary(name: bytes, ordinary: set[bytes]) -> bool:
-    """Whether a name is that of an in-app event and nothing else; it is noted then."""
-    text = name.decode()
-    if text in CONVERSIONS or text in ABSENT or not text.strip() or name == _CUT:
-        return False
-    if len(ordinary) < BLOCK:
-        ordinary.add(name)
-    return True
+def _is_conversion(name: str | None) -> bool | None:
+    """Whether an event with this name is a conversion; None if it is no name."""
+    return None if name is None or not name.strip() else name in CONVERSIONS

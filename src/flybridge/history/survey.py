@@ -109,6 +109,7 @@ class Surveyor:
             if isinstance(row, RowTimes):
                 survey.rows += row.rows
                 self._widen(of.zone.name, row.first_ms, row.last_ms)
+                self._progress.note_conversions(row.conversions)
                 continue
             survey.rows += 1
             if isinstance(row, BadRow):
