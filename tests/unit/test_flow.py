@@ -1,6 +1,7 @@
 """From envelopes to filings: what the flow decides, and that it decides about everything."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -98,6 +99,48 @@ def test_an_install_waits_under_a_key_that_amplitude_really_shows(carried, seen,
     assert isinstance(held, Hold)
     assert isinstance(taught.decision, Apply)
     assert {s.device_id for s in taught.sightings if s.key in held.keys} == {seen["device_id"]}
+
+
+OF_PARTNER = INSTALL | {"media_source": "applovin_int"}
+RE_ENGAGEMENT = OF_PARTNER | {
+    "event_name": "re-engagement", "event_type": "re-engagement", "conversion_type": "re-engagement",
+    "is_retargeting": "true", "media_source": "facebook",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "hours", "message", "endpoint", "operations"),
+    [
+        (Source.PUSH, 0, OF_PARTNER, "http_v2", {"$set", "$setOnce", "$unset"}),
+        (Source.PUSH, 1_000, RE_ENGAGEMENT, "http_v2", {"$set", "$unset"}),
+        (Source.FILE, 0, OF_PARTNER, "batch", {"$setOnce"}),
+        (Source.FILE, 0, RE_ENGAGEMENT, "batch", set()),
+        *[
+            (source, hours, *expected)
+            for source in (Source.PULL, Source.LOCKER)
+            for hours, *expected in [
+                (47, OF_PARTNER, "http_v2", {"$set", "$setOnce", "$unset"}),
+                (47, RE_ENGAGEMENT, "http_v2", {"$set", "$unset"}),
+                (49, OF_PARTNER, "batch", {"$setOnce"}),
+                (49, RE_ENGAGEMENT, "batch", set()),
+                (2_000, RE_ENGAGEMENT, "batch", set()),
+            ]
+        ],
+    ],
+)
+def test_what_is_read_late_leaves_the_present_attribution_of_a_user(source, hours, message, endpoint, operations):
+    """Something newer may have come since; an install that was missed is set where the user has none."""
+    when = datetime.fromtimestamp((NOW_MS - hours * HOUR_MS) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.000")
+    times = {"event_time": when, "install_time": when}
+    decision = flow_of().filing(envelope(message | KNOWN | times, source)).decision
+    assert isinstance(decision, Deliver)
+    assert decision.endpoint == endpoint
+    *identify, event = [json.loads(line) for line in decision.body.splitlines()]
+    assert {operation for one in identify for operation in one["user_properties"]} == operations
+    if message is OF_PARTNER and operations == {"$setOnce"} and source is not Source.FILE:
+        once = identify[0]["user_properties"]["$setOnce"]
+        assert once["[AppsFlyer] media source"] == once["[AppsFlyer] initial media source"] == "applovin_int"
+    assert ("$skip_user_properties_sync" in event) == (source is not Source.PUSH and hours > 1)
 
 
 def test_a_postback_without_identity_is_held_under_all_its_keys():

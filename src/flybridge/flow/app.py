@@ -11,11 +11,15 @@ from flybridge.audiences.rules import AudienceRule
 from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.mapping.to_appsflyer.rules import StreamRules
-from flybridge.records import HOUR_MS, Envelope, Source
+from flybridge.records import DAY_MS, HOUR_MS, Envelope, Source
 
 NO_NAMES: Final[Mapping[str, str]] = {}
 READ: Final = frozenset({Source.FILE, Source.PULL, Source.LOCKER})
 """Sources that are read here, and may come again in other files and reports."""
+
+FILE: Final = Source.FILE
+HISTORY_MS: Final = 2 * DAY_MS
+"""What is read so many milliseconds after it happened is history. Reports of AppsFlyer are final after two days."""
 
 
 class AppFlow(Struct, frozen=True):
@@ -41,6 +45,14 @@ class AppFlow(Struct, frozen=True):
     audiences: tuple[AudienceRule, ...] = ()
     history_days: int = 400
     current_ms: int = HOUR_MS
+
+    def is_history(self, envelope: Envelope, event_ms: int) -> bool:
+        """Whether a message is of a time of which Amplitude may know what came later.
+
+        That is each row of an imported file, and what the Pull API or the Data Locker brings late.
+        """
+        source = envelope.source
+        return source is FILE or (source in READ and envelope.received_ms - event_ms > HISTORY_MS)
 
     def days_of(self, envelope: Envelope, *, is_conversion: bool) -> int:
         """Return for how many days the content key of a message is remembered."""

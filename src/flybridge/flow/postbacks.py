@@ -58,7 +58,7 @@ APART: Final = (PerformanceKind.SECONDARY, PerformanceKind.BLOCKED)
 
 HTTP_V2: Final = "http_v2"
 BATCH: Final = "batch"
-"""The lane of imported files, beside that of what is pushed: a month of history holds up no event of today."""
+"""The lane of history, beside that of what is pushed: a month of it holds up no event of today."""
 
 # Looking up an enum member costs more than a module's name.
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
@@ -200,7 +200,7 @@ class Postbacks:
         if endpoint == HTTP_V2:
             if envelope.source in READ and envelope.received_ms - mapped.event_ms > app.current_ms:
                 sent = as_past(sent)
-            if envelope.source is FILE:
+            if app.is_history(envelope, mapped.event_ms):
                 endpoint = BATCH
         item = Deliver(endpoint, mapped.insert_id, mapped.event_type, sent, mapped.user_id, mapped.device_id)
         known = mapped.user_id or mapped.device_id
@@ -273,9 +273,17 @@ def _unreadable(envelope: Envelope, app: AppFlow, read: Dead) -> Filing:
 
 
 def _map(envelope: Envelope, app: AppFlow, facts: Facts) -> Mapped | Decision:
-    is_file = envelope.source is FILE
-    mapped = map_facts(facts, app.rules, envelope.ordinal, is_past=is_file, is_newest=envelope.newest)
+    is_past = app.is_history(envelope, facts.event_ms)
+    # Which conversion of a person is the newest was looked for in files alone. Of the others an install sets what its
+    # user has not, so that one which was missed does not leave a user without a source.
+    is_newest = envelope.newest or (is_past and envelope.source is not FILE and _is_install(facts))
+    mapped = map_facts(facts, app.rules, envelope.ordinal, is_past=is_past, is_newest=is_newest)
     return _NO_TIME if facts.is_undated and envelope.source in READ and isinstance(mapped, Mapped) else mapped
+
+
+def _is_install(facts: Facts) -> bool:
+    reported = facts.classification.reported
+    return reported is not None and reported.family == "install"
 
 
 def _named_ms(facts: Facts, mapped: Mapped | Decision) -> int:
