@@ -1,4 +1,4 @@
-"""Measures the road from postback bytes to Amplitude JSON with identity, in events per CPU-second.
+"""Measures the mapping of postback bytes to Amplitude JSON with identity, in events per CPU-second.
 
     python bench/transform.py [--rudderstack CHECKOUT]
 
@@ -164,15 +164,15 @@ def coded(bodies: list[bytes]) -> int:
     return sum(len(encode(decode(body))) for body in bodies)
 
 
-def best(*roads: tuple[Callable[[list[bytes]], int], list[bytes]]) -> list[float]:
-    """Return events per CPU-second of each road in its best round. They take turns, so that a busy time strikes all."""
-    times = [float("inf")] * len(roads)
+def best(*works: tuple[Callable[[list[bytes]], int], list[bytes]]) -> list[float]:
+    """Return events per CPU-second of each function in its best round. They take turns: a busy time slows all alike."""
+    times = [float("inf")] * len(works)
     for _ in range(ROUNDS):
-        for number, (road, bodies) in enumerate(roads):
+        for number, (work, bodies) in enumerate(works):
             start = process_time()
-            road(bodies)
+            work(bodies)
             times[number] = min(times[number], process_time() - start)
-    return [len(bodies) / time for (_, bodies), time in zip(roads, times, strict=True)]
+    return [len(bodies) / time for (_, bodies), time in zip(works, times, strict=True)]
 
 
 def written(fields: dict[str, object]) -> bytes:
