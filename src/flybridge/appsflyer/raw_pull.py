@@ -11,6 +11,7 @@ AppsFlyer's devhub, read 2026-11-27).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -42,6 +43,24 @@ _FEW: Final = (
 _AD_REVENUE: Final = _FEW + ",monetization_network,mediation_network,ad_unit,placement,segment,impressions"
 
 
+class PulledReport(StrEnum):
+    """The raw-data reports: conversions first, retargeting before the reports that may hold copies of its events."""
+
+    INSTALLS = "installs_report"
+    ORGANIC_INSTALLS = "organic_installs_report"
+    REINSTALLS = "reinstalls"
+    ORGANIC_REINSTALLS = "reinstalls_organic"
+    RETARGETING = "installs-retarget"
+    RETARGETED_EVENTS = "in-app-events-retarget"
+    EVENTS = "in_app_events_report"
+    ORGANIC_EVENTS = "organic_in_app_events_report"
+    UNINSTALLS = "uninstall_events_report"
+    ORGANIC_UNINSTALLS = "organic_uninstall_events_report"
+    AD_REVENUE = "ad_revenue_raw"
+    ORGANIC_AD_REVENUE = "ad_revenue_organic_raw"
+    RETARGETED_AD_REVENUE = "ad-revenue-raw-retarget"
+
+
 class PullReport(Struct, frozen=True):
     """One report: its name in the address, the most days of a window, and the additional fields that it has.
 
@@ -55,26 +74,25 @@ class PullReport(Struct, frozen=True):
 
 
 REPORTS: Final[Mapping[str, PullReport]] = {
-    one.name: one
-    for one in (
-        PullReport("installs_report", 60, _ALL),
-        PullReport("organic_installs_report", 60, _ALL),
-        PullReport("reinstalls", 60, _ALL),
-        PullReport("reinstalls_organic", 60, _ALL),
-        PullReport("installs-retarget", 60, _ALL),
-        PullReport("in-app-events-retarget", 31, _ALL),
-        PullReport("in_app_events_report", 31, _ALL),
-        PullReport("organic_in_app_events_report", 31, _ORGANIC_EVENTS),
-        PullReport("uninstall_events_report", 60, _FEW),
-        PullReport("organic_uninstall_events_report", 60, _FEW),
-        PullReport("ad_revenue_raw", 31, _AD_REVENUE),
-        PullReport("ad_revenue_organic_raw", 31, _AD_REVENUE),
-        PullReport("ad-revenue-raw-retarget", 31, _AD_REVENUE),
+    report.value: PullReport(report.value, longest_days, additional)
+    for report, longest_days, additional in (
+        (PulledReport.INSTALLS, 60, _ALL),
+        (PulledReport.ORGANIC_INSTALLS, 60, _ALL),
+        (PulledReport.REINSTALLS, 60, _ALL),
+        (PulledReport.ORGANIC_REINSTALLS, 60, _ALL),
+        (PulledReport.RETARGETING, 60, _ALL),
+        (PulledReport.RETARGETED_EVENTS, 31, _ALL),
+        (PulledReport.EVENTS, 31, _ALL),
+        (PulledReport.ORGANIC_EVENTS, 31, _ORGANIC_EVENTS),
+        (PulledReport.UNINSTALLS, 60, _FEW),
+        (PulledReport.ORGANIC_UNINSTALLS, 60, _FEW),
+        (PulledReport.AD_REVENUE, 31, _AD_REVENUE),
+        (PulledReport.ORGANIC_AD_REVENUE, 31, _AD_REVENUE),
+        (PulledReport.RETARGETED_AD_REVENUE, 31, _AD_REVENUE),
     )
 }
-"""Conversions first, retargeting before the reports that may hold copies of its events."""
 
-USUAL: Final = tuple(REPORTS)[:8]
+USUAL: Final = tuple(PulledReport)[:8]
 """What is pulled unless it is said otherwise: installs, conversions and in-app events."""
 
 

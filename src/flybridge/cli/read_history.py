@@ -8,13 +8,13 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
+from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
-from flybridge.config.apps import App, PulledReport
+from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.history.gaps import CAUSES, Gap, GapReport

@@ -12,7 +12,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 from msgspec.structs import asdict
 
-from flybridge.appsflyer.raw_pull import USUAL
+from flybridge.appsflyer.raw_pull import USUAL, PulledReport
 from flybridge.audiences.settings import AudienceSettings
 from flybridge.errors import ConfigError
 from flybridge.identity.matching import MAX_WINDOW_HOURS
@@ -184,31 +184,13 @@ class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     starts at the configuration file. Absent: none. It needs `pip install 'flybridge[parquet]'`."""
 
 
-class PulledReport(StrEnum):
-    """A raw-data report of the Pull API."""
-
-    INSTALLS = "installs_report"
-    ORGANIC_INSTALLS = "organic_installs_report"
-    REINSTALLS = "reinstalls"
-    ORGANIC_REINSTALLS = "reinstalls_organic"
-    RETARGETING = "installs-retarget"
-    RETARGETED_EVENTS = "in-app-events-retarget"
-    EVENTS = "in_app_events_report"
-    ORGANIC_EVENTS = "organic_in_app_events_report"
-    UNINSTALLS = "uninstall_events_report"
-    ORGANIC_UNINSTALLS = "organic_uninstall_events_report"
-    AD_REVENUE = "ad_revenue_raw"
-    ORGANIC_AD_REVENUE = "ad_revenue_organic_raw"
-    RETARGETED_AD_REVENUE = "ad-revenue-raw-retarget"
-
-
 class AppHistory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is read of AppsFlyer beside its pushes, because it does not push a message again."""
 
     pull_every_hours: Annotated[float, Meta(ge=0, le=168)] = 0.0
     """How often `serve` pulls the reports of the last days. 0: not at all. Each time costs one call of each report's
     quota of the day, or more for a full one. Needs `apps.appsflyer.api_token`."""
-    reports: tuple[PulledReport, ...] = tuple(map(PulledReport, USUAL))
+    reports: tuple[PulledReport, ...] = USUAL
     """The reports that are pulled, in this order."""
     trailing_days: Annotated[int, Meta(ge=1, le=89)] = 3
     """How many days are read again each time: events of devices that were offline come days late. No more than
