@@ -42,7 +42,7 @@ from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.raw_data import cells, header, report_of
-from flybridge.service.backends import open_download, opened
+from flybridge.service.backends import opened, opened_download
 from flybridge.wiring import build_flow
 
 APP = "com.example.shop"
@@ -166,8 +166,8 @@ async def compare(rows: int, place: Path, origin: str) -> bool:
     """Push, import, pull and compare. Returns whether nothing was new."""
     config_path = place / "flybridge.toml"
     config_path.write_text(CONFIG.format(origin=origin))
-    config, clock, download, stop = load(config_path, {}), SystemClock(), open_download(), asyncio.Event()
-    async with opened(config) as (inbox, store):
+    config, clock, stop = load(config_path, {}), SystemClock(), asyncio.Event()
+    async with opened(config) as (inbox, store), opened_download() as download:
         reader = HistoryReader(config, inbox, store, download, build_flow(config), clock)
         filing = asyncio.create_task(
             loop.run(
@@ -193,7 +193,6 @@ async def compare(rows: int, place: Path, origin: str) -> bool:
         print(f"gaps       {found.missing:10,} missing")
         stop.set()
         await filing
-    await download.close()
     return steps.is_good and not found.missing
 
 
