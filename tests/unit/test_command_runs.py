@@ -75,7 +75,7 @@ def runs_of(config: Path) -> Mapping[str, Sequence[JobRun]]:
     ("words", "job", "did", "problem"),
     [
         ((*IMPORT, "--yes"), "import shop", "1 of 1 rows in 1 file were taken.", ""),
-        (IMPORT, "import shop", "", "It was not confirmed; nothing was done."),
+        (IMPORT, "import shop", "", "there is no terminal to ask, and nothing was done."),
         (("import", "SHOWN", "--sightings"), "import shop", "", "1 of 2 lines were taken, and 1 can't be read."),
         (("costs", "import", "COSTS"), "import-costs shop", "1 rows.", ""),
         (("costs", "import", "ROWS"), "import-costs shop", "", "Nothing was taken: 1 lines can't be read."),

@@ -87,6 +87,17 @@ def configured(path: Path | None, app: str | None = None) -> Config:
     return config
 
 
+def confirmed(question: str) -> bool:
+    """Ask a question. Raises `ConfigError` where no terminal can answer it."""
+    try:
+        return typer.confirm(question, default=False)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        problem = "there is no terminal to ask, and nothing was done."
+        raise ConfigError("--yes", problem, "With it there is no question.") from None
+
+
 def within(context: AbstractAsyncContextManager[B], work: Callable[[B], Awaitable[T]]) -> T:
     """Run `work` on what is open within a context, such as a backend of `service.backends`."""
 

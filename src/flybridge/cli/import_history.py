@@ -11,6 +11,8 @@ import typer
 from msgspec import Struct
 
 from flybridge.cli.audit import Result
+from flybridge.cli.common import confirmed
+from flybridge.cli.import_files import warn_unsighted
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -79,12 +81,8 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             if survey.problems:
                 raise typer.Exit(1)
             return
-        if not any(count.app == app.name for count in await store.sighted_kinds()):
-            complain(
-                "Amplitude has shown no user of this app yet: events that do not name their own will be held, and "
-                "expire. Import its exports first: flybridge import --sightings."
-            )
-        if asks and not typer.confirm("Import these rows? Nothing can be deleted in Amplitude.", default=False):
+        await warn_unsighted(store, app)
+        if asks and not confirmed("Import these rows? Nothing can be deleted in Amplitude."):
             result.detail = "It was not confirmed; nothing was done."
             raise typer.Exit(1)
         inbox = await stack.enter_async_context(opened_inbox(settings))

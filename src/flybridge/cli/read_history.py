@@ -10,8 +10,8 @@ import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
-from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured
-from flybridge.cli.import_files import chosen_app
+from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
+from flybridge.cli.import_files import chosen_app, warn_unsighted
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -20,7 +20,7 @@ from flybridge.errors import ConfigError
 from flybridge.history.gaps import CAUSES, Gap, GapReport
 from flybridge.history.pull import Pulled
 from flybridge.history.run import day_span
-from flybridge.operations.read_history import HistoryReader, check_live_days
+from flybridge.operations.read_history import HistoryReader, check_live_days, plan_of
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened, opened_download
 from flybridge.system.running import run
@@ -48,14 +48,23 @@ def pull(
     config: ConfigPath = None,
     only_app: OneApp = None,
     report: Reports = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Pull many days without a question.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read AppsFlyer's raw-data reports into the inbox. What was received already changes nothing."""
+    """Read AppsFlyer's raw-data reports into the inbox. What was received already changes nothing.
+
+    It asks before it pulls more days than are pulled by schedule (apps.history.trailing_days).
+    """
     settings = configured(config, only_app)
     app = chosen_app(settings, only_app)
 
     async def work(reader: HistoryReader) -> list[Pulled]:
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
+        plan_of(app, _names(report))  # what is refused is not asked for
+        await warn_unsighted(reader.store, app)
+        is_long = until_ms - from_ms > app.history.trailing_days * DAY_MS
+        if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, _names(report))):
+            raise typer.Abort
         return await reader.pull(app, from_ms, until_ms, _names(report), None if as_json else _show_progress)
 
     span = f"From {from_day} to {to_day or 'now'}."
@@ -157,6 +166,14 @@ def shown_gaps(gaps: Sequence[Gap]) -> list[tuple[str, str, int, str]]:
         (report, " to ".join(dict.fromkeys((min(span), max(span)))), wholes[report, cause], cause)
         for (report, cause), span in sorted(spans.items())
     ]
+
+
+def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[str]) -> str:
+    days, n = (until_ms - 1) // DAY_MS - from_ms // DAY_MS + 1, len(reports or app.history.reports)
+    return (
+        f"Pull {days} days of {'1 report' if n == 1 else f'{n} reports'} of {app.name}? Amplitude bills a person for "
+        "each month of their events, and nothing can be deleted in Amplitude."
+    )
 
 
 def _show_progress(state: Pulled) -> None:
