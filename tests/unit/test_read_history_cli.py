@@ -85,3 +85,15 @@ def test_a_yes_json_or_a_short_span_is_not_asked_for(config, days, words):
     assert QUESTION not in result.output
     assert UNSIGHTED in result.stderr
     assert "installs_report" in result.stdout
+
+
+@pytest.mark.parametrize("token", ['api_token = "t"', ""])
+def test_reports_of_the_pull_api_are_not_named_where_a_data_locker_is_compared(tmp_path, token):
+    """Without a token it is compared also if `--locker` is not said."""
+    config = configured(tmp_path, token)
+    words = ["gaps", "--from", ago(5), "--report", "installs_report", *(["--locker"] if token else [])]
+    result = run(config, *words)
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.path == "--report"
+    assert "Data Locker" in str(result.exception)
+    assert run(config, *(word for word in words if "report" not in word)).exit_code == 0

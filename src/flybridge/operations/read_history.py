@@ -172,12 +172,15 @@ async def check_live_days(
 def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> PullPlan:
     """Return what is pulled of an app, or with `locker` whose rows of a Data Locker are compared.
 
-    Raises `ConfigError` without a token, without a Data Locker, or where history can't be taken.
+    Raises `ConfigError` without a token, without a Data Locker, for reports of one, or where history can't be taken.
     """
     if reason := refused(app.route.value):
         raise ConfigError("route", reason, "Read it for an app of the route `http_v2`.")
     if locker and not app.history.locker:
         raise ConfigError("apps.history.locker", "is needed for this.", "Name the bucket or directory.")
+    if locker and reports:
+        problem = "names reports of the Pull API, and the files of the Data Locker are compared."
+        raise ConfigError("--report", problem, "Leave it out; the Pull API needs an api_token, and no --locker.")
     if locker:
         return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=app.by_attribution)
     account = appsflyer_account_of(app)
