@@ -4,16 +4,18 @@
 
 Executors need flybridge with `flybridge[history]`, the configuration, and the files under the same paths. Each file is
 a task, which may run again: it has no effect but its rows. Rows that are the same event are brought in once, and the
-last conversion of each person among all files is marked. Only the driver writes: it needs the inbox, and on one machine
-with files its data directory.
+last conversion of each person among all files is marked. Only the driver writes: it needs the inbox and the store, and
+on one machine with files its data directory. Days that were received live and are forgotten are refused, as by
+`flybridge import`: their events would be sent a second time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,8 +27,11 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.history.batches import PATH, SPARK, take_batches
 from flybridge.history.files import find_files
+from flybridge.history.rows import happened_ms
 from flybridge.operations.batch_import import map_configured
-from flybridge.service.backends import opened_inbox
+from flybridge.operations.read_history import check_live_days
+from flybridge.records import day_of
+from flybridge.service.backends import opened
 
 PAGE = 2000
 IDENTITY = ["key", "key_ms", "ordinal"]
@@ -45,13 +50,35 @@ def mapped(spark: SparkSession, files: list[str], job: partial[Iterator[pa.Recor
     return events.join(functions.broadcast(last), "person", "left").withColumn("newest", newest).orderBy("file", "line")
 
 
+def spans(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the first and the last time of the events of each batch."""
+    for batch in batches:
+        read = (happened_ms(json.loads(body)) for body in batch.column("body").to_pylist())
+        if times := [ms for ms in read if ms is not None]:
+            yield pa.RecordBatch.from_pydict({"first_ms": [min(times)], "last_ms": [max(times)]})
+
+
+def days_of(rows: DataFrame) -> tuple[str, str]:
+    """Return the first and the last day of the events; empty if no row says when it happened."""
+    times = rows.where("media = 'json'").select("body").mapInArrow(spans, "first_ms bigint, last_ms bigint")
+    found = times.agg(functions.min("first_ms").alias("first_ms"), functions.max("last_ms").alias("last_ms")).first()
+    return ("", "") if found.first_ms is None else (day_of(found.first_ms), day_of(found.last_ms))
+
+
 async def bring_in(rows: DataFrame, config: str, app: str) -> int:
-    """Bring the rows into the inbox, a partition at a time, so that the driver's memory does not grow with them."""
-    columns = ["media", "body", "ordinal", "newest"]
-    found = rows.select(columns).toLocalIterator(prefetchPartitions=True)
-    pages = iter(lambda: [row.asDict() for row in islice(found, PAGE)], [])
-    async with opened_inbox(load(Path(config), os.environ)) as inbox:
-        return await take_batches(map(pa.RecordBatch.from_pylist, pages), app, inbox.accept, SystemClock())
+    """Bring the rows into the inbox, a partition at a time, so that the driver's memory does not grow with them.
+
+    Raises `ConfigError` for days that were received live and are forgotten.
+    """
+    settings, clock = load(Path(config), os.environ), SystemClock()
+    async with opened(settings) as (inbox, store):
+        more, remedy = ": those in the files would be sent a second time", "Leave files of these days out."
+        days = days_of(rows)
+        await check_live_days(settings, store, settings.app(app), days, clock.now_ms(), more=more, remedy=remedy)
+        columns = ["media", "body", "ordinal", "newest"]
+        found = rows.select(columns).toLocalIterator(prefetchPartitions=True)
+        pages = iter(lambda: [row.asDict() for row in islice(found, PAGE)], [])
+        return await take_batches(map(pa.RecordBatch.from_pylist, pages), app, inbox.accept, clock)
 
 
 def main() -> None:

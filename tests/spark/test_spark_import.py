@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 from flybridge import wiring
 from flybridge.cli.app import app
+from flybridge.clock import SystemClock
 from flybridge.config.settings import load
+from flybridge.records import DAY_MS, Envelope, Media, Source, day_of
 from flybridge.service import backends
 
 pyspark = pytest.importorskip("pyspark", reason="the group `spark` is not installed")
@@ -110,6 +112,19 @@ def received(config: Path) -> tuple[Counter[tuple[str, int, bool]], Counter[str]
     return asyncio.run(work())
 
 
+def submitted(config: Path, files: Path) -> subprocess.CompletedProcess[str]:
+    """Import a directory with Spark."""
+    environment = {
+        **os.environ,
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": SUBMIT,
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    command = [sys.executable, str(SCRIPT), "--config", str(config), "--app", "shop", "--timezone", "UTC", str(files)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+
 def test_spark_brings_in_what_an_import_does(tmp_path):
     """The same messages with the same ordinals and marks; what is in several files comes once."""
     files = tmp_path / "files"
@@ -118,15 +133,7 @@ def test_spark_brings_in_what_an_import_does(tmp_path):
     words = ["import", str(files), "--timezone", "UTC", "--yes", "--config", str(ours)]
     done = CliRunner().invoke(app, words)
     assert "broken off" not in done.output, done.output
-    environment = {
-        **os.environ,
-        "PYSPARK_PYTHON": sys.executable,
-        "PYSPARK_SUBMIT_ARGS": SUBMIT,
-        "SPARK_HOME": str(Path(pyspark.__file__).parent),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    }
-    command = [sys.executable, str(SCRIPT), "--config", str(theirs), "--app", "shop", "--timezone", "UTC", str(files)]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    ran = submitted(theirs, files)
     assert ran.returncode == 0, ran.stderr[-4000:]
     imported, expected = received(ours)
     mapped, outcomes = received(theirs)
@@ -135,3 +142,25 @@ def test_spark_brings_in_what_an_import_does(tmp_path):
     assert outcomes["dead"] == expected["dead"] == 1
     assert expected["duplicate"] == 100 + 50
     assert outcomes["duplicate"] == 0
+
+
+def test_days_that_were_received_live_and_are_forgotten_are_refused(tmp_path):
+    """As an import does: their events would be sent a second time."""
+    config, files = configured(tmp_path / "spark"), tmp_path / "files"
+    files.mkdir()
+    now_ms = SystemClock().now_ms()
+    forgotten = day_of(now_ms - 30 * DAY_MS)
+    (files / "events.csv").write_bytes(as_csv([row(1, "af_purchase", f"{forgotten}T10:00:00Z", "1")]))
+
+    async def receive() -> None:
+        body = json.dumps({"event_name": "a", "appsflyer_id": "1-1"}).encode()
+        async with backends.opened(load(config, {})) as (inbox, _):
+            for at in (now_ms - 60 * DAY_MS, now_ms):
+                await inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, at, body))
+
+    asyncio.run(receive())
+    received(config)
+    ran = submitted(config, files)
+    assert ran.returncode != 0
+    assert f"events of {forgotten} to {forgotten} were received live" in ran.stderr
+    assert received(config)[0] == {}
