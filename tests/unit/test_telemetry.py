@@ -13,21 +13,22 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
+from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.delivery.exchange import Accepted, Reject, Retry
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
 from flybridge.insight.coverage import Cover
 from flybridge.insight.heard import Heard
 from flybridge.insight.hints import HeldSum
-from flybridge.records import OutcomeKind
+from flybridge.records import Apply, Envelope, Filing, Media, OutcomeKind, Source
 from flybridge.store.audiences.records import Run
 from flybridge.store.audiences.records import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
 from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
-from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.door_counts import DoorCounts, Received, log_received
 from flybridge.telemetry.logs import LogForm, configure_logging
 from flybridge.telemetry.metrics import BridgeState, Metrics, bridge_state
+from flybridge.telemetry.reporter import Reporter
 from flybridge.testing.clocks import ManualClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -50,14 +51,16 @@ def tallies() -> list[DoorCounts]:
 def full() -> Metrics:
     """Metrics in which everything that can be counted has been counted."""
     metrics = Metrics("1.2.3", tallies())
-    metrics.filed(Filed({"held": 2, "pending": 3}, matched=1), [("shop", "late")])
+    reporter = Reporter(metrics)
+    filing = Filing(Envelope("shop", Source.PUSH, Media.JSON, 1, b"{}"), Apply("cohort"), remarks=("late",))
+    reporter.filed([filing], Filed({"held": 2, "pending": 3}, matched=1))
     metrics.attempted(LANE, [Accepted(), Retry("later"), Reject("a", "b", "c")], 0.2, [1.5, 2.0, 3.0])
-    metrics.console_refused(401)
-    metrics.notified("slack", "sent")
-    metrics.gaps("shop", 3, 2)
-    metrics.differences("shop", {"held": 3})
-    metrics.notified("mail", "sent")
-    metrics.circuit(LANE, is_open=True)
+    metrics.console_refused.labels("401").inc()
+    reporter.notified("slack", "sent", "")
+    reporter.gaps("shop", 9, 3, 2)
+    metrics.differences.labels("shop", "held").set(3)
+    reporter.notified("mail", "sent", "")
+    reporter.on_circuit(LANE, Circuit(Phase.OPEN))
     outcomes = {("shop", "push", OutcomeKind.DEAD.value, "invalid"): 4}
     lanes = [LaneDepth(LANE, 7, 8, 9, 40_000)]
     holds = [HeldSum("shop", "tiktok", "idfv", "6h", 12)]
@@ -65,10 +68,9 @@ def full() -> Metrics:
     uncertain = [UncertainCount("shop", "delivered", 3, 5)]
     up = {"inbox": True, "store": True}
     heard = [Heard("shop", "push", 40_000)]
-    metrics.observe(BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers, uncertain, heard))
-    audiences = AudienceMetrics(metrics.registry)
-    audiences.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
-    audiences.standing(
+    metrics.state = BridgeState(Depth(5, 2, 70_000), outcomes, lanes, up, 100_000, holds, covers, uncertain, heard)
+    reporter.ran("shop", "vips", Run(began_ms=0, added=3, removed=1))
+    reporter.audiences.standing(
         [Audience("shop", "vips", "c", "VIPs", 9, 2, 6, 1, 3, 1, 5, 2, 0, 1000, 2000, 3000, 4000, False)],
         {("shop", "vips")},
     )
@@ -194,7 +196,7 @@ class Present:
 async def test_parts_that_are_away_are_reported_as_down():
     """A scrape works, and says so, while inbox and store are away."""
     metrics = Metrics("1")
-    metrics.observe(await bridge_state(Away(), Away(), 0))
+    metrics.state = await bridge_state(Away(), Away(), 0)
     found = samples(metrics)
     assert (found["flybridge_up", "inbox"], found["flybridge_up", "store"]) == (0, 0)
     assert ("flybridge_inbox_waiting",) not in found

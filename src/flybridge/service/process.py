@@ -323,7 +323,7 @@ class Service:
             transport=transport,
             latencies=metrics.latencies,
             version=__version__,
-            count=metrics.console_refused,
+            count=lambda status: metrics.console_refused.labels(str(status)).inc(),
             scopes=lambda now_ms: scopes_of(config, now_ms),
             operations=ConsoleOperations(
                 config,

@@ -36,7 +36,7 @@ from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
 from flybridge.records import DAY_MS, day_of
 from flybridge.roles import ALL_ROLES, Role
 from flybridge.store.protocol import Store
-from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
+from flybridge.store.records import Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts, StepLatency, latency_of
 
 
@@ -96,7 +96,7 @@ class _Ages(Struct):
 
 
 class Metrics(Collector):
-    """All metrics of one process. `counts` are those of the intake endpoints; state is that of the last `observe`."""
+    """All metrics of one process. `counts` are those of the intake endpoints; `state` is what was read last."""
 
     def __init__(self, version: str, counts: Sequence[DoorCounts] = ()) -> None:
         # Else every counter and histogram has a second series with the time it was made.
@@ -104,7 +104,7 @@ class Metrics(Collector):
         self.registry = CollectorRegistry()
         self._version = version
         self._counts = counts
-        self._state = BridgeState()
+        self.state = BridgeState()
         counter, gauged = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
         lane = ("app", "endpoint")
         self._attempts = counter("flybridge_attempts", "Items sent to a vendor, by verdict.", (*lane, "verdict"))
@@ -114,30 +114,22 @@ class Metrics(Collector):
         )
         self._ages: dict[Lane, _Ages] = {}
         self._answers: dict[Lane, list[int]] = {}
-        self._circuit = gauged("flybridge_circuit_open", "1 while sending through this lane is paused.", lane)
+        self.circuit = gauged("flybridge_circuit_open", "1 while sending through this lane is paused.", lane)
         jump = "By how much the machine's clock has jumped, while that is not confirmed."
-        self._jump = gauged("flybridge_clock_jump_seconds", jump)
-        self._filed = counter("flybridge_filed", "Envelopes filed by this process, by first outcome.", ("outcome",))
-        self._matched = counter("flybridge_matched", "Holds that found their user in this process.")
+        self.jump_s = gauged("flybridge_clock_jump_seconds", jump)
+        self.filed = counter("flybridge_filed", "Envelopes filed by this process, by first outcome.", ("outcome",))
+        self.matched = counter("flybridge_matched", "Holds that found their user in this process.")
         remarks = "What was noticed about events on their way to AppsFlyer."
-        self._remarks = counter("flybridge_stream_remarks", remarks, ("app", "remark"))
+        self.remarks = counter("flybridge_stream_remarks", remarks, ("app", "remark"))
         gaps = "Events that AppsFlyer's reports had and flybridge had not."
-        self._gaps = counter("flybridge_gap_events", gaps, ("app", "state"))
+        self.gaps = counter("flybridge_gap_events", gaps, ("app", "state"))
         differences = "Events by which the counts of the last compared days differ, by cause."
-        self._differences = gauged("flybridge_differences", differences, ("app", "cause"))
-        self._console = counter("flybridge_console_refused", "Console requests turned away.", ("status",))
+        self.differences = gauged("flybridge_differences", differences, ("app", "cause"))
+        self.console_refused = counter("flybridge_console_refused", "Console requests turned away.", ("status",))
         messages = "Messages to people, by what became of them."
-        self._notifications = counter("flybridge_notifications", messages, ("channel", "outcome"))
+        self.notifications = counter("flybridge_notifications", messages, ("channel", "outcome"))
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
-
-    def filed(self, filed: Filed, remarks: Iterable[tuple[str, str]] = ()) -> None:
-        """Count one filed batch, and the remarks about its events as pairs of app and remark."""
-        for app, remark in remarks:
-            self._remarks.labels(app, remark).inc()
-        for outcome, n in filed.outcomes.items():
-            self._filed.labels(outcome).inc(n)
-        self._matched.inc(filed.matched)
 
     def attempted(self, lane: Lane, verdicts: Sequence[Verdict], seconds: float, ages_s: Sequence[float]) -> None:
         """Count one request: the verdict and the age of each item, in the same order."""
@@ -152,36 +144,6 @@ class Metrics(Collector):
             if isinstance(verdict, Accepted):
                 ages.counts[bisect_left(_DELIVERY_BOUNDS, age_s)] += 1
                 ages.total_s += age_s
-
-    def console_refused(self, status: int) -> None:
-        """Count a refused request of the console."""
-        self._console.labels(str(status)).inc()
-
-    def notified(self, channel: str, outcome: str) -> None:
-        """Count a message to people."""
-        self._notifications.labels(channel, outcome).inc()
-
-    def gaps(self, app: str, missing: int, filled: int) -> None:
-        """Count events that were missing, and those that were filled."""
-        self._gaps.labels(app, "missing").inc(missing)
-        self._gaps.labels(app, "filled").inc(filled)
-
-    def differences(self, app: str, events: Mapping[str, int]) -> None:
-        """Show by how many events the counts of an app differ, by cause."""
-        for cause, n in events.items():
-            self._differences.labels(app, cause).set(n)
-
-    def clock_jump(self, jump_s: float) -> None:
-        """Note by how much the clock has jumped; 0 if it has not, or its time is confirmed."""
-        self._jump.set(jump_s)
-
-    def circuit(self, lane: Lane, *, is_open: bool) -> None:
-        """Set whether a lane is paused."""
-        self._circuit.labels(lane.app, lane.endpoint).set(is_open)
-
-    def observe(self, state: BridgeState) -> None:
-        """Replace the figures of inbox and store."""
-        self._state = state
 
     def latencies(self) -> list[StepLatency]:
         """Return how long each step takes in this process, in the order of the pipeline."""
@@ -252,7 +214,7 @@ class Metrics(Collector):
         return metric
 
     def _figures(self) -> Iterator[Metric]:
-        now = self._state
+        now = self.state
         up = "1 if the part answered when it was last asked."
         yield gauge("flybridge_up", up, ("part",), (((part,), float(well)) for part, well in now.up.items()))
         if now.depth is not None:
@@ -287,20 +249,20 @@ class Metrics(Collector):
                 yield gauge(f"flybridge_lane_{name}", text, ("app", "endpoint"), zip(at, figures, strict=True))
 
     def _silences(self) -> Iterator[Metric]:
-        now_ms, labels = self._state.at_ms, ("app", "source")
-        known = [one for one in self._state.heard if one.last_ms]
+        now_ms, labels = self.state.at_ms, ("app", "source")
+        known = [one for one in self.state.heard if one.last_ms]
         ages = [((one.app, one.source), _age_s(one.last_ms, now_ms)) for one in known]
         yield gauge("flybridge_heard_age_seconds", "Time since the last message of an app and source.", labels, ages)
         silent = [((one.app, one.source), float(one.silent_ms(now_ms) > 0)) for one in known]
         yield gauge("flybridge_silent", "1 while nothing comes for longer than usual.", labels, silent)
-        unstored = [((one.app, one.source), float(one.unstored(now_ms) > 0)) for one in self._state.heard if one.app]
+        unstored = [((one.app, one.source), float(one.unstored(now_ms) > 0)) for one in self.state.heard if one.app]
         yield gauge("flybridge_unstored", "1 while the inbox refuses messages.", labels, unstored)
-        starts = dict.fromkeys((ALL_ROLES.name, *Role), 0.0) | {one.role: 1.0 for one in self._state.refused_starts}
+        starts = dict.fromkeys((ALL_ROLES.name, *Role), 0.0) | {one.role: 1.0 for one in self.state.refused_starts}
         text = "1 after a process was not started because its secret is not that of the store."
         yield gauge("flybridge_wrong_secret", text, ("role",), (((role,), value) for role, value in starts.items()))
 
     def _holds(self) -> Iterator[Metric]:
-        held, covered = self._state.holds, self._state.covers
+        held, covered = self.state.holds, self.state.covers
         labels: tuple[str, ...] = ("app", "media_source", "keys", "age")
         waiting = [((row.app, row.media_source, row.keys, row.age), float(row.n)) for row in held]
         yield gauge("flybridge_holds", "Events that wait for their user, by class of age.", labels, waiting)

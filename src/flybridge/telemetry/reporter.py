@@ -35,7 +35,12 @@ class Reporter:
 
     def filed(self, filings: Sequence[Filing], outcome: Filed) -> None:
         """Report a filed batch."""
-        self._metrics.filed(outcome, ((one.envelope.app, remark) for one in filings for remark in one.remarks))
+        for one in filings:
+            for remark in one.remarks:
+                self._metrics.remarks.labels(one.envelope.app, remark).inc()
+        for ended, n in outcome.outcomes.items():
+            self._metrics.filed.labels(ended).inc(n)
+        self._metrics.matched.inc(outcome.matched)
         for app in {one.envelope.app for one in filings if NATIVE in one.remarks} - self._native:
             self._native.add(app)
             problem = "Amplitude's own AppsFlyer integration is on, too: its events are in the stream. Switch it off."
@@ -75,14 +80,16 @@ class Reporter:
 
     def gaps(self, app: str, rows: int, missing: int, filled: int) -> None:
         """Report how many events of AppsFlyer's reports were missing, and how many of them were filled."""
-        self._metrics.gaps(app, missing, filled)
+        self._metrics.gaps.labels(app, "missing").inc(missing)
+        self._metrics.gaps.labels(app, "filled").inc(filled)
         write = self._log.warning if missing else self._log.info
         write("gaps", app=app, rows=rows, missing=missing, filled=filled)
 
     def compared(self, app: str, days: Sequence[DayComparison]) -> None:
         """Report a comparison of counts: by how many events each cause explains, and how many none does."""
         events = events_by_cause(days)
-        self._metrics.differences(app, events)
+        for cause, n in events.items():
+            self._metrics.differences.labels(app, cause).set(n)
         write = self._log.warning if events[UNEXPLAINED] else self._log.info
         found = {cause: n for cause, n in events.items() if n}
         notes = len({note for day in days for note in day.notes})
@@ -96,13 +103,13 @@ class Reporter:
 
     def notified(self, channel: str, outcome: str, problem: str) -> None:
         """Report a message to people that was `sent`, `failed`, or `given_up`."""
-        self._metrics.notified(channel, outcome)
+        self._metrics.notifications.labels(channel, outcome).inc()
         write = self._log.warning if problem else self._log.info
         write("notified", channel=channel, outcome=outcome, **({"problem": problem} if problem else {}))
 
     def on_clock(self, jump_s: float) -> None:
         """The clock has jumped by so much, or has not (any more). Logged when that changes."""
-        self._metrics.clock_jump(jump_s)
+        self._metrics.jump_s.set(jump_s)
         jumped = bool(jump_s)
         if jumped == self._jumped:
             return
@@ -137,11 +144,11 @@ class Reporter:
     def sends_through(self, lanes: Iterable[Lane]) -> None:
         """Note the lanes of this process, so that each has its figures from the start."""
         for lane in lanes:
-            self._metrics.circuit(lane, is_open=False)
+            self._metrics.circuit.labels(lane.app, lane.endpoint).set(0)
 
     def on_circuit(self, lane: Lane, circuit: Circuit) -> None:
         """Report a lane that stopped or sends again."""
-        self._metrics.circuit(lane, is_open=circuit.phase != "closed")
+        self._metrics.circuit.labels(lane.app, lane.endpoint).set(circuit.phase != "closed")
         self._log.warning(
             "circuit",
             app=lane.app,

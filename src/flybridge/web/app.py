@@ -145,7 +145,7 @@ class WebApp(Struct, dict=True):
     async def _page(self, path: str, *, details: bool) -> tuple[int, bytes, bytes]:
         """Return status, type and body."""
         if path == "/metrics":
-            self.metrics.observe(await bridge_state(self.inbox, self.store, self.clock.now_ms()))
+            self.metrics.state = await bridge_state(self.inbox, self.store, self.clock.now_ms())
             return 200, b"text/plain; version=0.0.4; charset=utf-8", self.metrics.render()
         if path != "/readyz":
             return 200, b"application/json", b'{"alive":true}' if path == "/healthz" else self._description
