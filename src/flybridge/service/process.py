@@ -123,7 +123,7 @@ class Service:
             )
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
-            worker, jobs = None, dict[str, lifetime.Job]()
+            worker, reader, jobs = None, None, dict[str, lifetime.Job]()
             transport = await stack.enter_async_context(opened_transport(config.delivery.timeout_s))
             download = await stack.enter_async_context(opened_download())
             if owner is not None and store is not None:
@@ -140,18 +140,15 @@ class Service:
                 jobs |= self._costs(store, download, report)
                 jobs |= self._comparisons(store, transport, download, report)
                 jobs |= self._history(inbox, store, download, report, owner.name)
-                jobs |= await notifying(
-                    stack, config, inbox, store, clock=self._clock, worker=worker, owner=owner, report=report
-                )
+                reader = await self._reader(stack, inbox, store, worker, owner)
+                jobs |= notifying(config, reader, download, owner, report)
             elif roles.takes:
                 refusals = Hearing(intake.counts, f"intake-{uuid4().hex}", hears=False)
                 jobs["refusals"] = lambda halt: note_refusals(config, refusals, self._clock, halt, report.failed)
             console = None
             if roles.shows and store is not None:
-                console = await self._console(
-                    stack, inbox, store, worker, metrics, transport=transport, download=download,
-                    name=owner.name if owner else "",
-                )  # fmt: skip
+                reader = reader or await self._reader(stack, inbox, store)
+                console = self._console(reader, metrics, transport, download)
             web = WebApp(
                 intake,
                 inbox,
@@ -294,28 +291,29 @@ class Service:
             jobs["history"] = lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)
         return jobs
 
-    async def _console(
+    async def _reader(
         self,
         stack: AsyncExitStack,
         inbox: Inbox,
         store: Store,
-        worker: Worker | None,
-        metrics: telemetry.Metrics,
-        *,
-        transport: Transport,
-        download: Download,
-        name: str,
-    ) -> ConsoleApp:
-        config, clock = self._config, self._clock
-        reader = ConsoleReader(
+        worker: Worker | None = None,
+        owner: WorkerId | None = None,
+    ) -> ConsoleReader:
+        """Return what reads the figures of the console, and of notifications."""
+        return ConsoleReader(
             inbox,
             store,
-            clock,
+            self._clock,
             worker.circuits if worker is not None else None,
-            await stack.enter_async_context(opened_cohorts(config)) if plans_of(config) else None,
-            channel_names(config),
-            name,
+            await stack.enter_async_context(opened_cohorts(self._config)) if plans_of(self._config) else None,
+            channel_names(self._config),
+            owner.name if owner is not None else "",
         )
+
+    def _console(
+        self, reader: ConsoleReader, metrics: telemetry.Metrics, transport: Transport, download: Download
+    ) -> ConsoleApp:
+        config, store, clock = self._config, reader.store, self._clock
         return ConsoleApp(
             reader,
             ConsoleGate(config.console, store, clock, config.secrets[0], public_url=config.server.public_url),
@@ -327,7 +325,7 @@ class Service:
             scopes=lambda now_ms: scopes_of(config, now_ms),
             operations=ConsoleOperations(
                 config,
-                inbox,
+                reader.inbox,
                 store,
                 transport,
                 clock,
