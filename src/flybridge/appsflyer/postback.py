@@ -104,9 +104,7 @@ def read(body: bytes, media: Media) -> Postback | Dead:
         except TypeError:  # an object or a list in one of the two fields that may have any type
             _drop_absent(postback)
         _set(postback, "body", body)
-        if postback.appsflyer_device_id is not None or (
-            postback.event_type is not None and postback.appsflyer_id is None
-        ):
+        if _is_v1(postback.appsflyer_device_id, postback.event_type, postback.appsflyer_id):
             return _read_tolerantly(body)
         # `strip` returns the text itself where there is nothing to remove.
         for name in _names(postback):

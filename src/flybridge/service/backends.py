@@ -33,26 +33,6 @@ CONNECTIONS: Final = 2_000
 """More than all lanes together have in flight, so that no lane waits for another lane's connection."""
 
 
-def open_inbox(config: Config) -> Inbox:
-    """Build the inbox: SQLite, or NATS with `cluster`."""
-    seal, cluster = Seal(*config.secrets), config.cluster
-    if cluster is None:
-        return SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending)
-    from flybridge.inbox.nats.inbox import JetStreamInbox  # noqa: PLC0415 - of a cluster alone
-    from flybridge.inbox.nats.link import StreamSettings  # noqa: PLC0415
-
-    settings = StreamSettings(
-        cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes, AUTO_BYTES
-    )
-    return JetStreamInbox(
-        [server.reveal() for server in cluster.nats],
-        seal,
-        settings,
-        max_waiting=config.server.max_pending,
-        max_body_bytes=config.server.max_body_bytes,
-    )
-
-
 def open_store(config: Config, *, checks_seal: bool = True) -> Store:
     """Build the store: SQLite, or PostgreSQL with `cluster`. Without `checks_seal` it opens with any secret."""
     seal, cells, keeps = Seal(*config.secrets), config.insight.max_cells, config.retention.message_hours > 0
@@ -122,8 +102,24 @@ def opened_download() -> AbstractAsyncContextManager[Download]:
 
 
 def opened_inbox(config: Config) -> AbstractAsyncContextManager[Inbox]:
-    """Open the inbox; close it on exit."""
-    return _opened(open_inbox(config))
+    """Open the inbox, which is SQLite, or NATS with `cluster`; close it on exit."""
+    seal, cluster = Seal(*config.secrets), config.cluster
+    if cluster is None:
+        return _opened(SqliteInbox(config.data_dir / "inbox.db", seal, max_waiting=config.server.max_pending))
+    from flybridge.inbox.nats.inbox import JetStreamInbox  # noqa: PLC0415 - of a cluster alone
+    from flybridge.inbox.nats.link import StreamSettings  # noqa: PLC0415
+
+    settings = StreamSettings(
+        cluster.stream, cluster.replicas, cluster.max_age_hours * 3600, cluster.max_bytes, AUTO_BYTES
+    )
+    inbox = JetStreamInbox(
+        [server.reveal() for server in cluster.nats],
+        seal,
+        settings,
+        max_waiting=config.server.max_pending,
+        max_body_bytes=config.server.max_body_bytes,
+    )
+    return _opened(inbox)
 
 
 def opened_store(config: Config) -> AbstractAsyncContextManager[Store]:

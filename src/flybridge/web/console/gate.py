@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from binascii import Error
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -225,7 +224,7 @@ def _basic(scheme: str, encoded: str) -> tuple[str, str]:
         return "", ""
     try:
         user, _, password = b64decode(encoded.strip(), validate=True).partition(b":")
-    except (Error, ValueError):
+    except ValueError:
         return "", ""
     return user.decode("utf-8", "replace"), password.decode("utf-8", "replace")
 
