@@ -126,27 +126,12 @@ async def _app(site: Site, reading: Reading, app: App) -> dict[str, Any]:
     }
     for source, label in KINDS:
         days = [count.day for count in counts if count.source == source and count.n]
-        steps.append(
-            {
-                "label": label,
-                "done": bool(days),
-                "level": "good" if days else "warn" if wanted[source] else "",
-                "state": "Done" if days else "Open" if wanted[source] else "Not set up",
-                "last": await _last(site, app, source, max(days, default="")),
-            }
-        )
+        last = await _last(site, app, source, max(days, default=""))
+        steps.append(_step(label, bool(days), last, wanted=wanted[source]))
     delivered = sum(count.n for count in counts if count.outcome == OutcomeKind.DELIVERED)
-    steps.append(
-        {"label": "An event is accepted by a vendor", "done": bool(delivered), "last": f"{delivered:,} so far"}
-    )
+    steps.append(_step("An event is accepted by a vendor", bool(delivered), f"{delivered:,} so far"))
     seen = reading.known.get(app.name)
-    matched = bool(seen and seen.kinds)
-    steps.append(
-        {"label": "Amplitude has shown identifiers, so that installs can be matched", "done": matched, "last": ""}
-    )
-    for step in steps:
-        step.setdefault("level", "good" if step["done"] else "warn")
-        step.setdefault("state", "Done" if step["done"] else "Open")
+    steps.append(_step("Amplitude has shown identifiers, so that installs can be matched", bool(seen and seen.kinds)))
     base = push_url(site.operations.config, app).removesuffix(f"/v1/push/{app.name}")
     return {
         "name": shown(app.name),
@@ -156,6 +141,11 @@ async def _app(site: Site, reading: Reading, app: App) -> dict[str, Any]:
         "header": app.appsflyer.token_header,
         "steps": steps,
     }
+
+
+def _step(label: str, done: bool, last: str = "", *, wanted: bool = True) -> dict[str, Any]:
+    level, state = ("good", "Done") if done else ("warn", "Open") if wanted else ("", "Not set up")
+    return {"label": label, "done": done, "level": level, "state": state, "last": last}
 
 
 async def _last(site: Site, app: App, source: Source, day: str) -> str:
