@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from typing import ClassVar, Final, assert_never
 
+from msgspec import Struct, field
+
 from flybridge.clock import Clock
 from flybridge.sandbox.faults import Fault, FaultKind, Faults
 from flybridge.sandbox.http import (
@@ -24,7 +26,7 @@ GARBLED: Final = b"\x1f\x8b garbled"
 """What a body has become that was broken on its way."""
 
 
-class VendorApi:
+class VendorApi(Struct, eq=False):
     """One API of a vendor. It answers its `pages`, and all that is `below` some paths.
 
     Pages at `own` and below are the sandbox's own, and never fail. `answers` counts the others by path and status.
@@ -36,10 +38,9 @@ class VendorApi:
     max_bytes: ClassVar[int] = 1_000_000
     forbidden: ClassVar[SandboxAnswer] = SandboxAnswer(403, {"message": "Forbidden"})
 
-    def __init__(self, clock: Clock, faults: Faults | None = None) -> None:
-        self.clock = clock
-        self.faults = faults or Faults.named("none")
-        self.answers: Counter[tuple[str, int]] = Counter()
+    clock: Clock
+    faults: Faults = field(default_factory=lambda: Faults.named("none"))
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def takes(self, path: str) -> bool:
         """Return whether this application answers the path."""

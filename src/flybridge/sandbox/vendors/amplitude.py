@@ -16,11 +16,10 @@ from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_of
-from flybridge.sandbox.faults import Fault, FaultKind, Faults
+from flybridge.sandbox.faults import Fault, FaultKind
 from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, read_body
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.ledger import ProjectLedger
@@ -60,7 +59,7 @@ class Identification(Struct):
     user_properties: dict[str, object] | None = None
 
 
-class AmplitudeServer(VendorApi):
+class AmplitudeServer(VendorApi, kw_only=True):
     """Answers for every project. `projects` holds what was saved, by API key.
 
     `api_keys` None: every key that does not begin with `invalid` opens a project of its own.
@@ -68,23 +67,19 @@ class AmplitudeServer(VendorApi):
 
     forbidden = answer_of(FORBIDDEN)
 
-    def __init__(
-        self,
-        clock: Clock,
-        faults: Faults,
-        *,
-        api_keys: Collection[str] | None = None,
-        keep_bodies: bool = False,
-        daily_limit: int = DAILY_LIMIT,
-    ) -> None:
-        super().__init__(clock, faults)
-        self.projects: dict[str, ProjectLedger] = {}
-        self._api_keys = None if api_keys is None else frozenset(api_keys)
-        self._keep_bodies = keep_bodies
+    api_keys: Collection[str] | None = None
+    keep_bodies: bool = False
+    daily_limit: int = DAILY_LIMIT
+    projects: dict[str, ProjectLedger] = field(default_factory=dict)
+    _devices: dict[Bounds, Rates] = field(default_factory=dict)
+    _users: dict[Bounds, Rates] = field(default_factory=dict)
+    _routes: dict[tuple[str, str], tuple[Handler, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         self._devices, self._users = (
-            {bounds: Rates(bounds.eps, daily_limit) for bounds in (HTTP_V2, BATCH)} for _ in range(2)
+            {bounds: Rates(bounds.eps, self.daily_limit) for bounds in (HTTP_V2, BATCH)} for _ in range(2)
         )
-        self._routes: dict[tuple[str, str], tuple[Handler, int]] = {
+        self._routes = {
             ("POST", HTTP_V2_PATH): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
             ("POST", "/batch"): (lambda _, body: self._upload(body, BATCH), BATCH.max_bytes),
             ("POST", "/attribution"): (partial(self._form, self._attribution), MAX_FORM_BYTES),
@@ -128,13 +123,13 @@ class AmplitudeServer(VendorApi):
     def ledger(self, api_key: str) -> ProjectLedger:
         """Return a project's record, an empty one for a key that is new."""
         if api_key not in self.projects:
-            self.projects[api_key] = ProjectLedger(api_key, keep_bodies=self._keep_bodies)
+            self.projects[api_key] = ProjectLedger(api_key, keep_bodies=self.keep_bodies)
         return self.projects[api_key]
 
     def knows(self, api_key: str) -> bool:
         """Return whether an API key is one."""
-        if self._api_keys is not None:
-            return api_key in self._api_keys
+        if self.api_keys is not None:
+            return api_key in self.api_keys
         return bool(api_key) and not api_key.startswith("invalid")
 
     def _upload(self, body: bytes | None, bounds: Bounds) -> SandboxAnswer:

@@ -22,11 +22,9 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_object
-from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.validation import UploadedEvent
@@ -75,10 +73,8 @@ class AppsFlyerServer(VendorApi):
     max_bytes = 64 * MAX_BYTES
     forbidden = FORBIDDEN
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
-        super().__init__(clock, faults)
-        self.taken: list[TakenEvent] = []
-        self.rejected: dict[str, TakenEvent] = {}
+    taken: list[TakenEvent] = field(default_factory=list)
+    rejected: dict[str, TakenEvent] = field(default_factory=dict)
 
     def failed(self, status: int) -> SandboxAnswer:
         return SandboxAnswer(status, FAILED)

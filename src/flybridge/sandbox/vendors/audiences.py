@@ -18,12 +18,10 @@ from collections import defaultdict
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_of
 from flybridge.records import DAY_MS
-from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
 
@@ -79,20 +77,18 @@ class Audiences(VendorApi):
     pages = (CONTROL,)
     below = (IMPORT, ADDITIONAL, EXTERNAL)
     max_bytes = 16 * 2**20
-    max_devices = 10_000
-    requests_per_s = 50.0
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
-        super().__init__(clock, faults)
-        self.listed: defaultdict[str, set[Identifier]] = defaultdict(set)
-        self.extras: defaultdict[str, dict[Identifier, dict[str, Any]]] = defaultdict(dict)
-        self.made: dict[str, str] = {}
-        """Import keys by the names of audiences that were created."""
-        self.without_effect = 0
-        """Additional identifiers of devices that were not reported a day ago."""
-        self._reported: dict[tuple[str, str, str], int] = {}
-        self._platforms: dict[str, str] = {}
-        self._second = (0, 0)
+    max_devices: int = 10_000
+    requests_per_s: float = 50.0
+    listed: defaultdict[str, set[Identifier]] = field(default_factory=lambda: defaultdict(set))
+    extras: defaultdict[str, dict[Identifier, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
+    made: dict[str, str] = field(default_factory=dict)
+    """Import keys by the names of audiences that were created."""
+    without_effect: int = 0
+    """Additional identifiers of devices that were not reported a day ago."""
+    _reported: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _platforms: dict[str, str] = field(default_factory=dict)
+    _second: tuple[int, int] = (0, 0)
 
     def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
         """Return the devices of an audience, or how many are in each."""

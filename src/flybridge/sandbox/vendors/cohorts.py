@@ -20,10 +20,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.clock import Clock
-from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, authorization_of, query_of
 from flybridge.sandbox.played import VendorApi
 
@@ -77,17 +75,15 @@ class CohortServer(VendorApi):
     below = (f"{API}/", "/api/5/cohorts/", STORAGE)
     own = CONTROL
     max_bytes = 256 * 2**20
-    job_s = 3.0
-    small_rows = 100
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
-        super().__init__(clock, faults)
-        self.groups: defaultdict[str, dict[str, SandboxCohort]] = defaultdict(dict)
-        self.asked = 0
-        self._jobs: dict[str, _Job] = {}
-        self._asked: defaultdict[str, list[int]] = defaultdict(list)
-        self._used: defaultdict[tuple[str, int], int] = defaultdict(int)  # by project and month
-        self._links: dict[str, tuple[str, int]] = {}
+    job_s: float = 3.0
+    small_rows: int = 100
+    groups: defaultdict[str, dict[str, SandboxCohort]] = field(default_factory=lambda: defaultdict(dict))
+    asked: int = 0
+    _jobs: dict[str, _Job] = field(default_factory=dict)
+    _asked: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _used: defaultdict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))  # by project and month
+    _links: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def put(self, project: str, group: SandboxCohort) -> None:
         """Store a cohort, or replace it."""

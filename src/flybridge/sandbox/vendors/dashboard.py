@@ -19,10 +19,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.clock import Clock
-from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, Send, is_zone, moment_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
@@ -98,19 +96,17 @@ class RefusedQuery(Exception):
     """A query that Amplitude refuses."""
 
 
-class Dashboard(VendorApi):
+class Dashboard(VendorApi, kw_only=True):
     """The API, for every project. `zones` are the time zones of projects by API key; `running` are queries at work."""
 
     pages = (SEGMENTATION, ZONE)
 
-    def __init__(self, ledgers: Mapping[str, ProjectLedger], clock: Clock, faults: Faults) -> None:
-        super().__init__(clock, faults)
-        self.zones: dict[str, str] = {}
-        self.running = 0
-        self.asked = 0
-        self._ledgers = ledgers
-        # What each project has spent: times and costs.
-        self._spent: defaultdict[str, deque[tuple[int, int]]] = defaultdict(deque)
+    ledgers: Mapping[str, ProjectLedger]
+    zones: dict[str, str] = field(default_factory=dict)
+    running: int = 0
+    asked: int = 0
+    # What each project has spent: times and costs.
+    _spent: defaultdict[str, deque[tuple[int, int]]] = field(default_factory=lambda: defaultdict(deque))
 
     async def play(self, scope: Scope, send: Send, body: bytes | None) -> None:
         """Answer one query while others may run."""
@@ -144,7 +140,7 @@ class Dashboard(VendorApi):
         if (over := self._over_budget(project, query.cost)) is not None:
             return _refused(429, "too_many_requests", over)
         self.asked += 1
-        ledger = self._ledgers.get(project)
+        ledger = self.ledgers.get(project)
         saved = ledger.saved if ledger is not None else []
         return SandboxAnswer(200, {"data": _series(query, saved, ZoneInfo(self.zones.get(project, "UTC")))})
 

@@ -17,9 +17,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.clock import Clock
 from flybridge.delivery.exchange import json_of
 from flybridge.records import DAY_MS, day_of
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
@@ -68,17 +67,15 @@ class Subject(Struct):
     property_id: str
 
 
-class Deletions(VendorApi):
+class Deletions(VendorApi, kw_only=True):
     """Both APIs as one ASGI application. `asked` are the requests that were taken: vendor, account or app, id."""
 
     pages = (AMPLITUDE, APPSFLYER, *LOOKS)
 
-    def __init__(self, clock: Clock, users: Callable[[str], Iterable[User]]) -> None:
-        super().__init__(clock)
-        self.asked: list[tuple[str, str, str]] = []
-        self.trouble: list[int] = []
-        self._users_of = users
-        self._requests: set[str] = set()
+    users_of: Callable[[str], Iterable[User]]
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    trouble: list[int] = field(default_factory=list)
+    _requests: set[str] = field(default_factory=set)
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         if self.trouble:
@@ -114,7 +111,7 @@ class Deletions(VendorApi):
     def _search(self, key: str, text: str) -> SandboxAnswer:
         if not text:
             return SandboxAnswer(400, {"error": "user is required"})
-        users = [(number_of(key, user), user) for user in self._users_of(key)]
+        users = [(number_of(key, user), user) for user in self.users_of(key)]
         tries: tuple[tuple[str, Callable[[int, User], bool]], ...] = (
             ("match_amplitude_id", lambda number, _: str(number) == text),
             ("match_user_or_device_id", lambda _, user: text in {user.user_id, *user.devices}),
@@ -128,7 +125,7 @@ class Deletions(VendorApi):
 
     def _activity(self, key: str, text: str) -> SandboxAnswer:
         """Answer who a user is; their events are left out."""
-        for user in self._users_of(key):
+        for user in self.users_of(key):
             if str(number_of(key, user)) == text:
                 data = {
                     "user_id": user.user_id,

@@ -16,9 +16,7 @@ from typing import Final
 
 import msgspec
 
-from flybridge.clock import Clock
 from flybridge.records import DAY_MS, HOUR_MS
-from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, moment_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
@@ -36,15 +34,13 @@ TOO_LARGE: Final = (
 NOTHING: Final = "No data available for the time range requested."
 
 
-class Exports(VendorApi):
+class Exports(VendorApi, kw_only=True):
     """The API, for every project. `most_bytes` is the size that an export may have, before it is compressed."""
 
     pages = (EXPORT,)
-    most_bytes = 4 * 2**30
 
-    def __init__(self, ledgers: Mapping[str, ProjectLedger], clock: Clock, faults: Faults) -> None:
-        super().__init__(clock, faults)
-        self._ledgers = ledgers
+    ledgers: Mapping[str, ProjectLedger]
+    most_bytes: int = 4 * 2**30
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
         project = account(scope)
@@ -61,7 +57,7 @@ class Exports(VendorApi):
             return SandboxAnswer(400, {"error": f"The time range is limited to {MOST_DAYS} days"})
         # An hour is there two hours after its end.
         until = min(last + HOUR_MS, (self.clock.now_ms() - DELAY_MS) // HOUR_MS * HOUR_MS)
-        ledger = self._ledgers.get(project)
+        ledger = self.ledgers.get(project)
         found = [event for event in (ledger.saved if ledger else ()) if first <= event.received_ms < until]
         if not found:
             return SandboxAnswer(404, NOTHING)

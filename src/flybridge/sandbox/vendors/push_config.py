@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from flybridge.clock import Clock
+from msgspec import field
+
 from flybridge.delivery.exchange import json_of
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
@@ -71,10 +72,8 @@ class PushConfig(VendorApi):
     pages = (CONTROL,)
     below = (PATH,)
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(clock)
-        self.endpoints: dict[str, list[dict[str, Any]]] = {}
-        self.tokens: dict[str, tuple[str, str]] = {}
+    endpoints: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
         """Return the endpoints and the token of an app."""

@@ -17,7 +17,7 @@ AppsFlyer's devhub, read 2026-11-27). The redirect and the texts are those of pu
 from __future__ import annotations
 
 import re
-from collections import defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
@@ -26,8 +26,8 @@ from typing import Final
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from flybridge.clock import Clock
-from flybridge.sandbox.faults import Faults
+from msgspec import field
+
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.aggregates import ReportedApp
@@ -49,22 +49,20 @@ _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2})(:\d{2})?)?")
 _FIELDS: Final = frozenset(field for field, _, _ in ADDITIONAL)
 
 
-class RawPull(VendorApi):
+class RawPull(VendorApi, kw_only=True):
     """The API for every app. `quota` is calls for each report and day; `rows` bounds a report, 0: as documented."""
 
     below = (PATH, OWN)
     max_bytes = 512 * 2**20
 
-    def __init__(self, data: RawData, clock: Clock, faults: Faults, apps: Mapping[str, ReportedApp]) -> None:
-        super().__init__(clock, faults)
-        self.data = data
-        self.apps = apps
-        self.quota = QUOTA
-        self.rows = 0
-        self.lookback_days = LOOKBACK_DAYS
-        self.calls: defaultdict[tuple[int, str, str], int] = defaultdict(int)
-        self.scripted: deque[str] = deque()
-        self._files: dict[str, bytes] = {}
+    data: RawData
+    apps: Mapping[str, ReportedApp]
+    quota: int = QUOTA
+    rows: int = 0
+    lookback_days: int = LOOKBACK_DAYS
+    calls: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    scripted: deque[str] = field(default_factory=deque)
+    _files: dict[str, bytes] = field(default_factory=dict)
 
     def own_page(self, scope: Scope, body: bytes) -> SandboxAnswer:
         """Take what happened and how to answer, or return the file of a report."""

@@ -22,17 +22,16 @@ API answers in CSV only and calculates nothing. That another zone than the app's
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Final
 from urllib.parse import unquote
 
 import msgspec
+from msgspec import field
 
-from flybridge.clock import Clock
 from flybridge.records import DAY_MS
-from flybridge.sandbox.faults import Faults
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, is_zone, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.traffic.reported import Reported
@@ -69,16 +68,15 @@ class Reports(VendorApi):
     below = (AGGREGATE, MASTER, COHORTS, OWN)
     max_bytes = 512 * 2**20
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
-        super().__init__(clock, faults)
-        self.apps: defaultdict[str, ReportedApp] = defaultdict(ReportedApp)
-        self.facts: defaultdict[str, list[Reported]] = defaultdict(list)
-        self._known: set[Reported] = set()
-        self._last_ms: dict[tuple[str, str], int] = {}
-        self._of_app: defaultdict[tuple[int, str], int] = defaultdict(int)
-        self._of_account: defaultdict[tuple[int, str], int] = defaultdict(int)
-        self._cohort_calls: defaultdict[str, list[int]] = defaultdict(list)
-        self._quota_of_app, self._quota_of_account = OF_APP, OF_ACCOUNT
+    apps: defaultdict[str, ReportedApp] = field(default_factory=lambda: defaultdict(ReportedApp))
+    facts: defaultdict[str, list[Reported]] = field(default_factory=lambda: defaultdict(list))
+    _known: set[Reported] = field(default_factory=set)
+    _last_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    _of_app: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _of_account: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _cohort_calls: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _quota_of_app: int = OF_APP
+    _quota_of_account: int = OF_ACCOUNT
 
     def learn(self, facts: Iterable[Reported]) -> None:
         """Take facts; those that are known count once."""

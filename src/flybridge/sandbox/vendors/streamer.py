@@ -22,9 +22,8 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from flybridge.clock import Clock
 from flybridge.records import HOUR_MS
 from flybridge.sandbox.http import SandboxAnswer, Scope, query_of
 from flybridge.sandbox.played import VendorApi
@@ -60,17 +59,15 @@ class _Sync(Struct):
     again: list[tuple[int, int, bytes]] = []  # when (of the sandbox's clock), how many retries are left, the body
 
 
-class Streamer(VendorApi):
+class Streamer(VendorApi, kw_only=True):
     """Follows the projects' ledgers. Events saved before a stream was set up are not sent."""
 
     pages = (PATH,)
 
-    def __init__(self, amplitude: AmplitudeServer, clock: Clock) -> None:
-        super().__init__(clock)
-        self._amplitude = amplitude
-        self._random = Random("streamer 0")  # noqa: S311 - repeatable on purpose
-        self._syncs: dict[str, _Sync] = {}
-        self._task: asyncio.Task[None] | None = None
+    amplitude: AmplitudeServer
+    _random: Random = field(default_factory=lambda: Random("streamer 0"))  # noqa: S311 - repeatable on purpose
+    _syncs: dict[str, _Sync] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
 
     def own_page(self, scope: Scope, _: bytes) -> SandboxAnswer:
         """Set up a stream, or report on the streams."""
@@ -88,7 +85,7 @@ class Streamer(VendorApi):
         headers = {"Content-Type": "application/json", "User-Agent": "Amplitude/Webhook/1.0"}
         if token:
             headers["Authorization"] = token
-        position = len(self._amplitude.ledger(project).saved)
+        position = len(self.amplitude.ledger(project).saved)
         self._syncs[project] = _Sync(url, headers, StreamCounts(), position)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -104,7 +101,7 @@ class Streamer(VendorApi):
         return {
             project: {
                 **msgspec.to_builtins(sync.tally),
-                "waiting": len(self._amplitude.ledger(project).saved) - sync.position + len(sync.again),
+                "waiting": len(self.amplitude.ledger(project).saved) - sync.position + len(sync.again),
             }
             for project, sync in self._syncs.items()
         }
@@ -121,7 +118,7 @@ class Streamer(VendorApi):
 
     def _due(self, project: str, sync: _Sync) -> list[tuple[_Sync, int, bytes]]:
         now_ms = self.clock.now_ms()
-        saved = self._amplitude.ledger(project).saved
+        saved = self.amplitude.ledger(project).saved
         fresh = saved[sync.position : sync.position + CONNECTIONS]
         sync.position += len(fresh)
         jobs = [(sync, RETRIES, message(event)) for event in fresh]
