@@ -117,12 +117,20 @@ def column_blocks(
     Of those that are `repeating` the different values are found as they are read. A block that has to be read row by
     row is yielded as bytes, and is the last one.
     """
-    for data in reader.blocks(BLOCK):
-        block = _block(reader, data, chosen, repeating)
-        if block is None:
-            yield data
-            return
-        yield block
+    is_used = False
+    try:
+        for data in reader.blocks(BLOCK):
+            if (block := _block(reader, data, chosen, repeating)) is None:
+                yield data
+                return
+            is_used = True
+            yield block
+    finally:
+        if is_used:
+            import pyarrow  # noqa: PLC0415 - an extra
+
+            # What it has freed it keeps for the next block.
+            pyarrow.default_memory_pool().release_unused()
 
 
 def _block(reader: CsvReader, data: bytes, chosen: Sequence[str], repeating: Collection[str]) -> ColumnBlock | None:

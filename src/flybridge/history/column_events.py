@@ -8,7 +8,7 @@ A row is left to be read and mapped as usual where these are not in their usual 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -81,8 +81,9 @@ class ColumnEvents:
     def __init__(self, rules: Rules, header: Columns, named: Report | None, also: Sequence[str] = ()) -> None:
         self._rules, self._named = rules, named
         self._by_attribution = rules.double_attribution is DoubleAttribution.BOTH
-        self._decided: dict[tuple[tuple[str, str], ...], Decided | None] = {}
+        self._decided: dict[tuple[str | None, ...], Decided | None] = {}
         fields = header.fields
+        self._repeating = tuple(name for name in REPEATING if name in fields)
         self.needed = tuple(dict.fromkeys(name for name in (*NEEDED, *USED, *REPEATING, *also) if name in fields))
         """The columns that are read, `also` those that the caller wants; none if nothing can be proved."""
         if (
@@ -143,40 +144,42 @@ class ColumnEvents:
 
     def _of_repeating(self, block: ColumnBlock) -> Iterator[Decided | None]:
         """Yield what the fields that repeat say of each row; None if they don't prove it."""
-        fixed, values_of, places_of = dict[str, str | None](), dict[str, Texts](), list[Sequence[int | None]]()
-        for name in REPEATING:
+        values_of, places_of = list[Texts](), list[Sequence[int | None]]()
+        said: list[str | None] = [None] * len(self._repeating)
+        varying = list[int]()
+        for at, name in enumerate(self._repeating):
             if not block.has(name):
                 continue
             values, places = block.codes(name)
             if name in MARKS and not (name == "campaign" and self._by_attribution):
                 values, places = _presences(values, places)
             if len(set(places)) == 1:
-                fixed[name] = values[places[0]] if places[0] is not None else None
+                said[at] = None if places[0] is None else values[places[0]]
             else:
-                values_of[name] = [*values, None]
+                varying.append(at)
+                values_of.append([*values, None])
                 places_of.append(places)
         if not places_of:
-            yield from repeat(self._decided_of(fixed), block.rows)
+            yield from repeat(self._decided_of(tuple(said)), block.rows)
             return
         found = dict[tuple[int | None, ...], Decided | None]()
         for row in zip(*places_of, strict=True):
             try:
                 yield found[row]
             except KeyError:
-                chosen = zip(values_of.items(), row, strict=True)
-                fields = fixed | {name: values[-1 if at is None else at] for (name, values), at in chosen}
-                decided = found[row] = self._decided_of(fields)
+                for at, values, place in zip(varying, values_of, row, strict=True):
+                    said[at] = values[-1 if place is None else place]
+                decided = found[row] = self._decided_of(tuple(said))
                 yield decided
 
-    def _decided_of(self, fields: Mapping[str, str | None]) -> Decided | None:
-        said = {name: value for name, value in sorted(fields.items()) if value is not None}
-        which = tuple(said.items())
+    def _decided_of(self, said: tuple[str | None, ...]) -> Decided | None:
         try:
-            return self._decided[which]
+            return self._decided[said]
         except KeyError:
             if len(self._decided) >= MAX_REMEMBERED:
                 self._decided.clear()
-            found = self._decided[which] = self._decide(said)
+            named = zip(self._repeating, said, strict=True)
+            found = self._decided[said] = self._decide({name: value for name, value in named if value is not None})
             return found
 
     def _decide(self, said: dict[str, str]) -> Decided | None:
