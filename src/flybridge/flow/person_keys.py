@@ -10,7 +10,7 @@ from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.to_amplitude.facts import Named
 from flybridge.records import Person, Sighting
 
-REMEMBERED: Final = 32_768
+REMEMBERED: Final = 16_384
 
 
 class PersonKeys:

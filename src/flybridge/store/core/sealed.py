@@ -81,7 +81,7 @@ def seal_seen(seal: Seal, sightings: tuple[Sighting, ...]) -> bytes:
     return seal.seal(_encode([(s.seen_ms, s.kind, s.user_id, s.device_id) for s in sightings]))
 
 
-@lru_cache(8_192)
+@lru_cache(2_048)
 def open_seen(seal: Seal, sealed: bytes, app: str, key: bytes) -> tuple[Sighting, ...]:
     """Open the sightings of a key. Remembered, because a person's events come together."""
     return tuple(Sighting(app, key, s.kind, s.seen_ms, s.user_id, s.device_id) for s in _seen(seal.open(sealed)))
