@@ -7,13 +7,15 @@ true of what is sent, or what becomes of several messages one after the other, o
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from flybridge.config.settings import loads
+from flybridge.config.settings import Config, loads
+from flybridge.flow import Flow
 from flybridge.operations.explain import MessageOutcome, explain
 from flybridge.operations.messages import read_messages
 from flybridge.records import Dead, Decision, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source
@@ -55,11 +57,20 @@ def cases_with(key: str) -> list[Any]:
     ]
 
 
-def config_of(case: dict[str, Any]):
+def config_of(case: dict[str, Any]) -> Config:
     """Return the configuration that a case is about."""
-    platform = case.get("platform", "android")
-    text = CONFIG.format(platform=platform, app_id=APP_IDS[platform], settings=case.get("settings", ""))
+    return _config(case.get("platform", "android"), case.get("settings", ""))
+
+
+@cache
+def _config(platform: str, settings: str) -> Config:
+    text = CONFIG.format(platform=platform, app_id=APP_IDS[platform], settings=settings)
     return loads(text, Path("/nowhere"), {})
+
+
+@cache
+def _flow(platform: str, settings: str) -> Flow:
+    return build_flow(_config(platform, settings))
 
 
 def written(base: dict[str, Any], change: dict[str, Any], media: Media) -> bytes:
@@ -73,7 +84,8 @@ def written(base: dict[str, Any], change: dict[str, Any], media: Media) -> bytes
 
 def filed(case: dict[str, Any], body: bytes, media: Media, source: Source = Source.PUSH) -> Filing:
     """Return what the pipeline decides."""
-    return build_flow(config_of(case)).safe_filing(Envelope("bakery", source, media, RECEIVED_MS, body, "r.0"))
+    flow = _flow(case.get("platform", "android"), case.get("settings", ""))
+    return flow.safe_filing(Envelope("bakery", source, media, RECEIVED_MS, body, "r.0"))
 
 
 def explained(case: dict[str, Any], body: bytes, media: Media) -> MessageOutcome:
