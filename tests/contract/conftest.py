@@ -10,6 +10,7 @@ from secrets import token_hex
 
 import pytest
 import pytest_asyncio
+from nats import connect
 
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.nats.inbox import JetStreamInbox
@@ -38,8 +39,8 @@ NewPlace = Callable[[], AbstractAsyncContextManager[Callable[[], Store]]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCluster]:
-    """Return three NATS servers that all tests share; each test has a stream of its own."""
+async def nats_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCluster]:
+    """Return three NATS servers that all tests share."""
     try:
         binary()
     except FlybridgeError as missing:
@@ -48,6 +49,16 @@ async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsCl
     # streams: how full a machine is would decide whether the last tests can change theirs.
     async with NatsCluster(tmp_path_factory.mktemp("nats"), max_file_store="1TB") as cluster:
         yield cluster
+
+
+@pytest.fixture
+async def nats(nats_servers: NatsCluster) -> AsyncIterator[NatsCluster]:
+    """Return the servers without a stream; those of the test are deleted: each costs its servers time, also idle."""
+    yield nats_servers
+    client = await connect(nats_servers.urls[0])
+    for stream in await client.jetstream().streams_info():
+        await client.jetstream().delete_stream(stream.config.name)
+    await client.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("jetstream", marks=pytest.mark.service)])
