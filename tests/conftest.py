@@ -114,12 +114,14 @@ def new_database(postgres_server: PostgresServer) -> Callable[..., AbstractAsync
 
 EMPTY = """DO $$ DECLARE name text; BEGIN
   SET LOCAL session_replication_role = replica; -- without the triggers that keep the audit trail
-  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'migrations' LOOP
+  FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+      AND relname <> 'migrations' AND pg_relation_size(oid) > 0 LOOP -- what was never written to is empty
     EXECUTE format('DELETE FROM %I', name);
   END LOOP;
   PERFORM setval('ids', 1, false);
 END $$"""
-_emptied: list[str] = []
+_emptied: list[tuple[str, psycopg.Connection]] = []
+"""Databases that are free, each with a connection that empties it: a new one has to learn all tables first."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.service)])
@@ -140,8 +142,12 @@ async def _sqlite_place() -> AsyncIterator[MakeStore]:
 @asynccontextmanager
 async def _postgres_place(server: PostgresServer) -> AsyncIterator[MakeStore]:
     # Emptying one costs a tenth of making one. Who fails leaves his behind.
-    dsn = _emptied.pop() if _emptied else await server.create(f"test_{next(_numbers)}", TEMPLATE)
+    dsn, db = _emptied.pop() if _emptied else await _new_place(server)
     yield lambda: PostgresStore(dsn, SEAL, keeps_messages=True)
-    with psycopg.connect(dsn, autocommit=True) as db:
-        db.execute(EMPTY)
-    _emptied.append(dsn)
+    db.execute(EMPTY)
+    _emptied.append((dsn, db))
+
+
+async def _new_place(server: PostgresServer) -> tuple[str, psycopg.Connection]:
+    dsn = await server.create(f"test_{next(_numbers)}", TEMPLATE)
+    return dsn, psycopg.connect(dsn, autocommit=True)
