@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +9,8 @@ import typer
 
 from flybridge.cli.audit import Job, Result, audited
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, within
-from flybridge.cli.printing import complain, print_json, print_rows, visible
+from flybridge.cli.meter import Meter
+from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
@@ -83,13 +82,16 @@ def import_files(
 
 def _amplitude(settings: Config, app: App, files: list[Path], *, stream: bool) -> list[Imported]:
     async def work(inbox: Inbox) -> list[Imported]:
-        now_ms, shortest = SystemClock().now_ms(), app.amplitude.min_id_length
-        return [
-            await import_file(
-                path, app.name, inbox.accept, now_ms, _progress(path), stream=stream, min_id_length=shortest
+        now_ms, shortest, done = SystemClock().now_ms(), app.amplitude.min_id_length, list[Imported]()
+        for path in files:
+            meter = Meter(f"lines read of {path}")
+            done.append(
+                await import_file(
+                    path, app.name, inbox.accept, now_ms, meter.count, stream=stream, min_id_length=shortest
+                )
             )
-            for path in files
-        ]
+            meter.end()
+        return done
 
     return within(opened_inbox(settings), work)
 
@@ -135,12 +137,3 @@ async def warn_unsighted(store: Store, app: App) -> None:
             "Amplitude has shown no user of this app yet: events that do not name their own will be held, and "
             "expire. Import its exports first: flybridge import --sightings."
         )
-
-
-def _progress(path: Path) -> Callable[[int], None]:
-    def tell(lines: int) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{visible(str(path))}: {lines:,} lines")
-            sys.stderr.flush()
-
-    return tell

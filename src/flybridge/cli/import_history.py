@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from contextlib import AsyncExitStack, closing
 from typing import Any, Final
 
@@ -13,12 +11,13 @@ from msgspec import Struct
 from flybridge.cli.audit import Result
 from flybridge.cli.common import confirmed
 from flybridge.cli.import_files import warn_unsighted
+from flybridge.cli.meter import Meter
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
-from flybridge.history.files import RawFile, find_files
+from flybridge.history.files import find_files
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, refused
 from flybridge.history.survey import Survey
 from flybridge.history.take import Taken
@@ -26,8 +25,6 @@ from flybridge.operations.read_history import check_live_days
 from flybridge.service.backends import opened_inbox, opened_store
 from flybridge.wiring import build_flow
 
-PLAIN_S: Final = 10.0
-"""How often a line is printed without a terminal."""
 SHOWN: Final = 40
 """How many files have a line each. Of more, only those that want attention do, and there is one for all of them."""
 
@@ -67,9 +64,12 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         importing = stack.enter_context(closing(HistoryImport(plan, settings.data_dir, clock)))
         store = await stack.enter_async_context(opened_store(settings))
         asks = not (options.yes or options.as_json)
-        survey = await importing.survey(
-            build_flow(settings) if options.dry_run or asks else None, store if options.dry_run or asks else None
-        )
+        meter = Meter("rows looked at", plan.files)
+        if options.dry_run or asks:
+            survey = await importing.survey(build_flow(settings), store, meter.show)
+        else:
+            survey = await importing.survey(shown=meter.show)
+        meter.end()
         if len(survey.problems) == survey.files and not survey.rows:
             raise FlybridgeError("\n".join(survey.problems))
         if options.dry_run or asks:
@@ -86,45 +86,13 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             result.detail = "It was not confirmed; nothing was done."
             raise typer.Exit(1)
         inbox = await stack.enter_async_context(opened_inbox(settings))
-        done = await importing.take(inbox.accept, Meter(plan).show)
+        meter = Meter("rows imported", importing.unread())
+        done = await importing.take(inbox.accept, meter.show)
+        meter.end()
     result.detail = _sentence(done)
     _show_taken(done, options.as_json)
     if any(one.bad or one.problem for one in done):
         raise typer.Exit(1)
-
-
-class Meter:
-    """Shows how far an import is: a line that changes on a terminal, else a line from time to time."""
-
-    def __init__(self, plan: ImportPlan) -> None:
-        self._size = sum(file.size for file in plan.files)
-        self._before, self._rows, self._file = 0, 0, ""
-        self._sizes = {file.name: file.size for file in plan.files}
-        self._begun = self._last = time.monotonic()
-        self._now = 0
-
-    def show(self, file: RawFile, position: int, taken: Taken) -> None:
-        """Show what was taken of a file."""
-        if file.name != self._file:
-            self._before += self._sizes.get(self._file, 0)
-            self._rows += self._now
-            self._file = file.name
-        self._now = taken.rows
-        moment, plain = time.monotonic(), not sys.stderr.isatty()
-        if plain and moment - self._last < PLAIN_S:
-            return
-        self._last = moment
-        rows, seconds = self._rows + taken.rows, max(moment - self._begun, 0.001)
-        share = min((self._before + position) / self._size, 1.0) if self._size else 1.0
-        left = f", {_duration(seconds / share - seconds)} left" if share > 0.001 else ""
-        text = f"{rows:,} rows, {rows / seconds:,.0f} a second, {share:.0%}{left}"
-        sys.stderr.write(f"{text}\n" if plain else f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 def _show_survey(survey: Survey, options: RawImport) -> None:
@@ -167,8 +135,6 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
     if as_json:
         print_json(done)
         return
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
     shown = done if len(done) <= SHOWN else [one for one in done if one.bad or one.problem]
     rows = [_line(one) for one in shown]
     if len(done) > SHOWN:

@@ -12,6 +12,7 @@ from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
 from flybridge.cli.import_files import chosen_app, warn_unsighted
+from flybridge.cli.meter import Meter
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
@@ -112,7 +113,12 @@ def gaps(
             waits = "1 message waits" if waiting == 1 else f"{waiting:,} messages wait"
             complain(f"{waits} in the inbox, and may be among what is missing until flybridge serve has filed them.")
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
-        return await reader.gaps(app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker)
+        meter = Meter("rows compared")
+        found = await reader.gaps(
+            app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker, shown=meter.count
+        )
+        meter.end()
+        return found
 
     span, job = f"From {from_day} to {to_day or 'now'}.", Job("gaps", [app.name])
     with audited(settings, "fill_gaps", app.name, span, job=job, new=True) if fill else kept(settings, job) as result:

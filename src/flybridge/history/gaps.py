@@ -154,6 +154,7 @@ class GapFinder:
     """Compares AppsFlyer's side with what was filed. With an `accept` it takes what is missing.
 
     `day` returns the day of a time in the app's zone, as performance counts it; `platform` is what the app runs on.
+    `shown` takes how many rows were compared so far.
     """
 
     def __init__(
@@ -168,7 +169,9 @@ class GapFinder:
         day: Callable[[int], int],
         platform: str,
         accept: Accept | None = None,
+        shown: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._shown = shown
         self._plan, self._flow, self._store, self._progress = plan, flow, store, progress
         self._clock, self._uptime, self._accept, self._day = clock, uptime, accept, day
         self._owner = KeyOwner(plan.app, plan.app_id, platform)
@@ -248,6 +251,7 @@ class GapFinder:
                 try:
                     for page in pages(self._rows(source, self._keyed(self._raw(file, report, source)), span)):
                         read += len(page)
+                        self._shown(self._found.rows + rows + read)
                         found.update(await self._unknown(page, source, equal))
                 except FlybridgeError as problem:
                     problems.append(problem)

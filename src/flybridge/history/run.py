@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -19,16 +19,22 @@ from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
-from flybridge.history.survey import Survey, Surveyor
+from flybridge.history.survey import Survey, SurveyedRow, Surveyor
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Filing, Source
 from flybridge.store.protocol import Store
 
 PROGRESS: Final = "imports.db"
+SHOWN: Final = 500
+"""After how many rows it is shown how far a file was read."""
 ATTRIBUTION: Final = (
     "The app's route is `attribution`: Amplitude's Attribution API matches an event with what its user does within 72 "
     "hours of reception and sets today's properties, so that it can't take history."
 )
+
+
+Shown = Callable[[RawFile, int, int], None]
+"""Shows how far a file was read: up to which byte, and how many of its rows."""
 
 
 class ImportPlan(Struct, frozen=True):
@@ -89,7 +95,9 @@ class HistoryImport:
             ),
         )
 
-    async def survey(self, flow: Flow | None = None, store: Store | None = None) -> Survey:
+    async def survey(
+        self, flow: Flow | None = None, store: Store | None = None, shown: Shown = lambda *_: None
+    ) -> Survey:
         """Read the files without taking them. With a `flow` it says what would become of each row.
 
         Without one, only what an import has to know beforehand is found out: the span of time, and the last conversion
@@ -112,11 +120,12 @@ class HistoryImport:
         for file, named in self.ordered():
             rows = RawRows(file, self._zone, named)
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
-                read: Iterable[RowTimes | Prospect | RawRow | BadRow] = rows
+                read: Iterable[SurveyedRow] = rows
                 if rules is not None:
                     read = rows.prospects(ProspectOwner(rules, equal.names))
                 elif flow is None and not self._is_bounded:
                     read = rows.timed()
+                read = _counted(rows, read, shown)
                 if self._is_bounded:
                     read = (row for row in read if self._ends(row))
                 await surveyor.read(rows, read, equal)
@@ -127,7 +136,7 @@ class HistoryImport:
         """Whether only some days are wanted."""
         return self._plan.from_ms > 0 or self._plan.until_ms < 2**62
 
-    def _ends(self, row: RowTimes | Prospect | RawRow | BadRow) -> bool:
+    def _ends(self, row: SurveyedRow) -> bool:
         """Whether something becomes of a row: a dead letter of one without a time, whichever days are wanted."""
         if isinstance(row, Prospect):
             return self._plan.from_ms <= row.ms < self._plan.until_ms
@@ -140,7 +149,21 @@ class HistoryImport:
         ms = happened_ms(row.fields)
         return ms is not None and plan.from_ms <= ms < plan.until_ms
 
-    async def take(self, accept: Accept, shown: Callable[[RawFile, int, Taken], None] = lambda *_: None) -> list[Taken]:
+    def unread(self) -> list[RawFile]:
+        """Return the files that are not imported yet, or are imported again."""
+        return [file for file, _ in self.ordered() if not self._is_imported(file)]
+
+    def _is_imported(self, file: RawFile) -> bool:
+        return not self._plan.again and self._progress.reached(self._plan.app, *self._noted(file)).done
+
+    def _noted(self, file: RawFile) -> tuple[str, str]:
+        """Return the name and the mark under which it is noted how far a file was read."""
+        plan = self._plan
+        # The days are part of it: other rows of the same file are another import.
+        span = "" if not self._is_bounded else f"#{plan.from_ms}-{plan.until_ms}"
+        return file.name + span, f"{file.mark} {self._zone.name if self._zone else ''}"
+
+    async def take(self, accept: Accept, shown: Shown = lambda *_: None) -> list[Taken]:
         """Take the files. What can't be read to its end is said in `Taken.problem`, and goes on when it is repeated."""
         plan = self._plan
         taker = RowTaker(
@@ -153,13 +176,11 @@ class HistoryImport:
             rate=plan.rate,
         )
         done = []
-        # The days are part of it: other rows of the same file are another import.
-        span = "" if not self._is_bounded else f"#{plan.from_ms}-{plan.until_ms}"
         for file, named in self.ordered():
-            name, mark = file.name + span, f"{file.mark} {self._zone.name if self._zone else ''}"
-            if self._progress.reached(plan.app, name, mark).done and not plan.again:
+            if self._is_imported(file):
                 done.append(Taken(file.name, known=True))
                 continue
+            name, mark = self._noted(file)
             progress = self._progress.begin(plan.app, name, mark, by_attribution=plan.by_attribution, again=plan.again)
             rows = RawRows(file, self._zone, named, progress.start[:2])
             taken = Taken(file.name)
@@ -167,7 +188,7 @@ class HistoryImport:
             def told(now: Taken, rows: RawRows = rows) -> None:
                 nonlocal taken
                 taken = now
-                shown(rows.file, rows.position, now)
+                shown(rows.file, rows.position, now.rows)
 
             try:
                 taken = await taker.take(file.name, rows, progress, told)
@@ -176,6 +197,17 @@ class HistoryImport:
                 taken.problem = str(problem)
             done.append(taken)
         return done
+
+
+def _counted(of: RawRows, rows: Iterable[SurveyedRow], shown: Shown) -> Iterator[SurveyedRow]:
+    """Yield rows of a file, and show how far it was read."""
+    read, due = 0, SHOWN
+    for row in rows:
+        yield row
+        read += row.rows if isinstance(row, RowTimes) else 1
+        if read >= due:
+            due = read + SHOWN
+            shown(of.file, of.position, read)
 
 
 def refused(route: str) -> str:

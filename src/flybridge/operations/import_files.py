@@ -34,6 +34,8 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.system.text_encoding import as_utf8
 
 LINES_PER_ENVELOPE: Final = 100
+LINES_SHOWN: Final = 500
+"""After how many lines it is shown how many were read."""
 MAX_LINE: Final = 1_000_000
 TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_event_time", "merge_server_time")
 WHOM: Final = frozenset({"user_id", "device_id"})
@@ -239,10 +241,11 @@ async def import_file(
         await asyncio.gather(*(accept(Envelope(app, source, Media.JSON, now_ms, body)) for body in bodies))
         done.envelopes += len(bodies)
         waiting.clear()
-        progress(done.lines)
 
     for line in read_file(path):
         done.lines += 1
+        if done.lines % LINES_SHOWN == 0:
+            progress(done.lines)
         if isinstance(line, BadLine):
             done.bad.append(line)
         elif not stream and (refused := [one for one in line.ids if identifier(one, min_id_length) is None]):

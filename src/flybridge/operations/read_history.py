@@ -62,7 +62,15 @@ class HistoryReader(Struct, frozen=True):
             return await self._puller(plan, PULL).run(from_ms, until_ms, read, shown or (lambda _: None))
 
     async def gaps(
-        self, app: App, from_ms: int, until_ms: int, *, fill: bool, reports: Sequence[str] = (), locker: bool = False
+        self,
+        app: App,
+        from_ms: int,
+        until_ms: int,
+        *,
+        fill: bool,
+        reports: Sequence[str] = (),
+        locker: bool = False,
+        shown: Callable[[int], None] = lambda _: None,
     ) -> GapReport:
         """Search a span of time for what is missing, and take it if `fill`.
 
@@ -81,6 +89,7 @@ class HistoryReader(Struct, frozen=True):
                 day=counting_of(app).day,
                 platform=app.platform.value,
                 accept=self.inbox.accept if fill else None,
+                shown=shown,
             )
             if locker:
                 return await finder.run_locker(Locker(app.history.locker), from_ms, until_ms)
