@@ -143,11 +143,48 @@ def test_it_asks_and_takes_nothing_without_a_yes(config, tmp_path):
 def test_the_zone_is_asked_for(config, tmp_path):
     """Nothing is taken of a file whose times may mean anything."""
     (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))
-    for sure in ("--yes", "--dry-run"):
-        result = run(config, "import", str(tmp_path / "a.csv"), sure)
-        assert isinstance(result.exception, FlybridgeError)
-        assert "--timezone" in str(result.exception)
-        assert not result.output
+    result = run(config, "import", str(tmp_path / "a.csv"), "--yes")
+    assert isinstance(result.exception, FlybridgeError)
+    assert "--timezone" in str(result.exception)
+    assert not result.output
+
+
+def test_a_dry_run_without_a_zone_shows_utc_and_that_it_will_be_asked_for(config, tmp_path):
+    """As far as a file says nothing: names of the API are UTC."""
+    marked, unmarked = tmp_path / "a.csv", tmp_path / "b.csv"
+    unmarked.write_text(HEADER + row(1, "install", "2025-03-01 10:00:00"))
+    marked.write_text(",".join(NAMES) + "\n" + row(2, "buy", "2025-03-02 10:00:00"))
+    result = run(config, "import", str(tmp_path), "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "If times are UTC: from 2025-03-01 10:00:00 to 2025-03-02 10:00:00 UTC." in result.stdout
+    assert "1 file does not say in which zone its times are" in result.stderr
+    assert "--timezone" in result.stderr
+    assert "--timezone" not in run(config, "import", str(marked), "--dry-run").stderr
+    assert json.loads(run(config, "import", str(tmp_path), "--dry-run", "--json").stdout)["unmarked"] == 1
+
+
+def test_a_dry_run_compares_several_zones(config, tmp_path):
+    """What was pushed is a duplicate in the right one. An import takes one."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "af_purchase", "2025-07-02 10:00:00", revenue="1"))
+    (tmp_path / "b.csv").write_text(HEADER + row(1, "af_purchase", "2025-07-02 08:00:00", revenue="1"))
+    assert run(config, "import", str(tmp_path / "b.csv"), "--timezone", "UTC", "--yes").exit_code == 0
+    processed(config)
+    words = ("import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--timezone", "Europe/Berlin")
+    found = json.loads(run(config, *words, "--dry-run", "--json").stdout)
+    assert [one["outcomes"]["in-app events"] for one in found] == [{"sent": 1}, {"duplicate": 1}]
+    shown = run(config, *words, "--dry-run").stdout
+    assert "1 row in 1 file, if times are UTC" in shown
+    assert "1 row in 1 file, if times are Europe/Berlin" in shown
+    assert run(config, *words, "--yes").exit_code == 2
+    assert processed(config) == {"pending": 1}
+
+
+def test_a_dry_run_warns_as_the_import_would(config, tmp_path):
+    """Of users that Amplitude has not shown."""
+    (tmp_path / "a.csv").write_text(HEADER + row(1, "install", "2025-10-26 02:30:00"))
+    result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "Europe/Berlin", "--dry-run")
+    assert "Amplitude has shown no user of this app yet" in result.stderr
+    assert "1 time lies in an hour that the clock has twice." in result.stdout
 
 
 def test_history_is_refused_on_the_route_attribution(config, tmp_path):
@@ -326,7 +363,7 @@ def test_a_row_without_a_time_is_shown_and_widens_no_span(config, tmp_path, days
     moved = [line.replace("2025-03-01 10:00:00", time) for line, time in zip(lines, installed, strict=True)]
     (tmp_path / "a.csv").write_text(HEADER + "".join(moved))
     said = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--dry-run", "--json", *days)
-    found = json.loads(said.output)
+    found = json.loads(said.stdout)
     assert [(one["first"], one["last"]) for one in found["spans"]] == [("2025-03-02 10:00:00", "2025-03-03 00:00:00")]
     assert found["outcomes"]["in-app events"]["dead: no_event_time"] == 1
     assert found["rows"] == 3
@@ -344,7 +381,7 @@ def test_the_times_of_files_with_api_names_are_shown_as_utc(config, tmp_path, en
             pa.table({"appsflyer_id": ["1-2"], "event_name": ["buy"], "event_time": times}), tmp_path / "b.parquet"
         )
     words = ("import", str(tmp_path), "--timezone", "Europe/Berlin", "--dry-run", "--json")
-    spans = {one["zone"]: one["first"] for one in json.loads(run(config, *words).output)["spans"]}
+    spans = {one["zone"]: one["first"] for one in json.loads(run(config, *words).stdout)["spans"]}
     assert spans == {"Europe/Berlin": "2025-03-02 09:00:00", "UTC": "2025-03-02 10:00:00"}
 
 

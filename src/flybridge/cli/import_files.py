@@ -39,7 +39,10 @@ def import_files(
         typer.Option("--stream", help="The files hold Amplitude's events, as its Export API writes them."),
     ] = False,
     timezone: Annotated[
-        str | None, typer.Option("--timezone", help="The zone of times that name none, such as Europe/Berlin.")
+        list[str] | None,
+        typer.Option(
+            "--timezone", help="The zone of times that name none, such as Europe/Berlin; repeatable with --dry-run."
+        ),
     ] = None,
     from_day: Annotated[
         str | None, typer.Option("--from", help="Only rows from this UTC day on, as 2026-01-31.")
@@ -57,6 +60,9 @@ def import_files(
     """
     if sightings and stream:
         raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
+    zones = tuple(dict.fromkeys(timezone or ()))
+    if len(zones) > 1 and not dry_run:
+        raise typer.BadParameter("Name one --timezone: several are compared by --dry-run only.")
     settings = configured(config, only_app)
     app = chosen_app(settings, only_app)
     name = app.name
@@ -72,7 +78,7 @@ def import_files(
         return
     from flybridge.cli.import_history import RawImport, import_raw  # noqa: PLC0415 - its readers take a while to load
 
-    options = RawImport(files, timezone, from_day, to_day, dry_run, yes, again, rate, as_json)
+    options = RawImport(files, zones, from_day, to_day, dry_run, yes, again, rate, as_json)
     if dry_run:
         run(import_raw(settings, app, options, Result()))
         return

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, closing
 from typing import Any, Final
 
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.cli.audit import Result
 from flybridge.cli.common import confirmed
@@ -18,11 +18,13 @@ from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import find_files
+from flybridge.history.rows import UTC_TIMES
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, refused
 from flybridge.history.survey import Survey
 from flybridge.history.take import Taken
 from flybridge.operations.read_history import check_live_days
 from flybridge.service.backends import opened_inbox, opened_store
+from flybridge.store.protocol import Store
 from flybridge.wiring import build_flow
 
 SHOWN: Final = 40
@@ -33,7 +35,7 @@ class RawImport(Struct, frozen=True):
     """The options of the command."""
 
     files: list[str]
-    timezone: str | None = None
+    zones: tuple[str, ...] = ()
     from_day: str | None = None
     to_day: str | None = None
     dry_run: bool = False
@@ -52,35 +54,24 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         app.name,
         app.appsflyer_app_id,
         find_files(options.files),
-        options.timezone,
+        options.zones[0] if options.zones else None,
         from_ms,
         until_ms,
         app.by_attribution,
         options.again,
         options.rate,
     )
-    clock = SystemClock()
     async with AsyncExitStack() as stack:
-        importing = stack.enter_context(closing(HistoryImport(plan, settings.data_dir, clock)))
         store = await stack.enter_async_context(opened_store(settings))
-        asks = not (options.yes or options.as_json)
-        meter = Meter("rows looked at", plan.files)
-        if options.dry_run or asks:
-            survey = await importing.survey(build_flow(settings), store, meter.show)
-        else:
-            survey = await importing.survey(shown=meter.show)
-        meter.end()
-        if len(survey.problems) == survey.files and not survey.rows:
-            raise FlybridgeError("\n".join(survey.problems))
-        if options.dry_run or asks:
-            _show_survey(survey, options)
-        more, remedy = ": those in the files would be sent a second time", "Leave these days out with --from and --to."
-        days = (survey.first_day, survey.last_day)
-        await check_live_days(settings, store, app, days, clock.now_ms(), more=more, remedy=remedy)
         if options.dry_run:
-            if survey.problems:
-                raise typer.Exit(1)
+            await _dry_run(settings, app, plan, store, options)
             return
+        importing = stack.enter_context(closing(HistoryImport(plan, settings.data_dir, SystemClock())))
+        asks = not (options.yes or options.as_json)
+        survey = await _survey(settings, plan, importing, store if asks else None)
+        if asks:
+            _show_survey(survey)
+        await _check_days(settings, store, app, survey)
         await warn_unsighted(store, app)
         if asks and not confirmed("Import these rows? Nothing can be deleted in Amplitude."):
             result.detail = "It was not confirmed; nothing was done."
@@ -95,10 +86,51 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         raise typer.Exit(1)
 
 
-def _show_survey(survey: Survey, options: RawImport) -> None:
+async def _dry_run(settings: Config, app: App, plan: ImportPlan, store: Store, options: RawImport) -> None:
+    """Show what files hold, under each assumption of the zone of their times."""
+    surveys, zones = [], options.zones or (UTC_TIMES.name,)
+    for zone in zones:
+        of_zone = structs.replace(plan, zone=zone)
+        with closing(HistoryImport(of_zone, settings.data_dir, SystemClock())) as importing:
+            surveys.append(await _survey(settings, of_zone, importing, store))
     if options.as_json:
-        print_json(survey)
-        return
+        print_json(surveys if len(surveys) > 1 else surveys[0])
+    else:
+        for zone, survey in zip(zones, surveys, strict=True):
+            _show_survey(survey, f", if times are {zone}" if len(surveys) > 1 else "")
+    if not options.zones and (n := surveys[0].unmarked):
+        silent = "1 file does not say in which zone its" if n == 1 else f"{n:,} files do not say in which zone their"
+        complain(
+            f"{silent} times are: they are shown as UTC. An import asks for --timezone: UTC for files of the Pull API, "
+            "the app's own zone for files downloaded from the dashboard. --dry-run takes several, to compare them."
+        )
+    for survey in surveys:
+        await _check_days(settings, store, app, survey)
+    await warn_unsighted(store, app)
+    if any(survey.problems for survey in surveys):
+        raise typer.Exit(1)
+
+
+async def _survey(settings: Config, plan: ImportPlan, importing: HistoryImport, store: Store | None) -> Survey:
+    """Look at the files; with a store also at what would become of their rows.
+
+    Raises `FlybridgeError` if none can be read.
+    """
+    meter = Meter("rows looked at", plan.files)
+    survey = await importing.survey(build_flow(settings) if store is not None else None, store, meter.show)
+    meter.end()
+    if len(survey.problems) == survey.files and not survey.rows:
+        raise FlybridgeError("\n".join(survey.problems))
+    return survey
+
+
+async def _check_days(settings: Config, store: Store, app: App, survey: Survey) -> None:
+    more, remedy = ": those in the files would be sent a second time", "Leave these days out with --from and --to."
+    days = (survey.first_day, survey.last_day)
+    await check_live_days(settings, store, app, days, SystemClock().now_ms(), more=more, remedy=remedy)
+
+
+def _show_survey(survey: Survey, assumed: str = "") -> None:
     rows = [
         {"report": report, "outcome": outcome, "rows": n}
         for report, outcomes in survey.outcomes.items()
@@ -109,9 +141,10 @@ def _show_survey(survey: Survey, options: RawImport) -> None:
         rows.append({"report": "", "outcome": "bad: becomes a dead letter", "rows": survey.bad})
     files = "1 file" if survey.files == 1 else f"{survey.files:,} files"
     counted = "1 row" if survey.rows == 1 else f"{survey.rows:,} rows"
-    print_rows(f"{counted} in {files}", rows, "There is no row in these files.")
+    print_rows(f"{counted} in {files}{assumed}", rows, "There is no row in these files.")
     for span in survey.spans:
-        twice = f" {span.ambiguous:,} times lie in an hour that the clock has twice." if span.ambiguous else ""
+        lie = "1 time lies" if span.ambiguous == 1 else f"{span.ambiguous:,} times lie"
+        twice = f" {lie} in an hour that the clock has twice." if span.ambiguous else ""
         say(f"If times are {span.zone}: from {span.first} to {span.last} UTC.{twice}")
     months: list[dict[str, Any]] = [{"month": month, "persons": n} for month, n in survey.months.items()]
     print_rows("Persons by month (Amplitude bills a person for each)", months, "No row names a person and a time.")

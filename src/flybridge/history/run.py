@@ -128,7 +128,7 @@ class HistoryImport:
                 read = _counted(rows, read, shown)
                 if self._is_bounded:
                     read = (row for row in read if self._ends(row))
-                await surveyor.read(rows, read, equal)
+                await surveyor.read(rows, read, equal, self._zone)
         return surveyor.finish([self._zone] if self._zone else [])
 
     @property

@@ -60,10 +60,12 @@ class Span(Struct):
 class Survey(Struct):
     """What files hold. `outcomes` are those of the rows that are taken, by report and outcome.
 
-    `problems` are why files can't be read, or not to their ends.
+    `unmarked` files do not say in which zone their times are. `problems` are why files can't be read, or not to their
+    ends.
     """
 
     files: int = 0
+    unmarked: int = 0
     rows: int = 0
     bad: int = 0
     first_bad: list[str] = field(default_factory=list)
@@ -91,14 +93,17 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows | None) -> None:
-        """Read these rows of one file. One that can't be read to its end is noted."""
+    async def read(
+        self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows | None, zone: Zone | None = None
+    ) -> None:
+        """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`."""
         page = list[RawRow | Prospect]()
         self._survey.files += 1
         try:
             await self._read(of, rows, page, equal)
         except FlybridgeError as problem:
             self._survey.problems.append(str(problem))
+        self._survey.unmarked += zone is not None and of.zone is zone
         await self._count(page, equal, of.zone.name)
 
     async def _read(
