@@ -558,3 +558,15 @@ def test_the_file_of_checkpoints_is_private(tmp_path):
     progress = Progress(tmp_path / "data" / "imports.db")
     progress.close()
     assert (tmp_path / "data" / "imports.db").stat().st_mode & 0o077 == 0
+
+
+def test_the_rate_of_sending_bounds_history_and_the_rate_of_an_import_names_it(config):
+    """`--rate` bounds what goes into the inbox."""
+    config.write_text(f"{config.read_text()}\n[delivery]\nitems_per_s = 700\n")
+    limits = {
+        lane.endpoint: endpoint.limits.items_per_s for lane, endpoint in wiring.endpoints_of(load(config, {})).items()
+    }
+    assert (limits["batch"], limits["http_v2"]) == (700, 700)
+    text = " ".join(CliRunner().invoke(app, ["import", "--help"], env={"COLUMNS": "200"}).output.split())
+    assert "go into the inbox" in text
+    assert "delivery.items_per_s" in text

@@ -32,7 +32,8 @@ class DeliverySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The most requests in a second for one app and endpoint. 0 uses the endpoint's own limit."""
     items_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
     """The most events in a second for one app and endpoint, for plans of Amplitude with a limit (Starter: 1,000). 0
-    sets no limit."""
+    sets no limit. Each process that delivers has this bound for itself, and so have history (`batch`) and what is new
+    (`http_v2`)."""
     dead_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
     """If a vendor refuses more than this share of the last 100 items, sending to that endpoint stops and waits for you,
     so that a mistake does not turn all events into dead letters. 0 never stops."""
