@@ -144,6 +144,18 @@ async def test_what_was_pushed_and_is_pulled_is_there_once(tmp_path):
         assert not list((tmp_path / "data" / "pulled").glob("*"))
 
 
+async def test_a_pull_takes_no_more_rows_in_a_second_than_its_rate(tmp_path):
+    """Into the inbox, as an import does."""
+    now_ms = SystemClock().now_ms()
+    bodies = happened(60)
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        done = await reader.pull(reader.config.apps[0], now_ms - 5 * DAY_MS, now_ms, rate=100)
+        taken = sum(one.taken for one in done)
+        assert taken == len(bodies)
+        assert SystemClock().now_ms() - now_ms >= taken * 10
+
+
 async def test_ad_revenue_has_reports_of_its_own(tmp_path):
     """It is pulled where it is asked for. Two impressions of one second that are worth the same are two events."""
     now_ms = SystemClock().now_ms()

@@ -24,6 +24,17 @@ from flybridge.system.running import run
 SHOWN = 20
 
 
+Rate = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        min=0,
+        help="The most rows in a second that go into the inbox, 0 for no limit. What is sent is bounded by "
+        "delivery.items_per_s.",
+    ),
+]
+
+
 def import_files(
     files: Annotated[
         list[str], typer.Argument(help="Files, patterns and directories, on this machine or in s3://, gs:// or az://.")
@@ -51,15 +62,7 @@ def import_files(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would become of the rows.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Import at once, without the preview and the question.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Read also files that were imported already.")] = False,
-    rate: Annotated[
-        float,
-        typer.Option(
-            "--rate",
-            min=0,
-            help="The most rows in a second that go into the inbox, 0 for no limit. What is sent is bounded by "
-            "delivery.items_per_s.",
-        ),
-    ] = 0.0,
+    rate: Rate = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Import files into the inbox, also while a server runs. The same file again changes nothing.

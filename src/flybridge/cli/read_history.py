@@ -11,7 +11,7 @@ import typer
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
-from flybridge.cli.import_files import chosen_app, warn_unsighted
+from flybridge.cli.import_files import Rate, chosen_app, warn_unsighted
 from flybridge.cli.meter import Meter
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
@@ -50,6 +50,7 @@ def pull(
     only_app: OneApp = None,
     report: Reports = None,
     yes: Annotated[bool, typer.Option("--yes", help="Pull many days without a question.")] = False,
+    rate: Rate = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Read AppsFlyer's raw-data reports into the inbox. What was received already changes nothing.
@@ -66,7 +67,8 @@ def pull(
         is_long = until_ms - from_ms > app.history.trailing_days * DAY_MS
         if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, _names(report))):
             raise typer.Abort
-        return await reader.pull(app, from_ms, until_ms, _names(report), None if as_json else _show_progress)
+        shown = None if as_json else _show_progress
+        return await reader.pull(app, from_ms, until_ms, _names(report), shown, rate=rate)
 
     span = f"From {from_day} to {to_day or 'now'}."
     with audited(settings, "pull", app.name, span, job=Job("pull", [app.name]), new=True) as result:

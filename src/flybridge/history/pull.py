@@ -53,7 +53,7 @@ LEFT_S: Final = 6 * 3600
 
 
 class PullPlan(Struct, frozen=True):
-    """What is pulled, with which credentials."""
+    """What is pulled, with which credentials. `rate` is the most rows in a second, 0 for no limit."""
 
     app: str
     app_id: str
@@ -61,6 +61,7 @@ class PullPlan(Struct, frozen=True):
     base_url: str = ""
     reports: tuple[str, ...] = ()
     by_attribution: bool = False
+    rate: float = 0.0
 
 
 class Pulled(Struct, frozen=True):
@@ -235,7 +236,7 @@ def taking(
     plan: PullPlan, accept: Accept, progress: Progress, clock: Clock, wanted: Callable[[RawRow], bool] | None = None
 ) -> Read:
     """Return how the rows of a report get into the inbox."""
-    taker = RowTaker(plan.app, Source.PULL, accept, clock, wanted=wanted)
+    taker = RowTaker(plan.app, Source.PULL, accept, clock, wanted=wanted, rate=plan.rate)
 
     async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:

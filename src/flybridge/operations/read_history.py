@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.clock import Clock
 from flybridge.config.apps import App
@@ -54,9 +54,11 @@ class HistoryReader(Struct, frozen=True):
         until_ms: int,
         reports: Sequence[str] = (),
         shown: Callable[[Pulled], None] | None = None,
+        *,
+        rate: float = 0.0,
     ) -> list[Pulled]:
-        """Pull a span of an app's reports into the inbox."""
-        plan = plan_of(app, reports)
+        """Pull a span of an app's reports into the inbox, at most `rate` rows in a second."""
+        plan = structs.replace(plan_of(app, reports), rate=rate)
         with closing(self._progress()) as progress:
             read = taking(plan, self.inbox.accept, progress, self.clock)
             return await self._puller(plan, PULL).run(from_ms, until_ms, read, shown or (lambda _: None))
