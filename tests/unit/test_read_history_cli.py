@@ -76,6 +76,7 @@ def test_without_a_terminal_a_long_pull_needs_a_yes(config):
     result = run(config, "pull", "--from", ago(30))
     assert isinstance(result.exception, ConfigError)
     assert "--yes" in str(result.exception)
+    assert result.stdout.endswith("]: \n")
 
 
 @pytest.mark.parametrize(("days", "words"), [(30, ["--yes"]), (1, []), (30, ["--json"])])

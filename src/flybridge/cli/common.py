@@ -94,6 +94,7 @@ def confirmed(question: str) -> bool:
     except typer.Abort:
         if sys.stdin.isatty():
             raise
+        typer.echo()  # the question has left its line open
         problem = "there is no terminal to ask, and nothing was done."
         raise ConfigError("--yes", problem, "With it there is no question.") from None
 
