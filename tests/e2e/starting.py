@@ -14,9 +14,13 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from click.testing import Result
+from typer.testing import CliRunner
 
+from flybridge.cli.app import app as cli
 from flybridge.clock import Clock
 from flybridge.config.settings import load
+from flybridge.errors import FlybridgeError
 from flybridge.roles import Role
 from flybridge.service.process import Service
 from flybridge.testing.processes import environment
@@ -142,6 +146,14 @@ def devices_of_installs(uploads: Iterable[dict[str, Any]]) -> list[str]:
     """Return the device ids of the installs among the events of these uploads."""
     events = [event for upload in uploads for event in upload["events"]]
     return [event["device_id"] for event in events if event["event_type"] == "[AppsFlyer] Install"]
+
+
+async def command(path: Path, *words: str) -> Result:
+    """Run a command on a configuration to its end, in this process: one of its own takes a second to start."""
+    ran: Result = await asyncio.to_thread(CliRunner().invoke, cli, [*words, "--config", str(path)])
+    if ran.exception is not None and not isinstance(ran.exception, SystemExit | FlybridgeError):
+        raise ran.exception
+    return ran
 
 
 class Bridge:

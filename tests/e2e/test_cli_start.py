@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flybridge.cli.app import app
+from flybridge.cli.app import app, main
 
 HEAVY = {
     "aiohttp",
@@ -114,13 +114,6 @@ def test_the_version_is_printed():
     assert CliRunner().invoke(app, ["--version"]).stdout == f"flybridge {__version__}\n"
 
 
-def run(*words: str, cwd) -> subprocess.CompletedProcess[str]:
-    """Run the program as people do."""
-    return subprocess.run(
-        [sys.executable, "-m", "flybridge", *words], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -151,13 +144,26 @@ def run(*words: str, cwd) -> subprocess.CompletedProcess[str]:
     ],
     ids=" ".join,
 )
-def test_what_is_wrong_is_a_sentence_and_never_a_traceback(tmp_path, words):
+def test_what_is_wrong_is_a_sentence_and_never_a_traceback(tmp_path, monkeypatch, capfd, words):
     """Any wrong path, level, file or name, in a directory where no bridge has run."""
     (tmp_path / "flybridge.toml").write_text(CONFIG)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x1b[31m")
     defaults = ("--route", "http_v2", "--region", "us") if words[0] == "init" else ()
-    done = run(*words, *defaults, cwd=tmp_path)
-    assert done.returncode in {1, 2}, done.stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["flybridge", *words, *defaults])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capfd.readouterr()
+    assert ended.value.code in {1, 2}, said.out
+    assert "Traceback" not in said.err
+    assert said.err.strip()
+    assert "\x1b[31m" not in said.err
+
+
+def test_the_program_says_what_is_wrong_as_its_commands_do(tmp_path):
+    """Started as people start it."""
+    command = [sys.executable, "-m", "flybridge", "account", "--config", "nowhere.toml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stdout
+    assert "nowhere.toml" in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stderr.strip()
-    assert "\x1b[31m" not in done.stderr

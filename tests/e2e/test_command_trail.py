@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 
 import pytest
-from starting import INSTALL, serving, written
+from starting import INSTALL, command, serving, written
 from test_notifications import push
 
 from flybridge.config.settings import load
+from flybridge.errors import ConfigError
 from flybridge.service.backends import opened_store
 from flybridge.testing.processes import environment
 
@@ -22,13 +21,6 @@ cohort = "c1"
 identifier = "idfv"
 name = "buyers"
 """
-
-
-def run(path, *words):
-    """Run a command; give its exit code."""
-    command = [sys.executable, "-m", "flybridge", *words]
-    env = {**environment(), "FLYBRIDGE_CONFIG": str(path)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 
 
 async def trail(path):
@@ -75,8 +67,8 @@ async def bridge(tmp_path):
 async def test_each_command_that_changes_something_is_in_the_trail(bridge, words, code, rows):
     """A row before, a row after; and no id of a person."""
     path, hold = bridge
-    done = await asyncio.to_thread(run, path, *(hold if word == "HOLD" else word for word in words))
-    assert done.returncode == code, done.stdout + done.stderr
+    done = await command(path, *(hold if word == "HOLD" else word for word in words))
+    assert done.exit_code == code, done.output
     found = await trail(path)
     assert [one[3] for one in found] == [outcome for row in rows for outcome in ("begun", row[3])]
     for (action, target, detail, outcome), row in zip(found[1::2], rows, strict=True):
@@ -89,6 +81,6 @@ async def test_each_command_that_changes_something_is_in_the_trail(bridge, words
 async def test_a_command_without_a_bridge_makes_none(tmp_path):
     """The trail is that of a store that is there."""
     path = written(tmp_path)
-    done = await asyncio.to_thread(run, path, "holds", "expire", "1")
-    assert done.returncode == 2
+    done = await command(path, "holds", "expire", "1")
+    assert isinstance(done.exception, ConfigError)
     assert not list(tmp_path.glob("data/store.db"))

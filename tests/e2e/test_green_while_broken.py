@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from starting import INSTALL, NOWHERE, answering, bridge, written
+from starting import INSTALL, NOWHERE, answering, bridge, command, written
 
 from flybridge.clock import SystemClock
 from flybridge.insight.heard import Heard, write_heard
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.processes import environment
 
 AUDIENCE = """
 [[apps.audiences]]
@@ -27,14 +25,10 @@ name = "buyers"
 """
 
 
-async def command(path, *words):
-    """Run a command to its end; give exit code and all that it prints."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "flybridge", *words, "--config", str(path),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment(),
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    return process.returncode, " ".join(out.decode().split())
+async def doctor(path):
+    """Return the exit code of `flybridge doctor`, and all that it prints."""
+    ran = await command(path, "doctor", "--no-vendors")
+    return ran.exit_code, " ".join(ran.output.split())
 
 
 async def soon(ask, fits):
@@ -133,9 +127,7 @@ async def test_each_turns_banner_doctor_and_metric(tmp_path, case, apart):
             page = (await soon(lambda: console.get("/account"), lambda found: escaped in found[1]))[1]
             assert re.search(rf'class="banner {"bad" if mark == "BAD" else "warn"}"', page)
             # What a process knows at once, others read from its next report.
-            code, said = await soon(
-                lambda: command(trouble.path, "doctor", "--no-vendors"), lambda found: sentence in found[1]
-            )
+            code, said = await soon(lambda: doctor(trouble.path), lambda found: sentence in found[1])
             assert re.search(rf"\b{mark}\b", said)
             assert code == (1 if mark == "BAD" else 0), said
             of = intake if case.startswith("wrong") else work
@@ -163,7 +155,7 @@ async def test_a_wrong_secret_is_refused_at_the_start_and_shown_by_those_that_ru
         assert await whole.end() == 0
     wrong = await refused(path, "--only", "work")
     await refused(path)
-    code, said = await command(wrong, "doctor", "--no-vendors")
+    code, said = await doctor(wrong)
     assert code == 1
     assert "BAD account: The configured secret does not open what the store holds." in said
     async with bridge(path) as whole:
@@ -173,7 +165,7 @@ async def test_a_wrong_secret_is_refused_at_the_start_and_shown_by_those_that_ru
         assert 'class="banner bad"' in page
         assert "role work was not started" in page
         assert "A process was not started" not in page  # it has started since
-        code, said = await command(path, "doctor", "--no-vendors")
+        code, said = await doctor(path)
         assert code == 1
         assert "BAD secret: A process with the role console was not started" in said
         figures = (await whole.get("/metrics"))[1]
