@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,13 +24,31 @@ def test_every_module_stands_in_a_layer(root):
     assert modules == placed
 
 
-def linted(root: Path, copy: Path, module: str, line: str) -> subprocess.CompletedProcess[str]:
-    """Check the contracts on a copy of the code in which a module has one import more."""
+FORBIDDEN = [
+    ("flow.loop", "flybridge.inbox.nats.inbox", "Only the service names"),
+    ("flow.loop", "flybridge.config.settings", "Flow and delivery do not know"),
+    ("delivery.worker", "flybridge.store.postgres.store", "Only the service names"),
+    ("delivery.lane", "sqlite3", "Only the service names"),
+    ("delivery.attempt", "sqlite3", "Only the service names"),
+    ("operations.replay", "flybridge.store.sqlite.store", "Only the service names"),
+    ("service.lifetime", "flybridge.store.copy", "Only the service names"),
+    ("web.app", "flybridge.store.audiences.audience", "Only the service names"),
+    ("cli.common", "flybridge.service.data_lock", "Only the service names"),
+    ("delivery.exchange", "time", "The core does no I/O"),
+]
+"""A module, what it must not import, and the contract that says so."""
+
+
+@pytest.fixture(scope="module")
+def broken(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what is said of each contract where the code has all these imports more."""
+    copy = tmp_path_factory.mktemp("code")
     shutil.copytree(root / "src/flybridge", copy / "flybridge", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "pyproject.toml", copy)
-    target = copy / "flybridge" / module
-    target.write_text(target.read_text() + f"\n{line}\n")
-    return subprocess.run(
+    for module, imported, _ in FORBIDDEN:
+        with (copy / "flybridge" / f"{module.replace('.', '/')}.py").open("a") as target:
+            target.write(f"\nimport {imported}\n")
+    done = subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--no-cache"],
         capture_output=True,
         text=True,
@@ -37,25 +56,13 @@ def linted(root: Path, copy: Path, module: str, line: str) -> subprocess.Complet
         cwd=copy,
         env={**os.environ, "PYTHONPATH": str(copy)},
     )
+    assert done.returncode == 1
+    _, *parts = re.split(r"^(.+)\n-+\n", done.stdout.partition("Broken contracts")[2], flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "name"),
-    [
-        ("flow/loop.py", "from flybridge.inbox.nats.inbox import JetStreamInbox", "Only the service names"),
-        ("flow/loop.py", "import flybridge.config.settings", "Flow and delivery do not know"),
-        ("delivery/worker.py", "import flybridge.store.postgres.store", "Only the service names"),
-        ("delivery/lane.py", "import sqlite3", "Only the service names"),
-        ("delivery/attempt.py", "import sqlite3", "Only the service names"),
-        ("operations/replay.py", "import flybridge.store.sqlite.store", "Only the service names"),
-        ("service/lifetime.py", "import flybridge.store.copy", "Only the service names"),
-        ("web/app.py", "import flybridge.store.audiences.audience", "Only the service names"),
-        ("cli/common.py", "import flybridge.service.data_lock", "Only the service names"),
-        ("delivery/exchange.py", "import time", "The core does no I/O"),
-    ],
-)
-def test_neither_flow_nor_worker_can_branch_on_the_backend(root, tmp_path, module, line, name):
+@pytest.mark.parametrize(("module", "imported", "name"), FORBIDDEN)
+def test_neither_flow_nor_worker_can_branch_on_the_backend(broken, module, imported, name):
     """A backend, or the setting that chooses it, imported there breaks the contract that says so."""
-    broken = linted(root, tmp_path, module, line)
-    assert broken.returncode == 1
-    assert any(found.startswith(name) and "BROKEN" in found for found in broken.stdout.splitlines())
+    (said,) = [text for contract, text in broken.items() if contract.startswith(name)]
+    assert re.search(rf"- +flybridge\.{re.escape(module)} -> {re.escape(imported)} \(l\.", said), said
