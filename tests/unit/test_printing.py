@@ -55,16 +55,16 @@ def clean(output: str, text: str) -> None:
     assert printing.visible(text) in output
 
 
-@pytest.fixture(params=HOSTILE, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=HOSTILE, ids=lambda name: name.replace(" ", "-"))
 def text(request):
     """Return a text that tries to be more than text."""
     return HOSTILE[request.param]
 
 
-@pytest.fixture
-def config(tmp_path, text):
-    """Return a configuration whose store holds an install with the text in each free field."""
-    path = tmp_path / "flybridge.toml"
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, text):
+    """Return a configuration whose store holds an install with the text in each free field; the tests only read it."""
+    path = tmp_path_factory.mktemp("store") / "flybridge.toml"
     path.write_text(CONFIG)
     body = {
         "event_name": "install",
