@@ -66,9 +66,8 @@ Of ad revenue there is a row for each network, ad unit and placement, and they m
 BY_ATTRIBUTION: Final = ("media_source", "campaign")
 CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
 BITS: Final = 1 << 25
-KEPT: Final = 2000
 NOTED: Final = 16_000
-"""How many events of a survey are written together, in the order of their table, so that neighbours share pages."""
+"""How many counts and events of a survey are written together, in the order of their table: neighbours share pages."""
 LISTED: Final = 500
 """How many events are looked for in one statement."""
 BETWEEN: Final = "\x1f"
@@ -171,7 +170,7 @@ class TrialCount(EqualRows):
         super().__init__(db, 0, by_attribution=by_attribution, table="temp.looked_at")
 
     def ordinals_of(self, identities: Iterable[str | None]) -> list[int]:
-        if len(self._counts) >= KEPT:
+        if len(self._counts) >= NOTED:
             with _transaction(self._db):
                 self.write()
         return super().ordinals_of(identities)
@@ -252,8 +251,13 @@ class Progress:
         new, known = self._surveyed, self._written(event for row in rows for event in row)
         found = list[bool]()
         for row in rows:
-            found.append(any(event in known or event in new for event in row))
-            new.update(row)
+            if len(row) == 1:  # all but rows whose local time means two moments
+                (event,) = row
+                found.append(event in new or event in known)
+                new.add(event)
+            else:
+                found.append(any(event in known or event in new for event in row))
+                new.update(row)
         if len(new) >= NOTED:
             with _transaction(self._db):
                 self._db.executemany("INSERT OR IGNORE INTO surveyed VALUES (?)", [(event,) for event in sorted(new)])

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from flybridge.appsflyer.amounts import amount_of
-from flybridge.appsflyer.raw_report import TAKEN
+from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.errors import FlybridgeError
 from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
@@ -89,7 +89,7 @@ class Surveyor:
         self._filings, self._known = filings, known
         self._survey = Survey()
         self._left_out = Counter[str]()
-        self._outcomes = Counter[tuple[str, str]]()
+        self._outcomes = Counter[tuple[Report, str]]()
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
@@ -111,6 +111,13 @@ class Surveyor:
     ) -> None:
         survey, name = self._survey, of.file.name
         for row in rows:
+            if isinstance(row, Prospect):
+                survey.rows += 1
+                page.append(row)
+                if len(page) == PAGE:
+                    await self._count(page, equal, of.zone.name)
+                    page.clear()
+                continue
             if isinstance(row, RowTimes):
                 survey.rows += row.rows
                 self._widen(of.zone.name, row.first_ms, row.last_ms)
@@ -121,11 +128,10 @@ class Surveyor:
                 survey.bad += 1
                 self._show(name, row)
                 continue
-            if isinstance(row, RawRow):
-                if row.report not in TAKEN:
-                    self._left_out[row.report.word] += 1
-                    continue
-                self._show(name, dated(row))
+            if row.report not in TAKEN:
+                self._left_out[row.report.word] += 1
+                continue
+            self._show(name, dated(row))
             page.append(row)
             if len(page) == PAGE:
                 await self._count(page, equal, of.zone.name)
@@ -173,16 +179,12 @@ class Surveyor:
             ordinals = equal.ordinals_of(
                 [row.identity if isinstance(row, Prospect) else equal.identity(row.fields) for row in rows]
             )
-        read = zip(rows, ordinals, strict=True)
-        mapped = iter(
-            self._filings(
-                [
-                    Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
-                    for row, ordinal in read
-                    if isinstance(row, RawRow)
-                ]
-            )
-        )
+        envelopes = [
+            Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
+            for row, ordinal in zip(rows, ordinals, strict=True)
+            if isinstance(row, RawRow)
+        ]
+        mapped = iter(self._filings(envelopes) if envelopes else [])
         filings = [
             _filing(row, ordinal) if isinstance(row, Prospect) else next(mapped)
             for row, ordinal in zip(rows, ordinals, strict=True)
@@ -191,15 +193,14 @@ class Surveyor:
         again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
         for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=False):
             is_duplicate = is_known or is_again
-            self._outcomes[row.report.word, "duplicate" if is_duplicate else outcome_of(filing)] += 1
+            self._outcomes[row.report, "duplicate" if is_duplicate else outcome_of(filing)] += 1
             if is_duplicate:
                 continue
             if isinstance(row, Prospect):
-                revenue, currency = row.revenue, row.currency or ""
-            else:
-                revenue, currency = row.fields.get("event_revenue"), row.fields.get("event_revenue_currency", "")
-            if revenue:
-                self._add(currency.upper(), revenue)
+                if row.revenue:
+                    self._add((row.currency or "").upper(), row.revenue)
+            elif revenue := row.fields.get("event_revenue"):
+                self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
 
     def _add(self, currency: str, amount: str) -> None:
         if (found := amount_of(amount, currency)) is None:
@@ -214,7 +215,8 @@ class Surveyor:
         """Return what was found."""
         survey = self._survey
         survey.left_out = dict(self._left_out)
-        for (report, outcome), n in sorted(self._outcomes.items()):
+        found = {(report.word, outcome): n for (report, outcome), n in self._outcomes.items()}
+        for (report, outcome), n in sorted(found.items()):
             survey.outcomes.setdefault(report, {})[outcome] = n
         survey.months = self._progress.months() if self._filings is not None else {}
         survey.revenue = {currency: fsum(sums) for currency, sums in sorted(self._revenue.items())}
@@ -252,11 +254,16 @@ def _filing(row: Prospect, ordinal: int) -> Filing:
     return Filing(_UNREAD, decision, row.key, ordinal=ordinal if row.repeats else 0)
 
 
-def _events_of(filing: Filing) -> list[bytes]:
+def _events_of(filing: Filing) -> tuple[bytes, ...]:
     """Return what tells an event from those of other rows, in files that overlap as well: two if it has two times."""
-    which = f" {filing.key_ms} {filing.ordinal}".encode()
-    keys = [filing.key or filing.digest, *([] if filing.other_key is None else [filing.other_key])]
-    return [key + which for key in keys]
+    which = _which(filing.key_ms, filing.ordinal)
+    first = (filing.key or filing.digest) + which
+    return (first,) if filing.other_key is None else (first, filing.other_key + which)
+
+
+@lru_cache(1024)
+def _which(key_ms: int | None, ordinal: int) -> bytes:
+    return f" {key_ms} {ordinal}".encode()
 
 
 def outcome_of(filing: Filing) -> str:
