@@ -279,6 +279,7 @@ async def test_a_data_locker_in_a_bucket_is_followed(bucket, tmp_path):
         accept=accept,
         data_dir=tmp_path,
         clock=SystemClock(),
+        dedup_days=7,
         wait_ms=0,
     )
     first = await follower.look()

@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
@@ -28,6 +30,7 @@ from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors import data_locker
 from flybridge.service.backends import opened, opened_download
+from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow, endpoints_of
 
 APP = "com.example.shop"
@@ -98,6 +101,12 @@ def _text(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _ms(text: str) -> int:
+    ms = time_ms(text)
+    assert ms is not None
+    return ms
+
+
 async def push(reader: HistoryReader, bodies: list[bytes]) -> None:
     """Receive messages as pushed."""
     now_ms = SystemClock().now_ms()
@@ -107,9 +116,9 @@ async def push(reader: HistoryReader, bodies: list[bytes]) -> None:
     await process(reader)
 
 
-async def process(reader: HistoryReader) -> Counter[str]:
-    """File what is in the inbox. Returns all outcomes so far, and checks the account."""
-    now_ms = SystemClock().now_ms()
+async def process(reader: HistoryReader, now_ms: int = 0) -> Counter[str]:
+    """File what is in the inbox, now or at another time. Returns all outcomes so far, and checks the account."""
+    now_ms = now_ms or SystemClock().now_ms()
     while leased := await reader.inbox.lease(1000, now_ms, 60_000):
         await reader.store.file(reader.flow.filings(leased.envelopes), now_ms)
         await reader.inbox.ack(leased)
@@ -217,8 +226,6 @@ async def test_a_quota_that_is_used_up_is_waited_for_and_the_rest_is_read_tomorr
             kept = await standing(reader.store, "shop")
             assert len(kept) == len(done)
             for one in kept:  # midnight has passed
-                from msgspec import structs
-
                 from flybridge.history.pull import note
 
                 await note(reader.store, structs.replace(one, again_ms=0), now_ms)
@@ -480,3 +487,49 @@ def test_hours_are_read_in_their_order(tmp_path):
         ("inapps", "10"),
         ("inapps", "late"),
     ]
+
+
+WAYS = ("a Data Locker", "the rest of a pull", "the rest of a search")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_was_pushed_too_long_ago_to_be_recognised_is_not_sent_again(tmp_path, way):
+    """Whichever way it comes: keys of pushed events are kept for a week. What was never pushed is read."""
+    now_ms, bucket = SystemClock().now_ms(), tmp_path / "bucket"
+    options = TrafficOptions(
+        start_ms=now_ms - 9 * DAY_MS, span_ms=DAY_MS // 4, malformed=0, odd=0, duplicates=0, late=0
+    )
+    messages = generate(3, 200, [TrafficApp("shop", "android", APP)], options)
+    bodies = [one.body for one in messages if one.path.startswith("/v1/push")]
+    bodies = [body for body in bodies if _ms(json.loads(body)["event_time"]) < now_ms - 8 * DAY_MS]
+    never = {"event_name": "purchase", "event_time": _text(now_ms - 12 * DAY_MS), "app_id": APP, "appsflyer_id": "1-1"}
+    late = never | {"event_time": _text(now_ms - 2 * DAY_MS)}
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        for body in bodies:
+            received_ms = _ms(json.loads(body)["event_time"])
+            await reader.inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, received_ms, body))
+        before = await process(reader, now_ms - 8 * DAY_MS)
+        vendor.raw_data.add(APP, [*bodies, json.dumps(late).encode()])
+        app = reader.config.apps[0]
+        if way == "a Data Locker":
+            vendor.raw_data.add(APP, [json.dumps(never).encode()])
+            found = data_locker.files(vendor.raw_data, (now_ms - 13 * DAY_MS) // 1000, now_ms // 1000)
+            data_locker.write(bucket, found)
+            tasks = {task.name: task for task in reader.tasks(lambda *_: None, lambda *_: None)}
+            result = await tasks["locker shop"].run()
+            assert result.did.startswith(f"2 rows were new. {len(bodies)} rows were left out: "), result
+            assert new(await process(reader)) == new(before) + 2
+            return
+        vendor.raw_pull.quota = 0
+        then = structs.replace(reader, clock=ManualClock(now_ms - 3 * DAY_MS))
+        span = now_ms - 9 * DAY_MS, now_ms - 3 * DAY_MS
+        await then.pull(app, *span) if way == WAYS[1] else await then.gaps(app, *span, fill=True)
+        vendor.raw_pull.quota = 100
+        span = now_ms - 3 * DAY_MS, now_ms
+        if way == WAYS[1]:
+            done = await reader.pull(app, *span)
+            assert all("remembered" in one.problem and not one.pending for one in done)
+        else:
+            searched = await reader.gaps(app, *span, fill=True)
+            assert (searched.missing, searched.surplus) == (1, ())
+        assert new(await process(reader)) == new(before) + 1

@@ -24,8 +24,9 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
+from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.progress import Progress
-from flybridge.history.rows import UTC_TIMES
+from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
@@ -63,13 +64,14 @@ class LockerFolder(Struct):
 
 
 class LockerRead(Struct):
-    """What a look into a Data Locker has found."""
+    """What a look into a Data Locker has found. `left_out` rows were pushed too long ago to be recognised."""
 
     folders: int = 0
     waiting: int = 0
     rows: int = 0
     taken: int = 0
     bad: int = 0
+    left_out: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -157,17 +159,21 @@ class LockerFollower:
         data_dir: Path,
         clock: Clock,
         wait_ms: int,
+        dedup_days: int,
         by_attribution: bool = False,
     ) -> None:
-        self._app, self._locker = app, locker
-        self._store, self._clock, self._wait_ms = store, clock, wait_ms
-        self._by_attribution = by_attribution
+        self._app, self._app_id, self._locker = app, app_id, locker
+        self._store, self._accept, self._clock, self._wait_ms = store, accept, clock, wait_ms
+        self._dedup_days, self._by_attribution = dedup_days, by_attribution
         self._progress_path = data_dir / "locker.db"
-        self._taker = RowTaker(app, Source.LOCKER, accept, clock, wanted=lambda row: is_of_app(row.fields, app_id))
 
     async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
-        """Read each complete folder whose files have not been read as they are."""
+        """Read each complete folder whose files have not been read as they are.
+
+        What was pushed too long ago to be recognised is left out: it would be sent a second time.
+        """
         now_ms, done = self._clock.now_ms(), LockerRead()
+        forgotten = await forgotten_live(self._store, self._app, now_ms - (self._dedup_days - 1) * DAY_MS)
         seen = await self._seen()
         folders = self._locker.folders(day_of(now_ms - days * DAY_MS))
         with closing(Progress(self._progress_path)) as progress:
@@ -179,7 +185,7 @@ class LockerFollower:
                     done.waiting += 1
                     continue
                 try:
-                    await self._read(folder, progress, done)
+                    await self._read(folder, progress, forgotten, done)
                 except FlybridgeError as problem:
                     done.problems.append(str(problem))
                     continue
@@ -189,15 +195,25 @@ class LockerFollower:
         await self._prune(seen, day_of(now_ms - KEPT_DAYS * DAY_MS))
         return done
 
-    async def _read(self, folder: LockerFolder, progress: Progress, done: LockerRead) -> None:
+    async def _read(self, folder: LockerFolder, progress: Progress, forgotten: Forgotten, done: LockerRead) -> None:
         """Read a folder. Raises what is wrong with a file after all others were read."""
+
+        def wanted(row: RawRow) -> bool:
+            if not is_of_app(row.fields, self._app_id):
+                return False
+            ms = happened_ms(row.fields)
+            is_left_out = ms is not None and forgotten.holds(ms, folder.day)
+            done.left_out += is_left_out
+            return not is_left_out
+
         problems = list[FlybridgeError]()
+        taker = RowTaker(self._app, Source.LOCKER, self._accept, self._clock, wanted=wanted)
         # Equal rows may stand in several parts of a folder: they are counted together.
         with closing(progress.counting(by_attribution=self._by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
                 rows = RawRows(file, UTC_TIMES, _report(folder))
                 try:
-                    taken: Taken = await self._taker.take(file.name, rows, Unsaved(equal))
+                    taken: Taken = await taker.take(file.name, rows, Unsaved(equal))
                 except InboxUnavailable:
                     raise
                 except FlybridgeError as problem:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.raw_pull import (
+    DAY_S,
     LOOKBACK_DAYS,
     MAX_ROWS,
     REPORTS,
@@ -36,6 +37,7 @@ from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
 from flybridge.history.files import RawFile, RawRows, local_file
+from flybridge.history.live_days import NOTHING, Forgotten
 from flybridge.history.progress import Progress
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
@@ -88,7 +90,7 @@ Read = Callable[[PullReport, RawFile], Awaitable[tuple[int, int]]]
 
 
 class HistoryPull:
-    """Pulls the reports of one app into the inbox."""
+    """Pulls the reports of one app into the inbox, without what is `forgotten`."""
 
     def __init__(
         self,
@@ -101,10 +103,11 @@ class HistoryPull:
         kind: str = PULL,
         full: int = MAX_ROWS,
         lookback_days: int = LOOKBACK_DAYS,
+        forgotten: Forgotten = NOTHING,
     ) -> None:
         self._plan, self._store, self._download, self._clock = plan, store, download, clock
         self._data_dir, self._kind, self._full = data_dir, kind, full
-        self._lookback_ms = lookback_days * DAY_MS
+        self._lookback_ms, self._forgotten = lookback_days * DAY_MS, forgotten
 
     async def run(
         self, begin_ms: int, end_ms: int, read: Read, shown: Callable[[Pulled], None] = lambda _: None
@@ -132,6 +135,15 @@ class HistoryPull:
             state = msgspec.structs.replace(state, pending=(*before.pending, *added))
             if before.again_ms > self._clock.now_ms():
                 return msgspec.structs.replace(state, problem=before.problem, again_ms=before.again_ms)
+        left = [part for window in state.pending for part in self._forgotten.without(window)]
+        if tuple(left) != state.pending:
+            days = -(-(_seconds(state.pending) - _seconds(left)) // DAY_S)
+            sentence = (
+                f"{days} {'day' if days == 1 else 'days'} of {report.name} left out: what was received live then is "
+                "remembered no longer, and would be sent a second time."
+            )
+            state = msgspec.structs.replace(state, pending=tuple(left), problem=sentence)
+            await note(self._store, state, self._clock.now_ms(), self._kind)
         while state.pending:
             window, rest = state.pending[0], state.pending[1:]
             try:
@@ -139,7 +151,7 @@ class HistoryPull:
             except FlybridgeError as problem:
                 again_s = problem.again_s if isinstance(problem, ReportRefused) else None
                 again_ms = self._clock.now_ms() + round(again_s * 1000) if again_s else 0
-                state = msgspec.structs.replace(state, problem=str(problem), again_ms=again_ms)
+                state = msgspec.structs.replace(state, problem=f"{problem} {state.problem}".rstrip(), again_ms=again_ms)
                 await note(self._store, state, self._clock.now_ms(), self._kind)
                 return state
             if rows < 0:
@@ -245,6 +257,10 @@ def taking(
         return done.rows, done.taken + done.bad
 
     return read
+
+
+def _seconds(windows: Iterable[PullWindow]) -> int:
+    return sum(window.end_s - window.begin_s for window in windows)
 
 
 def _covers(outer: PullWindow, inner: PullWindow) -> bool:

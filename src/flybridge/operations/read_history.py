@@ -16,6 +16,7 @@ from flybridge.delivery.exchange import Download
 from flybridge.errors import ConfigError
 from flybridge.flow import Flow
 from flybridge.history.gaps import KIND, GapFinder, GapReport
+from flybridge.history.live_days import forgotten_live, remembered_ms
 from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, taking
@@ -61,7 +62,8 @@ class HistoryReader(Struct, frozen=True):
         plan = structs.replace(plan_of(app, reports), rate=rate)
         with closing(self._progress()) as progress:
             read = taking(plan, self.inbox.accept, progress, self.clock)
-            return await self._puller(plan, PULL).run(from_ms, until_ms, read, shown or (lambda _: None))
+            puller = await self._puller(plan, PULL)
+            return await puller.run(from_ms, until_ms, read, shown or (lambda _: None))
 
     async def gaps(
         self,
@@ -95,16 +97,25 @@ class HistoryReader(Struct, frozen=True):
             )
             if locker:
                 return await finder.run_locker(Locker(app.history.locker), from_ms, until_ms)
-            return await finder.run(self._puller(plan, KIND), from_ms, until_ms)
+            return await finder.run(await self._puller(plan, KIND), from_ms, until_ms)
 
     @staticmethod
     def uses_locker(app: App, *, locker: bool) -> bool:
         """Whether gaps are searched in the app's Data Locker: if it is asked for, or if there is no token."""
         return locker or (app.appsflyer.api_token is None and bool(app.history.locker))
 
-    def _puller(self, plan: PullPlan, kind: str) -> HistoryPull:
+    async def _puller(self, plan: PullPlan, kind: str) -> HistoryPull:
         config = self.config
-        return HistoryPull(plan, self.store, self.download, data_dir=config.data_dir, clock=self.clock, kind=kind)
+        before_ms = remembered_ms(config.retention.dedup_days, self.clock.now_ms())
+        return HistoryPull(
+            plan,
+            self.store,
+            self.download,
+            data_dir=config.data_dir,
+            clock=self.clock,
+            kind=kind,
+            forgotten=await forgotten_live(self.store, plan.app, before_ms),
+        )
 
     def _progress(self) -> Progress:
         return Progress(self.config.data_dir / PROGRESS)
@@ -120,6 +131,7 @@ class HistoryReader(Struct, frozen=True):
             data_dir=self.config.data_dir,
             clock=self.clock,
             wait_ms=round(app.history.locker_wait_hours * HOUR_MS),
+            dedup_days=self.config.retention.dedup_days,
             by_attribution=app.by_attribution,
         )
 
@@ -150,7 +162,13 @@ class HistoryReader(Struct, frozen=True):
     async def _followed(self, app: App, read: RowsRead) -> TaskResult:
         done = await self.follower(app).look()
         read(app.name, "locker", done.taken)
-        did = f"{done.taken:,} rows were new." if done.taken else ""
+        did = f"{done.taken:,} rows were new." if done.taken or done.left_out else ""
+        if done.left_out:
+            kept = self.config.retention.dedup_days
+            did += (
+                f" {done.left_out:,} rows were left out: they are of days that were received live, which are "
+                f"remembered for {kept} days only, and would be sent a second time."
+            )
         return TaskResult(did, next(iter(done.problems), ""))
 
     async def _searched(self, app: App, found: FoundGaps) -> TaskResult:
