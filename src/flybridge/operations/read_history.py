@@ -193,7 +193,7 @@ async def check_live_days(
     """
     counts = [(count.source, count.day) for count in await store.counts() if count.app == app.name]
     kept = config.retention.dedup_days
-    if live := overlap(counts, *days, day_of(now_ms - (kept + 1) * DAY_MS)):
+    if live := overlap(counts, *days, day_of(remembered_ms(kept, now_ms))):
         problem = f"events of {live} were received live, and are remembered for {kept} days only{more}."
         raise ConfigError("retention.dedup_days", problem, remedy)
 
