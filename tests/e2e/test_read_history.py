@@ -533,3 +533,21 @@ async def test_what_was_pushed_too_long_ago_to_be_recognised_is_not_sent_again(t
             searched = await reader.gaps(app, *span, fill=True)
             assert (searched.missing, searched.surplus) == (1, ())
         assert new(await process(reader)) == new(before) + 1
+
+
+@pytest.mark.parametrize(("dedup_days", "days"), [(7, 6), (2, 1), (30, 9), (1, 0)])
+async def test_a_scheduled_pull_begins_where_what_was_pushed_is_remembered(tmp_path, dedup_days, days):
+    """With a day to spare, in which what is read may wait in the inbox."""
+    async with sandbox() as (_, origin), reading(tmp_path, origin) as reader:
+        path = tmp_path / "flybridge.toml"
+        more = f"pull_every_hours = 6\ntrailing_days = {min(9, dedup_days)}\nreports = ['installs_report']\n"
+        path.write_text(f"{path.read_text()}{more}[retention]\ndedup_days = {dedup_days}\n")
+        clock = ManualClock(SystemClock().now_ms())
+        scheduled = structs.replace(reader, config=load(path, {}), clock=clock)
+        tasks = {task.name: task for task in scheduled.tasks(lambda *_: None, lambda *_: None)}
+        result = await tasks["pull shop"].run()
+        assert result.problem == ""
+        wanted = [one.wanted for one in await standing(reader.store, "shop")]
+        now_s = clock.now_ms() // 1000
+        assert wanted == ([PullWindow(now_s - days * 86_400, now_s)] if days else [])
+        assert result.did.startswith("Nothing" if not days else "0 rows")

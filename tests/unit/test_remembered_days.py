@@ -1,4 +1,4 @@
-"""Days that were received live are refused once some of their events are remembered no longer."""
+"""Days that were received live are not read again once some of their events are remembered no longer."""
 
 from __future__ import annotations
 
@@ -43,3 +43,22 @@ async def test_a_day_is_refused_as_soon_as_some_of_it_is_forgotten(tmp_path: Pat
             except ConfigError:
                 refused.append(days_ago)
     assert refused == [9, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("every_hours", "trailing_days", "dedup_days", "is_refused"),
+    [(6, 8, 7, True), (6, 7, 7, False), (6, 30, 30, False), (6, 3, 1, True), (0, 8, 7, False), (0, 3, 1, False)],
+)
+def test_no_more_days_are_pulled_by_schedule_than_are_remembered(
+    tmp_path: Path, every_hours: float, trailing_days: int, dedup_days: int, is_refused: bool
+):
+    """The configuration says so with the setting and what to write; a search for gaps takes fewer days by itself."""
+    history = f"history.pull_every_hours = {every_hours}\nhistory.trailing_days = {trailing_days}\n"
+    (tmp_path / "flybridge.toml").write_text(f"{CONFIG}{history}[retention]\ndedup_days = {dedup_days}\n")
+    if not is_refused:
+        load(tmp_path / "flybridge.toml", {})
+        return
+    with pytest.raises(ConfigError, match=rf"retention\.dedup_days to {trailing_days}") as refused:
+        load(tmp_path / "flybridge.toml", {})
+    assert refused.value.path == "apps[0].history.trailing_days"
+    assert f"({dedup_days})" in refused.value.problem

@@ -204,6 +204,17 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     _check_audiences(path, app)
 
 
+def check_trailing_days(path: str, app: App, dedup_days: int) -> None:
+    """Raise `ConfigError` if more days are pulled by schedule than what was pushed is remembered for."""
+    days = app.history.trailing_days
+    if app.history.pull_every_hours and days > dedup_days:
+        raise ConfigError(
+            f"{path}.history.trailing_days",
+            f"is {days}, more than retention.dedup_days ({dedup_days}): events from before would be sent again.",
+            f"Write trailing_days = {dedup_days} or less, or set retention.dedup_days to {days}.",
+        )
+
+
 def check_shared(apps: Sequence[App]) -> None:
     """Raise `ConfigError` if events of a stream can't be told apart by the platforms of the apps that share it."""
     known = {app.name: app for app in apps}

@@ -25,6 +25,7 @@ from flybridge.config.check import (
     check_origin,
     check_secret,
     check_shared,
+    check_trailing_days,
 )
 from flybridge.config.console import Console
 from flybridge.config.env_file import NAME as ENV_FILE
@@ -249,6 +250,7 @@ def loads(text: str, base: Path, env: Mapping[str, str]) -> Config:
             )
         seen[app.name] = number
         check_app(f"apps[{number}]", app, open_intake=config.server.loopback)
+        check_trailing_days(f"apps[{number}]", app, config.retention.dedup_days)
     check_never_both(config.apps)
     check_shared(config.apps)
     return config

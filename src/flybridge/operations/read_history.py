@@ -151,9 +151,16 @@ class HistoryReader(Struct, frozen=True):
                 tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, partial(self._searched, app, found)))
         return tasks
 
+    def _trailing_days(self, app: App) -> int:
+        """Return how many days are read again: what was pushed in them is remembered for a day more at least."""
+        return min(app.history.trailing_days, self.config.retention.dedup_days - 1)
+
     async def _pulled(self, app: App, read: RowsRead) -> TaskResult:
         now_ms = self.clock.now_ms()
-        done = await self.pull(app, now_ms - app.history.trailing_days * DAY_MS, now_ms)
+        days = self._trailing_days(app)
+        if not days:
+            return TaskResult("Nothing to read: what was received live is remembered for a day only.")
+        done = await self.pull(app, now_ms - days * DAY_MS, now_ms)
         rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
         read(app.name, "pull", taken)
         did = f"{rows:,} rows read, {taken:,} were new."
@@ -173,9 +180,8 @@ class HistoryReader(Struct, frozen=True):
 
     async def _searched(self, app: App, found: FoundGaps) -> TaskResult:
         now_ms = self.clock.now_ms()
-        days = min(app.history.trailing_days, self.config.retention.dedup_days - 1)
         # What happened before flybridge ran is history, and is imported only if somebody asks for it.
-        from_ms = max(now_ms - days * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
+        from_ms = max(now_ms - self._trailing_days(app) * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
         if from_ms >= now_ms - SETTLED_MS:
             return TaskResult("Nothing to compare yet: what happened before flybridge ran is not asked for.")
         report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
