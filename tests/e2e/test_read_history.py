@@ -551,3 +551,22 @@ async def test_a_scheduled_pull_begins_where_what_was_pushed_is_remembered(tmp_p
         now_s = clock.now_ms() // 1000
         assert wanted == ([PullWindow(now_s - days * 86_400, now_s)] if days else [])
         assert result.did.startswith("Nothing" if not days else "0 rows")
+
+
+@pytest.mark.parametrize("days_later", [1, 6, 30, 85, 88])
+async def test_a_pull_goes_on_without_what_has_got_out_of_reach(tmp_path, days_later):
+    """What is left of days that reports no longer have is said once, and does not keep the rest from coming."""
+    now_ms, report = SystemClock().now_ms(), "installs_report"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        app, vendor.raw_pull.quota = reader.config.apps[0], 0
+        (first,) = await reader.pull(app, now_ms - 89 * DAY_MS, now_ms, (report,))
+        assert len(first.pending) == 2
+        clock = ManualClock(now_ms + days_later * DAY_MS)
+        vendor.raw_pull.quota, vendor.raw_pull.clock = 100, clock
+        later = structs.replace(reader, clock=clock)
+        (done,) = await later.pull(app, min(now_ms, clock.now_ms() - 3 * DAY_MS), clock.now_ms(), (report,))
+        assert done.pending == ()
+        lost = f"1 day of {report} is" if days_later == 1 else f"{days_later} days of {report} are"
+        assert done.problem == f"{lost} out of reach: reports go back 89 days."
+        (again,) = await later.pull(app, min(now_ms, clock.now_ms() - 3 * DAY_MS), clock.now_ms(), (report,))
+        assert (again.pending, again.problem) == ((), "")

@@ -114,11 +114,15 @@ class HistoryPull:
     ) -> list[Pulled]:
         """Pull a span of all reports. One that is refused does not stop the others."""
         now_ms = self._clock.now_ms()
-        begin_s = max(begin_ms, now_ms - self._lookback_ms) // 1000
+        first_s = (now_ms - self._lookback_ms) // 1000
+        begin_s = max(begin_ms // 1000, first_s)
         span = PullWindow(begin_s, max(min(end_ms, now_ms) // 1000, begin_s))
         before = {one.report: one for one in await standing(self._store, self._plan.app, self._kind)}
         self._clear()
-        return [await self._report(REPORTS[name], span, before.get(name), read, shown) for name in self._plan.reports]
+        return [
+            await self._report(REPORTS[name], span, before.get(name), read, shown, first_s=first_s)
+            for name in self._plan.reports
+        ]
 
     async def _report(
         self,
@@ -127,6 +131,8 @@ class HistoryPull:
         before: Pulled | None,
         read: Read,
         shown: Callable[[Pulled], None],
+        *,
+        first_s: int,
     ) -> Pulled:
         state = Pulled(self._plan.app, report.name, span, tuple(windows(report, span.begin_s, span.end_s)))
         if before is not None and before.pending and _covers(before.wanted, span):
@@ -135,14 +141,9 @@ class HistoryPull:
             state = msgspec.structs.replace(state, pending=(*before.pending, *added))
             if before.again_ms > self._clock.now_ms():
                 return msgspec.structs.replace(state, problem=before.problem, again_ms=before.again_ms)
-        left = [part for window in state.pending for part in self._forgotten.without(window)]
-        if tuple(left) != state.pending:
-            days = -(-(_seconds(state.pending) - _seconds(left)) // DAY_S)
-            sentence = (
-                f"{days} {'day' if days == 1 else 'days'} of {report.name} left out: what was received live then is "
-                "remembered no longer, and would be sent a second time."
-            )
-            state = msgspec.structs.replace(state, pending=tuple(left), problem=sentence)
+        pending, problem = self._left(report.name, state.pending, first_s)
+        if pending != state.pending:
+            state = msgspec.structs.replace(state, pending=pending, problem=problem)
             await note(self._store, state, self._clock.now_ms(), self._kind)
         while state.pending:
             window, rest = state.pending[0], state.pending[1:]
@@ -166,6 +167,18 @@ class HistoryPull:
             await note(self._store, state, self._clock.now_ms(), self._kind)
             shown(state)
         return state
+
+    def _left(self, report: str, pending: Sequence[PullWindow], first_s: int) -> tuple[tuple[PullWindow, ...], str]:
+        """Return what may be pulled of some windows, and why the rest may not."""
+        reached = [PullWindow(max(one.begin_s, first_s), one.end_s) for one in pending if one.end_s > first_s]
+        left = [part for window in reached for part in self._forgotten.without(window)]
+        problems = []
+        if lost_s := _seconds(pending) - _seconds(reached):
+            problems.append(f"{_days_of(report, lost_s)} out of reach: reports go back {LOOKBACK_DAYS} days.")
+        if left_s := _seconds(reached) - _seconds(left):
+            why = "what was received live then is remembered no longer, and would be sent a second time."
+            problems.append(f"{_days_of(report, left_s)} left out: {why}")
+        return tuple(left), " ".join(problems)
 
     async def _window(self, report: PullReport, window: PullWindow, read: Read) -> tuple[int, int]:
         """Pull one window. Returns -1 rows for one that is full: the rest of it was left out."""
@@ -261,6 +274,12 @@ def taking(
 
 def _seconds(windows: Iterable[PullWindow]) -> int:
     return sum(window.end_s - window.begin_s for window in windows)
+
+
+def _days_of(report: str, seconds: int) -> str:
+    """Return some time of a report in words, as days rounded up."""
+    n = -(-seconds // DAY_S)
+    return f"{n} {'day' if n == 1 else 'days'} of {report} {'is' if n == 1 else 'are'}"
 
 
 def _covers(outer: PullWindow, inner: PullWindow) -> bool:
