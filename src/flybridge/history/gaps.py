@@ -192,7 +192,7 @@ class GapFinder:
         """Compare a span of time with the files of a Data Locker."""
         problems, broken, met = list[str](), set[str](), set[str]()
         last_day = day_of(until_ms + LATE_DAYS * DAY_MS)
-        for folder in locker.folders(day_of(from_ms)):
+        for folder in await locker.listed(day_of(from_ms)):
             if folder.day > last_day:
                 continue
             met.add(folder.report)

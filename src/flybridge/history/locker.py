@@ -11,6 +11,7 @@ https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27): 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -101,6 +102,10 @@ class Locker:
         if "://" in address:
             self._bucket, self._folder = open_bucket(address)
 
+    async def listed(self, first_day: str) -> list[LockerFolder]:
+        """Return the folders since a day, and let the event loop go on meanwhile: a listing takes many requests."""
+        return await asyncio.to_thread(self.folders, first_day)
+
     def folders(self, first_day: str) -> list[LockerFolder]:
         """Return the folders since a day, in the order in which they are read."""
         found: dict[tuple[str, str, str], LockerFolder] = {}
@@ -128,21 +133,28 @@ class Locker:
                 if path.is_file():
                     yield local_file(path), int(path.stat().st_mtime * 1000)
             return
-        import obstore  # noqa: PLC0415 - an extra
-
-        pending = [self._folder.rstrip("/")]
         origin = (
             self.address[: len(self.address) - len(self._folder)] if self._folder else self.address.rstrip("/") + "/"
         )
+        pending = [self._folder.rstrip("/")]
         while pending:
             prefix = pending.pop()
             try:
-                page: Any = obstore.list_with_delimiter(self._bucket, prefix=f"{prefix}/" if prefix else None)
+                objects, folders = self._page(f"{prefix}/" if prefix else "")
             except Exception as problem:  # what obstore raises has no class in common
                 raise FlybridgeError(f"{origin}{prefix} can't be listed: {problem}.") from problem
-            for meta in page["objects"]:
+            for meta in objects:
                 yield object_file(meta, self._bucket, origin), round(meta["last_modified"].timestamp() * 1000)
-            pending += [one for one in page["common_prefixes"] if _may_matter(f"{one}/", first_day)]
+            pending += [one for one in folders if _may_matter(f"{one}/", first_day)]
+
+    def _page(self, prefix: str) -> tuple[list[Any], list[str]]:
+        """Return the objects and folders of a folder; all objects below one of a report and day, in few requests."""
+        import obstore  # noqa: PLC0415 - an extra
+
+        if place_of(prefix) is not None:
+            return [meta for page in obstore.list(self._bucket, prefix=prefix) for meta in page], []
+        page: Any = obstore.list_with_delimiter(self._bucket, prefix=prefix or None)
+        return page["objects"], page["common_prefixes"]
 
 
 class LockerFollower:
@@ -175,7 +187,7 @@ class LockerFollower:
         now_ms, done = self._clock.now_ms(), LockerRead()
         forgotten = await forgotten_live(self._store, self._app, now_ms - (self._dedup_days - 1) * DAY_MS)
         seen = await self._seen()
-        folders = self._locker.folders(day_of(now_ms - days * DAY_MS))
+        folders = await self._locker.listed(day_of(now_ms - days * DAY_MS))
         with closing(Progress(self._progress_path)) as progress:
             for folder in folders:
                 marks = {file.name: file.mark for file in folder.files}

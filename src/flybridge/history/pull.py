@@ -7,6 +7,7 @@ same span goes on there.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 import time
@@ -192,7 +193,7 @@ class HistoryPull:
             await self._save(request, report, path)
             file = local_file(path)
             file = msgspec.structs.replace(file, name=f"{report.name} of {window.text}")
-            if count_rows(file, self._full) >= self._full:
+            if await asyncio.to_thread(count_rows, file, self._full) >= self._full:
                 return -1, 0
             return await read(report, file)
 
@@ -218,7 +219,7 @@ class HistoryPull:
                         size += len(piece)
                         head = head if len(head) >= HEAD_BYTES else head + piece[:HEAD_BYTES]
                 if head.startswith(GZIP):
-                    head = _unpack(path, report)
+                    head = await asyncio.to_thread(_unpack, path, report)
                 response = HttpResponse(answer.status, answer.headers, head[:HEAD_BYTES])
                 check_pulled(response, report.name, self._clock.now_ms() // 1000)
                 length = answer.headers.get("content-length", "")

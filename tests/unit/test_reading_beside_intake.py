@@ -1,0 +1,139 @@
+"""What is read of files and object stores leaves the event loop, and with it intake, to go on."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from flybridge.config.settings import load
+from flybridge.delivery.exchange import HttpRequest
+from flybridge.history.gaps import GapFinder
+from flybridge.history.locker import Locker, LockerFolder, LockerFollower
+from flybridge.history.progress import Progress
+from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.uptime import Uptime
+from flybridge.records import DAY_MS
+from flybridge.service.backends import opened_store
+from flybridge.testing.clocks import ManualClock
+from flybridge.wiring import build_flow
+
+CONFIG = """
+data_dir = "./data"
+secret = "0123456789abcdef0123456789abcdef"
+
+[[apps]]
+name = "shop"
+appsflyer_app_id = "com.example.shop"
+platform = "android"
+appsflyer.push_token = "a-token"
+amplitude.api_key = "a-key"
+"""
+NOW_MS = 20_000 * DAY_MS
+HEADER = b"AppsFlyer ID,Event Time,Event Name,Media Source\n"
+PATIENCE_S = 20.0
+
+
+class SlowLocker(Locker):
+    """A Data Locker that is listed only when the event loop has gone on meanwhile."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.goes_on, self.loop = threading.Event(), asyncio.get_running_loop()
+
+    def folders(self, first_day: str) -> list[LockerFolder]:
+        """Return the folders, once the event loop has let it go on."""
+        self.loop.call_soon_threadsafe(self.goes_on.set)
+        assert self.goes_on.wait(PATIENCE_S), "the event loop stands still while a Data Locker is listed"
+        return super().folders(first_day)
+
+
+async def accept(_) -> None:
+    """Take an envelope."""
+
+
+@pytest.mark.parametrize("way", ["followed", "searched"])
+async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Path, way: str):
+    """An object store answers a request for each report and day, and a directory may be on a network."""
+    (tmp_path / "flybridge.toml").write_text(CONFIG)
+    config, clock, locker = load(tmp_path / "flybridge.toml", {}), ManualClock(NOW_MS), SlowLocker(str(tmp_path))
+    async with opened_store(config) as store:
+        if way == "followed":
+            follower = LockerFollower(
+                "shop", "com.example.shop", locker, store=store, accept=accept, data_dir=tmp_path, clock=clock,
+                wait_ms=0, dedup_days=7,
+            )  # fmt: skip
+            assert (await follower.look()).problems == []
+        else:
+            progress = Progress(tmp_path / "progress.db")
+            finder = GapFinder(
+                PullPlan("shop", "com.example.shop", ""), build_flow(config), store, progress=progress, clock=clock,
+                uptime=Uptime([]), day=lambda ms: ms // DAY_MS, platform="android",
+            )  # fmt: skip
+            assert (await finder.run_locker(locker, NOW_MS - DAY_MS, NOW_MS)).problems == ()
+            progress.close()
+
+
+class Answered:
+    """A download of one body, that notes at which round of the event loop it ended."""
+
+    def __init__(self, body: bytes, clock: NotingClock) -> None:
+        self.status, self.headers, self.body, self.clock = 200, dict[str, str](), body, clock
+
+    @asynccontextmanager
+    async def open(self, request: HttpRequest, *, public: bool = False) -> AsyncIterator[Answered]:
+        """Answer."""
+        yield self
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        yield self.body
+        self.clock.reads.clear()
+        self.clock.now_ms()
+
+
+class NotingClock(ManualClock):
+    """A clock that notes at which round of the event loop it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(NOW_MS)
+        self.rounds, self.reads = 0, list[int]()
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        self.reads.append(self.rounds)
+        return super().now_ms()
+
+    async def go_round(self) -> None:
+        """Count the rounds of the event loop."""
+        while True:
+            self.rounds += 1
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_the_event_loop_goes_on_while_a_report_is_unpacked_and_counted(tmp_path: Path, packed: bool):
+    """A report may have a million rows. Its answer is looked at between both steps, for which the clock is read."""
+    (tmp_path / "flybridge.toml").write_text(CONFIG)
+    config, clock, noted = load(tmp_path / "flybridge.toml", {}), NotingClock(), list[int]()
+
+    async def read(*_) -> tuple[int, int]:
+        clock.now_ms()
+        noted.extend(clock.reads)
+        return 0, 0
+
+    going = asyncio.create_task(clock.go_round())
+    async with opened_store(config) as store:
+        plan = PullPlan("shop", "com.example.shop", "token", reports=("installs_report",))
+        download = Answered(gzip.compress(HEADER) if packed else HEADER, clock)
+        (done,) = await HistoryPull(plan, store, download, tmp_path, clock).run(NOW_MS - DAY_MS, NOW_MS, read)
+    going.cancel()
+    assert done.problem == ""
+    ended, unpacked, counted = noted
+    assert (unpacked > ended) is packed
+    assert counted > unpacked
