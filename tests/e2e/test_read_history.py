@@ -223,13 +223,9 @@ async def test_a_quota_that_is_used_up_is_waited_for_and_the_rest_is_read_tomorr
             done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
             assert all("quota" in one.problem for one in done)
             assert sum(vendor.raw_pull.calls.values()) == 0
-            kept = await standing(reader.store, "shop")
-            assert len(kept) == len(done)
-            for one in kept:  # midnight has passed
-                from flybridge.history.pull import note
-
-                await note(reader.store, structs.replace(one, again_ms=0), now_ms)
-            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+            assert len(await standing(reader.store, "shop")) == len(done)
+            tomorrow = structs.replace(reader, clock=ManualClock(now_ms - now_ms % DAY_MS + DAY_MS + 60_000))
+            done = await tomorrow.pull(app, now_ms - 5 * DAY_MS, now_ms)
             assert [one.problem for one in done] == [""] * len(done)
             assert new(await process(reader)) == len(bodies)
 
@@ -570,3 +566,40 @@ async def test_a_pull_goes_on_without_what_has_got_out_of_reach(tmp_path, days_l
         assert done.problem == f"{lost} out of reach: reports go back 89 days."
         (again,) = await later.pull(app, min(now_ms, clock.now_ms() - 3 * DAY_MS), clock.now_ms(), (report,))
         assert (again.pending, again.problem) == ((), "")
+
+
+async def test_a_quota_that_is_used_up_is_not_asked_for_by_another_command_or_span(tmp_path):
+    """It is of the report, the app and the day: each other command would cost a call and be refused."""
+    now_ms = SystemClock().now_ms()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_pull.quota = 0
+        app, report = reader.config.apps[0], ("installs_report",)
+        used_up = (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
+        assert "quota" in used_up
+        vendor.raw_pull.quota = 24
+        for days in (1, 5, 10, 80):
+            (pulled,) = await reader.pull(app, now_ms - days * DAY_MS, now_ms, report)
+            assert (pulled.problem, pulled.calls) == (used_up, 0)
+            searched = await reader.gaps(app, now_ms - days * DAY_MS, now_ms, fill=False, reports=report)
+            assert searched.problems == (used_up,)
+        assert sum(vendor.raw_pull.calls.values()) == 0
+        (other,) = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("reinstalls",))
+        assert (other.problem, other.calls) == ("", 1)
+        midnight_ms = now_ms - now_ms % DAY_MS + DAY_MS
+        for clock_ms, problem in ((midnight_ms - 1000, used_up), (midnight_ms + 60_000, "")):
+            later = structs.replace(reader, clock=ManualClock(clock_ms))
+            (pulled,) = await later.pull(app, now_ms - 5 * DAY_MS, now_ms, report)
+            assert pulled.problem == problem
+
+
+async def test_a_report_that_breaks_off_is_asked_again_by_another_span(tmp_path):
+    """Only a quota of the day is of all commands: what is wrong with one answer says nothing of another."""
+    now_ms = SystemClock().now_ms()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        app, report = reader.config.apps[0], ("installs_report",)
+        vendor.raw_pull.scripted.extend(["html"])
+        assert "web page" in (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
+        assert (await reader.pull(app, now_ms - 6 * DAY_MS, now_ms, report))[0].problem == ""
+        vendor.raw_pull.scripted.extend(["429"])
+        assert "quota" in (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
+        assert (await reader.pull(app, now_ms - 6 * DAY_MS, now_ms, report))[0].problem == ""

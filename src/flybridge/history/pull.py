@@ -33,7 +33,7 @@ from flybridge.appsflyer.raw_pull import (
     windows,
 )
 from flybridge.appsflyer.raw_report import report_named
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import MINUTE_S, ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
@@ -49,6 +49,8 @@ from flybridge.store.state_values import readable
 from flybridge.system.private_files import private_directory, private_file
 
 PULL: Final = "pull"
+QUOTA: Final = "quota"
+"""Notes of quotas that are used up. They are of an app, a report and a UTC day, whatever is pulled for."""
 FOLDER: Final = "pulled"
 REDIRECTS: Final = 3
 HEAD_BYTES: Final = 4096
@@ -142,6 +144,8 @@ class HistoryPull:
             state = msgspec.structs.replace(state, pending=(*before.pending, *added))
             if before.again_ms > self._clock.now_ms():
                 return msgspec.structs.replace(state, problem=before.problem, again_ms=before.again_ms)
+        if (used_up := await self._used_up(report)) is not None:
+            return msgspec.structs.replace(state, problem=used_up.problem, again_ms=used_up.again_ms)
         pending, problem = self._left(report.name, state.pending, first_s)
         if pending != state.pending:
             state = msgspec.structs.replace(state, pending=pending, problem=problem)
@@ -152,9 +156,13 @@ class HistoryPull:
                 rows, taken = await self._window(report, window, read)
             except FlybridgeError as problem:
                 again_s = problem.again_s if isinstance(problem, ReportRefused) else None
-                again_ms = self._clock.now_ms() + round(again_s * 1000) if again_s else 0
+                now_ms = self._clock.now_ms()
+                again_ms = now_ms + round(again_s * 1000) if again_s else 0
+                if again_s and again_s > MINUTE_S and isinstance(problem, ReportRefused) and problem.quota:
+                    used_up = Pulled(state.app, report.name, span, problem=str(problem), again_ms=again_ms)
+                    await note(self._store, used_up, now_ms, QUOTA)
                 state = msgspec.structs.replace(state, problem=f"{problem} {state.problem}".rstrip(), again_ms=again_ms)
-                await note(self._store, state, self._clock.now_ms(), self._kind)
+                await note(self._store, state, now_ms, self._kind)
                 return state
             if rows < 0:
                 halves = window.halves()
@@ -168,6 +176,12 @@ class HistoryPull:
             await note(self._store, state, self._clock.now_ms(), self._kind)
             shown(state)
         return state
+
+    async def _used_up(self, report: PullReport) -> Pulled | None:
+        """Return how the quota of a report was used up, if it is: by a pull of any kind and span."""
+        now_ms = self._clock.now_ms()
+        noted = await standing(self._store, self._plan.app, QUOTA)
+        return next((one for one in noted if one.report == report.name and one.again_ms > now_ms), None)
 
     def _left(self, report: str, pending: Sequence[PullWindow], first_s: int) -> tuple[tuple[PullWindow, ...], str]:
         """Return what may be pulled of some windows, and why the rest may not."""
