@@ -48,7 +48,7 @@ OTHER: Final = "not_pushed"
 UNFINISHED: Final = "not_final"
 ALONE: Final = "not_reported"
 CAUSES: Final = {
-    OUTAGE: "flybridge did not run, or its store could not be reached",
+    OUTAGE: "flybridge did not run, its store could not be reached, or its inbox refused messages",
     BEFORE: "it happened before flybridge ran for the first time",
     SOURCE: "the source forbids sharing, and reports have it where pushes do not",
     OTHER: "flybridge ran: the event is not selected in the Push API, or comes late from a device that was offline",

@@ -1,4 +1,4 @@
-"""When flybridge ran: the minutes in which a process could reach its store, to tell outages from other gaps.
+"""When flybridge ran: minutes in which it could reach its store and store messages, to tell outages from other gaps.
 
 An hour and process is one value of sixty bits in the store. In a cluster the processes that work write it: an
 outage of intake alone is not in it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -56,8 +56,13 @@ async def read_uptime(store: Store) -> Uptime:
     return Uptime(await store.states(STATE))
 
 
-async def keep_noting(store: Store, worker: str, clock: Clock, stop: asyncio.Event) -> None:
-    """Note each minute until `stop` is set."""
+async def keep_noting(
+    store: Store, worker: str, clock: Clock, stop: asyncio.Event, *, refused_ms: Callable[[], int] = lambda: 0
+) -> None:
+    """Note each minute until `stop` is set, but those in which the inbox refused messages.
+
+    `refused_ms` returns when it did so last. Of a refusal between two notes, the minute or the next is not noted.
+    """
     hour, bits, pruned_ms = -1, 0, 0
     while not stop.is_set():
         now_ms = clock.now_ms()
@@ -66,7 +71,9 @@ async def keep_noting(store: Store, worker: str, clock: Clock, stop: asyncio.Eve
             with suppress(FlybridgeError):
                 mine = dict(await store.states(f"{STATE}{hour:07} {worker}"))
                 bits = int.from_bytes(mine.get(f"{STATE}{hour:07} {worker}", b"")[:8], "big")
-        bits |= 1 << (now_ms // MINUTE_MS % 60)
+        minute = 1 << (now_ms // MINUTE_MS % 60)
+        has_refused = 0 <= now_ms - refused_ms() < MINUTE_MS
+        bits = bits & ~minute if has_refused else bits | minute
         with suppress(FlybridgeError):
             await store.put_state(f"{STATE}{hour:07} {worker}", bits.to_bytes(8, "big"))
             if now_ms - pruned_ms > DAY_MS:

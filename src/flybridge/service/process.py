@@ -139,7 +139,8 @@ class Service:
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._costs(store, download, report)
                 jobs |= self._comparisons(store, transport, download, report)
-                jobs |= self._history(inbox, store, download, report, owner.name)
+                jobs |= self._history(inbox, store, download, report)
+                jobs["uptime"] = self._uptime(store, owner.name, intake)
                 reader = await self._reader(stack, inbox, store, worker, owner)
                 jobs |= notifying(config, reader, download, owner, report)
             elif roles.takes:
@@ -279,17 +280,18 @@ class Service:
             )
         }
 
-    def _history(
-        self, inbox: Inbox, store: Store, download: Download, report: Reporter, worker: str
-    ) -> dict[str, lifetime.Job]:
-        """Return the jobs that read what AppsFlyer has not pushed, and note when flybridge runs."""
+    def _uptime(self, store: Store, worker: str, intake: Intake) -> lifetime.Job:
+        """Return the job that notes when flybridge runs and takes messages."""
+        return lambda halt: keep_noting(store, worker, self._confirmed, halt, refused_ms=lambda: intake.refused_ms)
+
+    def _history(self, inbox: Inbox, store: Store, download: Download, report: Reporter) -> dict[str, lifetime.Job]:
+        """Return the job that reads what AppsFlyer has not pushed; no job if nothing is read."""
         clock = self._clock
-        jobs: dict[str, lifetime.Job] = {"uptime": lambda halt: keep_noting(store, worker, self._confirmed, halt)}
         reader = HistoryReader(self._config, inbox, store, download, build_flow(self._config), clock)
         tasks = reader.tasks(report.gaps, report.read)
-        if tasks:
-            jobs["history"] = lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)
-        return jobs
+        if not tasks:
+            return {}
+        return {"history": lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)}
 
     async def _reader(
         self,

@@ -172,6 +172,11 @@ class Intake:
         self.counts: Sequence[DoorCounts] = [self._nowhere, *(endpoint.counts for endpoint in self._endpoints.values())]
         self._refused = (0, 0)
 
+    @property
+    def refused_ms(self) -> int:
+        """When the inbox refused a message last; 0 if it has not."""
+        return self._refused[0]
+
     def refuses(self, now_ms: int) -> bool:
         """Whether the inbox has asked senders to wait. It works if that was later than now: the clock was set back."""
         since_ms, until_ms = self._refused
