@@ -22,6 +22,7 @@ from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.postgres import PostgresServer
+from flybridge.testing.stores import write_empty_store
 
 SEAL = Seal(b"the secret of the tests")
 TEMPLATE = "ready"
@@ -136,7 +137,8 @@ def new_place(request: pytest.FixtureRequest) -> NewPlace:
 @asynccontextmanager
 async def _sqlite_place() -> AsyncIterator[MakeStore]:
     with tempfile.TemporaryDirectory() as folder:
-        yield lambda: SqliteStore(Path(folder) / "store.db", SEAL, keeps_messages=True)
+        path = write_empty_store(Path(folder) / "store.db")
+        yield lambda: SqliteStore(path, SEAL, keeps_messages=True)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sqlite3
+from contextlib import closing
 
 import pytest
 from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, names, sighting, standing, waiting
@@ -14,6 +15,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core.holding import RELEASED_AT_ONCE
 from flybridge.store.records import Settlement
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 
 SEAL = Seal(b"the secret of the contract suite")
 END = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time.")
@@ -165,3 +167,18 @@ async def test_cost_does_not_grow_with_what_waits(store, tmp_path):
         sql: plan for sql, plan in plans.items() for step in plan if step.startswith(tuple(f"SCAN {t}" for t in large))
     }
     assert scans == {}
+
+
+async def test_the_empty_store_that_tests_copy_is_one_as_it_is_made(tmp_path):
+    """Table by table, but for what a secret is recognised by."""
+    dumps = []
+    for path in (tmp_path / "made.db", write_empty_store(tmp_path / "copied.db")):
+        store = SqliteStore(path, SEAL)
+        await store.open()
+        assert await store.audit() == []
+        await store.close()
+        assert path.stat().st_mode & 0o777 == 0o600
+        with closing(sqlite3.connect(path)) as db:
+            dumps.append([line for line in db.iterdump() if 'INTO "state"' not in line])
+    assert dumps[0] == dumps[1]
+    assert len(dumps[0]) > 50

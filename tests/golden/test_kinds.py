@@ -21,6 +21,7 @@ from flybridge.operations.messages import read_messages
 from flybridge.records import Dead, Decision, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 from flybridge.wiring import build_flow
 
 RECEIVED_MS = 1_773_000_000_000
@@ -159,7 +160,7 @@ async def test_what_is_one_event_and_what_is_two(
     """One message after the other, the last by GET and by POST."""
     config = config_of(case)
     flow, found = build_flow(config), []
-    store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
+    store = SqliteStore(write_empty_store(tmp_path / "store.db"), Seal(*config.secrets))
     await store.open()
     try:
         last = len(case["messages"]) - 1
@@ -215,7 +216,7 @@ async def test_whom_a_message_of_amplitude_names(
     bodies = [(Source.PUSH, json.dumps(install).encode()), (Source.STREAM, json.dumps(event).encode())]
     config = config_of(case)
     flow = build_flow(config)
-    store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
+    store = SqliteStore(write_empty_store(tmp_path / "store.db"), Seal(*config.secrets))
     await store.open()
     try:
         matched = 0

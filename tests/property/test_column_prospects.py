@@ -30,6 +30,7 @@ from flybridge.mapping.to_amplitude.settings import DoubleAttribution, Uninstall
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_790_000_000_000
 APP = "com.example.shop"
@@ -154,7 +155,7 @@ async def test_a_dry_run_by_columns_finds_what_one_of_all_fields_does(content, r
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / name
         path.write_bytes(content)
-        store = SqliteStore(Path(place) / "store.db", Seal(b"secret"))
+        store = SqliteStore(write_empty_store(Path(place) / "store.db"), Seal(b"secret"))
         await store.open()
         await _file_some(path, rules, store)
         with mock.patch.object(column_blocks, "BLOCK", block):

@@ -20,6 +20,7 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_780_000_000_000
 SECONDS = ("2026-05-20 10:00:00", "2026-05-20 10:00:01")
@@ -61,7 +62,7 @@ def file_of(events: list[Happened], fraction: str) -> list[Envelope]:
 async def _sent(batches: list[list[Envelope]]) -> tuple[int, set[str]]:
     """File envelopes in these batches. Returns how many were not duplicates, and the insert_ids of what is sent."""
     with tempfile.TemporaryDirectory() as place:
-        store = SqliteStore(Path(place) / "store.db", Seal(b"secret"))
+        store = SqliteStore(write_empty_store(Path(place) / "store.db"), Seal(b"secret"))
         await store.open()
         number, filed, ids = 0, 0, set()
         for batch in batches:

@@ -23,6 +23,7 @@ from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Medi
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
+from flybridge.testing.stores import write_empty_store
 from flybridge.web.intake import Intake
 from flybridge.wiring import build_flow, intake_apps_of
 
@@ -81,7 +82,7 @@ INPUTS = inputs()
 
 async def filed(tmp_path: Path, config, source: Source, media: Media, body: bytes) -> str:
     """Return the outcome that a pipeline with an empty store gives a message."""
-    store = SqliteStore(tmp_path / "store.db", Seal(*config.secrets))
+    store = SqliteStore(write_empty_store(tmp_path / "store.db"), Seal(*config.secrets))
     await store.open()
     try:
         envelope = Envelope("shop", source, media, NOW_MS, body, "r1")

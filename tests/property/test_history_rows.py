@@ -35,6 +35,7 @@ from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
 from flybridge.sandbox.vendors.raw_data import cell, report_of
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_769_904_000_000
 APP = TrafficApp("shop", "android", "com.example.shop")
@@ -294,7 +295,7 @@ def _without_skip(filing: Filing) -> Any:
 async def test_what_was_pushed_is_known_in_a_file_and_the_other_way(chosen, order, draw):
     """As many are filed as have happened, whether they are pushed first or read first, in parts that overlap."""
     with tempfile.TemporaryDirectory() as place:
-        store = SqliteStore(Path(place) / "store.db", Seal(b"secret"))
+        store = SqliteStore(write_empty_store(Path(place) / "store.db"), Seal(b"secret"))
         await store.open()
         progress = Progress(Path(place) / "imports.db")
         equal = progress.counting(by_attribution=False)

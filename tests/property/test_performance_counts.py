@@ -20,6 +20,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.performance import LABELS, Slice, date_of
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_780_000_000_000
 FLOW = Flow(
@@ -75,7 +76,7 @@ def day_of_install(person: int) -> int:
 async def _counted(batches: list[list[dict[str, Any]]]) -> tuple[Counter[Any], Counter[Any]]:
     """File messages in these batches. Returns the sums by day, and those by day after the install."""
     with tempfile.TemporaryDirectory() as place:
-        store = SqliteStore(Path(place) / "store.db", Seal(b"secret"))
+        store = SqliteStore(write_empty_store(Path(place) / "store.db"), Seal(b"secret"))
         await store.open()
         number = 0
         for batch in batches:

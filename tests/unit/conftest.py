@@ -9,12 +9,13 @@ import pytest
 
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.stores import write_empty_store
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     """Return an empty store."""
-    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
+    store = SqliteStore(write_empty_store(tmp_path / "store.db"), Seal(b"secret"))
     await store.open()
     yield store
     await store.close()
