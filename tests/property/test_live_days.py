@@ -1,4 +1,4 @@
-"""What was pushed too long ago to be recognised is told apart from what may be read."""
+"""What was pushed too long ago to be recognised is not read, and the rest is."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from flybridge.wiring import channels_of, notify_rules_of, scopes_of
 def notifying(
     config: Config, reader: ConsoleReader, download: Download, owner: WorkerId, report: Reporter
 ) -> dict[str, Job]:
-    """Return the job of a worker process; no job if nobody is to be notified."""
+    """Return the job of a worker process; no job without a channel."""
     if not reader.channels:
         return {}
     notifier = Notifier(
