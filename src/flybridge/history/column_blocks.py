@@ -18,6 +18,7 @@ from flybridge.appsflyer.fields import ABSENT
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.history.csv_rows import CsvReader, may_be_header
 from flybridge.history.progress import BETWEEN
+from flybridge.history.rows import BadRow, RawRow
 
 BLOCK: Final = 1 << 20
 MAX_LINE: Final = csv.field_size_limit()
@@ -131,6 +132,19 @@ def column_blocks(
 
             # What it has freed it keeps for the next block.
             pyarrow.default_memory_pool().release_unused()
+
+
+def rows_beside(
+    reader: CsvReader, block: ColumnBlock, found: Sequence[object | None]
+) -> tuple[range, Mapping[int, RawRow | BadRow]]:
+    """Return the numbers of a block's rows, and by number those of which nothing was found in the columns.
+
+    The reader goes on behind the block.
+    """
+    read = reader.rows_of(block.data, [place for place, one in enumerate(found) if one is None])
+    first = reader.lines + 1
+    reader.lines += block.rows
+    return range(first, first + block.rows), read
 
 
 def _block(reader: CsvReader, data: bytes, chosen: Sequence[str], repeating: Collection[str]) -> ColumnBlock | None:

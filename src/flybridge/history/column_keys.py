@@ -12,7 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from flybridge.appsflyer.raw_report import Report
-from flybridge.history.column_blocks import ColumnBlock, column_blocks
+from flybridge.history.column_blocks import ColumnBlock, column_blocks, rows_beside
 from flybridge.history.column_events import REPEATING, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import IDENTITY
@@ -64,10 +64,8 @@ def keyed_rows(reader: CsvReader, owner: KeyOwner) -> Iterator[KeyedRow | RawRow
 def _rows(reader: CsvReader, block: ColumnBlock, events: ColumnEvents) -> Iterator[KeyedRow | RawRow | BadRow]:
     # Which copies of an event have keys of their own is configured.
     found = [None if one is None or one.decided.apart is not None else one for one in events.of(block)]
-    read = reader.rows_of(block.data, [place for place, one in enumerate(found) if one is None])
-    first = reader.lines + 1
-    reader.lines += block.rows
-    for number, one, identity in zip(range(first, first + block.rows), found, block.joined(IDENTITY), strict=True):
+    numbers, read = rows_beside(reader, block, found)
+    for number, one, identity in zip(numbers, found, block.joined(IDENTITY), strict=True):
         if one is not None:
             decided = one.decided
             yield KeyedRow(

@@ -15,7 +15,7 @@ from msgspec import Struct
 from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.raw_report import Report
-from flybridge.history.column_blocks import ColumnBlock, column_blocks
+from flybridge.history.column_blocks import ColumnBlock, column_blocks, rows_beside
 from flybridge.history.column_events import REPEATING, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import hash_of_person
@@ -77,11 +77,9 @@ def _rows(
     reader: CsvReader, block: ColumnBlock, events: ColumnEvents, owner: ProspectOwner
 ) -> Iterator[Prospect | RawRow | BadRow]:
     texts, keys, found = block.texts, owner.rules.compiled.keys, list(events.of(block))
-    read = reader.rows_of(block.data, [place for place, one in enumerate(found) if one is None])
-    first = reader.lines + 1
-    reader.lines += block.rows
+    numbers, read = rows_beside(reader, block, found)
     rows = zip(
-        range(first, first + block.rows),
+        numbers,
         found,
         block.joined(owner.names),
         texts("appsflyer_id"),
