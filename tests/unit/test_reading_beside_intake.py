@@ -23,17 +23,6 @@ from flybridge.service.backends import opened_store
 from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow
 
-CONFIG = """
-data_dir = "./data"
-secret = "0123456789abcdef0123456789abcdef"
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "com.example.shop"
-platform = "android"
-appsflyer.push_token = "a-token"
-amplitude.api_key = "a-key"
-"""
 NOW_MS = 20_000 * DAY_MS
 HEADER = b"AppsFlyer ID,Event Time,Event Name,Media Source\n"
 PATIENCE_S = 20.0
@@ -58,10 +47,9 @@ async def accept(_) -> None:
 
 
 @pytest.mark.parametrize("way", ["followed", "searched"])
-async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Path, way: str):
+async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Path, smallest_config: Path, way: str):
     """An object store answers a request for each report and day, and a directory may be on a network."""
-    (tmp_path / "flybridge.toml").write_text(CONFIG)
-    config, clock, locker = load(tmp_path / "flybridge.toml", {}), ManualClock(NOW_MS), SlowLocker(str(tmp_path))
+    config, clock, locker = load(smallest_config, {}), ManualClock(NOW_MS), SlowLocker(str(tmp_path))
     async with opened_store(config) as store:
         if way == "followed":
             follower = LockerFollower(
@@ -117,10 +105,11 @@ class NotingClock(ManualClock):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_the_event_loop_goes_on_while_a_report_is_unpacked_and_counted(tmp_path: Path, packed: bool):
+async def test_the_event_loop_goes_on_while_a_report_is_unpacked_and_counted(
+    tmp_path: Path, smallest_config: Path, packed: bool
+):
     """A report may have a million rows. Its answer is looked at between both steps, for which the clock is read."""
-    (tmp_path / "flybridge.toml").write_text(CONFIG)
-    config, clock, noted = load(tmp_path / "flybridge.toml", {}), NotingClock(), list[int]()
+    config, clock, noted = load(smallest_config, {}), NotingClock(), list[int]()
 
     async def read(*_) -> tuple[int, int]:
         clock.now_ms()

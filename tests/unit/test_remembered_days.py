@@ -12,25 +12,13 @@ from flybridge.operations.read_history import check_live_days
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Filing, Filter, Media, Source, day_of
 from flybridge.service.backends import opened_store
 
-CONFIG = """
-data_dir = "./data"
-secret = "0123456789abcdef0123456789abcdef"
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "com.example.shop"
-platform = "android"
-appsflyer.push_token = "a-token"
-amplitude.api_key = "a-key"
-"""
 MIDNIGHT = 20_000 * DAY_MS
 
 
 @pytest.mark.parametrize("hour", [0, 1, 11, 22])
-async def test_a_day_is_refused_as_soon_as_some_of_it_is_forgotten(tmp_path: Path, hour: int):
+async def test_a_day_is_refused_as_soon_as_some_of_it_is_forgotten(smallest_config: Path, hour: int):
     """Its key of an event is kept for 7 days to the millisecond, and not until the end of its day."""
-    (tmp_path / "flybridge.toml").write_text(CONFIG)
-    config, now_ms = load(tmp_path / "flybridge.toml", {}), MIDNIGHT + hour * HOUR_MS
+    config, now_ms = load(smallest_config, {}), MIDNIGHT + hour * HOUR_MS
     refused = []
     async with opened_store(config) as store:
         for days_ago in range(12):
@@ -50,15 +38,16 @@ async def test_a_day_is_refused_as_soon_as_some_of_it_is_forgotten(tmp_path: Pat
     [(6, 8, 7, True), (6, 7, 7, False), (6, 30, 30, False), (6, 3, 1, True), (0, 8, 7, False), (0, 3, 1, False)],
 )
 def test_no_more_days_are_pulled_by_schedule_than_are_remembered(
-    tmp_path: Path, every_hours: float, trailing_days: int, dedup_days: int, is_refused: bool
+    smallest_config: Path, every_hours: float, trailing_days: int, dedup_days: int, is_refused: bool
 ):
     """The configuration says so with the setting and what to write; a search for gaps takes fewer days by itself."""
     history = f"history.pull_every_hours = {every_hours}\nhistory.trailing_days = {trailing_days}\n"
-    (tmp_path / "flybridge.toml").write_text(f"{CONFIG}{history}[retention]\ndedup_days = {dedup_days}\n")
+    with smallest_config.open("a") as file:
+        file.write(f"{history}[retention]\ndedup_days = {dedup_days}\n")
     if not is_refused:
-        load(tmp_path / "flybridge.toml", {})
+        load(smallest_config, {})
         return
     with pytest.raises(ConfigError, match=rf"retention\.dedup_days to {trailing_days}") as refused:
-        load(tmp_path / "flybridge.toml", {})
+        load(smallest_config, {})
     assert refused.value.path == "apps[0].history.trailing_days"
     assert f"({dedup_days})" in refused.value.problem
