@@ -13,7 +13,7 @@ from test_store_copy import SEAL, everything, path  # noqa: F401 - a fixture
 
 from flybridge.delivery.lane_reports import WorkerReport, new_orders, read_reports, reporting, write_report
 from flybridge.delivery.shown import lanes_that_show
-from flybridge.history.gaps import last_found
+from flybridge.history.gap_report import last_found
 from flybridge.history.pull import standing as pulled
 from flybridge.history.uptime import read_uptime
 from flybridge.insight.heard import read_heard

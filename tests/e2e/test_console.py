@@ -17,7 +17,7 @@ import pytest
 from starting import serving, written
 
 from flybridge.config.settings import load
-from flybridge.history.gaps import GapReport
+from flybridge.history.gap_report import GapReport
 from flybridge.roles import Role
 from flybridge.service.backends import opened_store
 

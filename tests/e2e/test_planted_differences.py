@@ -30,7 +30,7 @@ from typer.testing import CliRunner
 from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
-from flybridge.history.gaps import FOUND, Gap, GapReport
+from flybridge.history.gap_report import FOUND, Gap, GapReport
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.cohort_comparison import REPORT as COHORTS
 from flybridge.insight.cohort_comparison import CohortComparison

@@ -19,7 +19,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
-from flybridge.history.gaps import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
+from flybridge.history.gap_report import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
 from flybridge.history.locker import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.history.gaps import Gap, GapReport
+from flybridge.history.gap_report import Gap, GapReport
 from flybridge.operations.known_gaps import known_gap
 from flybridge.records import DAY_MS, HOUR_MS
 

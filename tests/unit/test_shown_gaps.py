@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flybridge.cli.read_history import SHOWN, shown_gaps
-from flybridge.history.gaps import Gap
+from flybridge.history.gap_report import Gap
 
 
 def hours(n: int, *, days: int = 1, report: str = "installs_report", cause: str = "outage") -> list[Gap]:

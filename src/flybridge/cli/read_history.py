@@ -18,7 +18,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
-from flybridge.history.gaps import CAUSES, Gap, GapReport
+from flybridge.history.gap_report import CAUSES, Gap, GapReport
 from flybridge.history.pull import Pulled
 from flybridge.history.run import day_span
 from flybridge.operations.read_history import HistoryReader, check_live_days, plan_of

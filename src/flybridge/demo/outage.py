@@ -17,7 +17,7 @@ from flybridge.demo.performance import tell_sandbox, truth_of
 from flybridge.demo.run import wait_for_rest
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.verdict import OutageVerdict
-from flybridge.history.gaps import GapReport
+from flybridge.history.gap_report import GapReport
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.push import PushRetries

@@ -26,7 +26,7 @@ from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
-from flybridge.history.gaps import last_found
+from flybridge.history.gap_report import last_found
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import read_account

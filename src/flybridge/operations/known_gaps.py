@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.appsflyer.raw_report import Report, report_named
-from flybridge.history.gaps import SOURCE, GapReport, last_found
+from flybridge.history.gap_report import SOURCE, GapReport, last_found
 from flybridge.records import HOUR_MS, PerformanceKind
 from flybridge.store.protocol import Store
 

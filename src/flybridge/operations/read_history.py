@@ -15,7 +15,8 @@ from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
 from flybridge.errors import ConfigError
 from flybridge.flow import Flow
-from flybridge.history.gaps import KIND, GapFinder, GapReport
+from flybridge.history.gap_report import GapReport
+from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.live_days import forgotten_live, remembered_ms
 from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.progress import Progress

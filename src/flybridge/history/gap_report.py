@@ -1,0 +1,96 @@
+"""What a search for gaps has found, and the likely causes.
+
+The last search of each app is kept in the store: the console shows it, and differences are explained by it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from flybridge.records import HOUR_MS, day_of
+from flybridge.store.protocol import Store
+from flybridge.store.state_values import readable
+
+FOUND: Final = "gaps-found "
+RESTRICTED: Final = "restricted"
+
+OUTAGE: Final = "outage"
+BEFORE: Final = "before_start"
+SOURCE: Final = "restricted_source"
+OTHER: Final = "not_pushed"
+UNFINISHED: Final = "not_final"
+ALONE: Final = "not_reported"
+CAUSES: Final = {
+    OUTAGE: "flybridge did not run, its store could not be reached, or its inbox refused messages",
+    BEFORE: "it happened before flybridge ran for the first time",
+    SOURCE: "the source forbids sharing, and reports have it where pushes do not",
+    OTHER: "flybridge ran: the event is not selected in the Push API, or comes late from a device that was offline",
+    UNFINISHED: "AppsFlyer's reports of the last two days are not final",
+    ALONE: "AppsFlyer has taken it out since, as fraud for example, or something else has sent the message",
+}
+
+
+class Gap(Struct, frozen=True, order=True):
+    """Missing events of one report and hour (UTC, of the events) with the same likely cause."""
+
+    report: str
+    hour: str
+    cause: str
+    missing: int
+
+
+class Surplus(Struct, frozen=True, order=True):
+    """Events of one kind of report and day (in the app's zone) that only flybridge has, with their likely cause."""
+
+    report: str
+    day: str
+    cause: str
+    events: int
+
+
+class GapReport(Struct, frozen=True):
+    """What a search has found about an app. `known` rows were filed before; `filled` are those taken now.
+
+    `surplus` is what only flybridge has.
+    """
+
+    app: str
+    from_ms: int
+    until_ms: int
+    at_ms: int
+    rows: int
+    known: int
+    missing: int
+    filled: int
+    gaps: tuple[Gap, ...] = ()
+    problems: tuple[str, ...] = ()
+    surplus: tuple[Surplus, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for people."""
+        more = sum(one.events for one in self.surplus)
+        span = f"{_minute(self.from_ms)} to {_minute(self.until_ms)} UTC"
+        return (
+            f"{self.app}, {span}: AppsFlyer has {_counted(self.rows)}, of which "
+            f"{self.missing:,} were missing here and {self.filled:,} were filled"
+            + (f"; {_counted(more, 'event is', 'events are')} only here" if more else "")
+            + f" (compared {_minute(self.at_ms)})."
+            + "".join(f" Not all could be compared: {problem}" for problem in self.problems[:1])
+        )
+
+
+def _minute(ms: int) -> str:
+    return f"{day_of(ms)} {ms // HOUR_MS % 24:02}:{ms // 60_000 % 60:02}"
+
+
+def _counted(n: int, one: str = "row", several: str = "rows") -> str:
+    return f"{n:,} {one if n == 1 else several}"
+
+
+async def last_found(store: Store) -> list[GapReport]:
+    """Return what was found last, by app."""
+    return list(readable(await store.states(FOUND), msgspec.json.Decoder(GapReport).decode).values())
