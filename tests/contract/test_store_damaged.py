@@ -19,7 +19,6 @@ from flybridge.history.uptime import read_uptime
 from flybridge.insight.heard import read_heard
 from flybridge.insight.refused_starts import read_refused_starts
 from flybridge.notifications.notifier import read_states
-from flybridge.operations.downtime import downtimes
 from flybridge.operations.pull_costs import standing as costs_standing
 from flybridge.records import Apply, Filing
 from flybridge.store.copy import copy_store
@@ -141,9 +140,9 @@ READERS = {
     "the confirmed time": ("confirmed_ms", lambda store: store.confirmed_ms()),
     "what was heard": ("heard/w", read_heard),
     "refused starts": ("refused_start/all", lambda store: read_refused_starts(store, NOW_MS)),
-    "uptime": (f"up {NOW_MS // 3_600_000:07} w", read_uptime),
-    "uptime by a damaged name": ("up 049z w", read_uptime),
-    "downtimes": (f"down/{NOW_MS}", downtimes),
+    "uptime": (f"down/{NOW_MS}", read_uptime),
+    "uptime by a damaged name": ("down/049z/", read_uptime),
+    "when flybridge ran first": ("down/0/", read_uptime),
     "gaps": ("gaps-found shop", last_found),
     "pulls": ("pull shop installs", lambda store: pulled(store, "shop")),
     "costs": ("costs shop af", costs_standing),

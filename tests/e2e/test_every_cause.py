@@ -23,12 +23,12 @@ from planting import (
     written_time,
 )
 
+from flybridge.history.uptime import note_downtime
 from flybridge.identity import Keyring
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.comparison import ALL_EVENTS, DayComparison
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
 from flybridge.operations.compare_cohorts import CohortComparer
-from flybridge.operations.downtime import note_downtime
 from flybridge.operations.forget import PersonIds, forget
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind

@@ -13,11 +13,11 @@ from planting import APP_ID, DAY, DAY_START_MS, NOON_MS, SCOPES, Bench, bought, 
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
+from flybridge.history.uptime import note_downtime
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.cohort_comparison import REPORT, CohortComparison
 from flybridge.insight.cohort_differences import asked_cohort_differences, read_cohort_differences
 from flybridge.operations.compare_cohorts import CohortComparer
-from flybridge.operations.downtime import note_downtime
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.vendors.cohort_report import SESSION

@@ -31,6 +31,7 @@ from flybridge.cli.app import app
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.history.gap_report import FOUND, Gap, GapReport
+from flybridge.history.uptime import note_downtime, read_uptime
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.cohort_comparison import REPORT as COHORTS
 from flybridge.insight.cohort_comparison import CohortComparison
@@ -38,7 +39,6 @@ from flybridge.insight.comparison import ALL_EVENTS, REPORT
 from flybridge.insight.differences import asked_differences, read_differences
 from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.count_amplitude import QueryBudget
-from flybridge.operations.downtime import downtimes, note_downtime
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
 from flybridge.operations.reconcile_schedule import STATE, keep_reconciling
@@ -415,7 +415,10 @@ async def test_the_time_without_a_process_is_noted(bench):
     await bench.store.confirm(NOON_MS)
     assert await note_downtime(bench.store, NOON_MS + 60_000) == 0
     assert await note_downtime(bench.store, NOON_MS + 2 * HOUR_MS) == 2 * HOUR_MS
-    assert await downtimes(bench.store) == [(NOON_MS, NOON_MS + 2 * HOUR_MS)]
+    uptime = await read_uptime(bench.store)
+    assert uptime.was_stopped(NOON_MS + HOUR_MS, NOON_MS + 3 * HOUR_MS)
+    assert not uptime.was_stopped(NOON_MS - HOUR_MS, NOON_MS)
+    assert not uptime.was_stopped(NOON_MS + 2 * HOUR_MS, NOON_MS + 3 * HOUR_MS)
 
 
 @pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)

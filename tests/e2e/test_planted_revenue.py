@@ -8,9 +8,9 @@ import pytest
 from planting import APP_ID, DAY, NOON_MS, SCOPES, amounts, bought
 
 from flybridge.errors import ConfigError
+from flybridge.history.uptime import note_downtime
 from flybridge.insight.comparison import ALL_EVENTS, DayComparison
 from flybridge.insight.differences import asked_differences, read_differences
-from flybridge.operations.downtime import note_downtime
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.store.performance import date_of

@@ -23,7 +23,7 @@ from flybridge.history.gap_report import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHE
 from flybridge.history.locker import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
-from flybridge.history.uptime import MINUTE_MS, STATE
+from flybridge.history.uptime import FIRST, STATE
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox, serve_sandbox
@@ -289,12 +289,9 @@ async def test_gaps_are_found_with_their_cause_and_filled(tmp_path):
         assert {gap.cause for gap in never.gaps} == {BEFORE}
         # flybridge ran all the time but in the hours of the lost half.
         times = sorted(json.loads(body)["event_time"] for body in lost)
-        for hour in range((now_ms - 5 * DAY_MS) // HOUR_MS, now_ms // HOUR_MS + 1):
-            bits = 0
-            for minute in range(60):
-                if not times[0] <= _text(hour * HOUR_MS + minute * MINUTE_MS) <= times[len(times) // 2]:
-                    bits |= 1 << minute
-            await reader.store.put_state(f"{STATE}{hour:07} worker", bits.to_bytes(8, "big"))
+        begun_ms, ended_ms = (time_ms(time) for time in (times[0], times[len(times) // 2]))
+        await reader.store.put_state(FIRST, str(now_ms - 5 * DAY_MS).encode())
+        await reader.store.put_state(f"{STATE}{begun_ms}/", str(ended_ms).encode())
         app = reader.config.apps[0]
         found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False)
         assert (found.rows, found.missing, found.filled) == (len(bodies), len(lost), 0)

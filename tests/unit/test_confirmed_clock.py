@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.config.settings import Retention
+from flybridge.history.uptime import keep_noting
 from flybridge.records import DAY_MS, HOUR_MS, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Source
 from flybridge.sealing import Seal
 from flybridge.service.confirmed_clock import CONFIRM_S, TOLERANCE_MS, ConfirmedClock, DatingClock
@@ -216,9 +217,11 @@ def _as(envelope: Envelope, receipt: str) -> Envelope:
 
 
 async def _tick(store, report, clock) -> None:
-    """Run housekeeping until it waits."""
+    """Run housekeeping and notes of the time until they wait."""
     halt = asyncio.Event()
-    task = asyncio.create_task(housekeeping(store, Silent(), report, kept=Retention(), clock=clock, halt=halt))
-    await asyncio.sleep(0.2)
-    halt.set()
-    await task
+    noting = keep_noting(store, clock, halt, is_steady=lambda: not clock.jump_s)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(housekeeping(store, Silent(), report, kept=Retention(), clock=clock, halt=halt))
+        tasks.create_task(noting)
+        await asyncio.sleep(0.2)
+        halt.set()

@@ -15,6 +15,7 @@ from flybridge.appsflyer.report import MINUTE_S, ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.errors import TransportError
+from flybridge.history.uptime import read_uptime
 from flybridge.insight.cohort_comparison import (
     HORIZONS,
     REPORT,
@@ -28,8 +29,7 @@ from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile_revenue import CohortRevenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.booked_events import BOOKED
-from flybridge.operations.downtime import downtimes
-from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of
+from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of, span_of
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.operations.whole_report import whole_report
 from flybridge.records import PerformanceKind
@@ -89,7 +89,7 @@ class CohortComparer:
         ours, reinstalls, converted = await self._counted(plan, first, last)
         gathered = Gathered()
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
-        gathered.down = await downtimes(self._store)
+        uptime = await read_uptime(self._store)
         found = []
         for day in days:
             now_ms = self._clock.now_ms()
@@ -109,7 +109,9 @@ class CohortComparer:
                 last=min(complete, LAST),
                 final=_final(plan, now_ms) - day,
                 withholding=frozenset(VIEW_RESTRICTED),
-                down_since=next((n for n in range(min(complete, LAST) + 1) if gathered.was_down(plan, day + n)), None),
+                down_since=next(
+                    (n for n in range(min(complete, LAST) + 1) if uptime.was_stopped(*span_of(plan, day + n))), None
+                ),
                 unreadable=gathered.unreadable_on(days_of(plan, day), since=True),
             )
             found.append(CohortComparison(plan.app, day, now_ms, plan.currency, compare_cohorts(evidence)))

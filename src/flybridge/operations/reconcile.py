@@ -19,6 +19,7 @@ from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.flow.filing import POSTBACKS
+from flybridge.history.uptime import Uptime, read_uptime
 from flybridge.insight import comparison
 from flybridge.insight.comparison import CONVERSIONS, DayComparison
 from flybridge.insight.native import REASON as NATIVE
@@ -35,7 +36,6 @@ from flybridge.operations.count_appsflyer import (
     count_activity,
     count_appsflyer,
 )
-from flybridge.operations.downtime import downtimes
 from flybridge.operations.known_gaps import gaps_of, known_gap
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
@@ -135,7 +135,7 @@ class Reconciler:
                 withholding=VIEW_RESTRICTED,
                 unreadable=evidence.unreadable_on(days_of(plan, day)),
                 unreadable_since=evidence.unreadable_on(days_of(plan, day), since=True),
-                was_down=evidence.was_down(plan, day),
+                was_down=evidence.uptime.was_stopped(*span_of(plan, day)),
                 missing=missing,
                 missing_events=_of_day(raw, raw.missing_events, day),
                 gap_causes=gap.causes if gap is not None else {},
@@ -173,7 +173,7 @@ class Reconciler:
                 cohort.not_converted += point.not_converted
         gathered.restricted = [one for one in await self._store.restricted() if one.app == plan.app]
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
-        gathered.down = await downtimes(self._store)
+        gathered.uptime = await read_uptime(self._store)
         return gathered
 
     async def _raw(self, plan: ReconcilePlan, evidence: Gathered, first: int, last: int) -> RawEvidence:
@@ -281,7 +281,7 @@ class Gathered:
         self.cohort_revenue: defaultdict[int, dict[str, CohortRevenue]] = defaultdict(dict)
         self.restricted: list[RestrictedCount] = []
         self.counts: list[Count] = []
-        self.down: list[tuple[int, int]] = []
+        self.uptime = Uptime([])
 
     def changed_on(self, plan: ReconcilePlan, day: int) -> dict[str, dict[str, int]]:
         days, found = days_of(plan, day), defaultdict[str, Counter[str]](Counter)
@@ -303,10 +303,6 @@ class Gathered:
             and one.outcome == OutcomeKind.DEAD
             and one.reason in NEVER_MAPPED
         )
-
-    def was_down(self, plan: ReconcilePlan, day: int) -> bool:
-        first_ms, end_ms = span_of(plan, day)
-        return any(since < end_ms and until > first_ms for since, until in self.down)
 
 
 def _is_told(raw: RawEvidence) -> bool:

@@ -21,7 +21,6 @@ from flybridge.web.app import WebApp
 from flybridge.web.server import serve
 
 HOUSEKEEPING_S: Final = 1.0
-NOTE_MS: Final = 60_000
 PRUNE_MS: Final = 3_600_000
 COVERAGE_MS: Final = 600_000
 COVERAGE_DAYS: Final = 14
@@ -80,14 +79,11 @@ async def housekeeping(
     Any number of processes may do this on one store: each verb is a transaction that finds nothing left to do
     after another's.
     """
-    pruned_ms = looked_ms = noted_ms = 0
+    pruned_ms = looked_ms = 0
     while not halt.is_set():
         now_ms = clock.now_ms()
         report.on_clock(clock.jump_s)
         try:
-            if not clock.jump_s and now_ms - noted_ms >= NOTE_MS:
-                await store.confirm(now_ms)
-                noted_ms = now_ms
             if expired := await store.expire(now_ms):
                 report.expired(expired)
                 worker.notify()  # some may have to be sent as their customer user

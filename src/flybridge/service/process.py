@@ -18,14 +18,13 @@ from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
 from flybridge.flow import loop
 from flybridge.history.schedule import keep_reading
-from flybridge.history.uptime import keep_noting
+from flybridge.history.uptime import keep_noting, note_downtime
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.console import ConsoleOperations
 from flybridge.operations.cost_schedule import keep_pulling
 from flybridge.operations.count_amplitude import QueryBudget
-from flybridge.operations.downtime import note_downtime
 from flybridge.operations.pull_costs import cost_plans_of
 from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.reconcile import Reconciler
@@ -140,7 +139,7 @@ class Service:
                 jobs |= self._costs(store, download, report)
                 jobs |= self._comparisons(store, transport, download, report)
                 jobs |= self._history(inbox, store, download, report)
-                jobs["uptime"] = self._uptime(store, owner.name, intake)
+                jobs["uptime"] = self._uptime(store, intake)
                 reader = await self._reader(stack, inbox, store, worker, owner)
                 jobs |= notifying(config, reader, download, owner, report)
             elif roles.takes:
@@ -280,9 +279,12 @@ class Service:
             )
         }
 
-    def _uptime(self, store: Store, worker: str, intake: Intake) -> lifetime.Job:
-        """Return the job that notes when flybridge runs and takes messages."""
-        return lambda halt: keep_noting(store, worker, self._confirmed, halt, refused_ms=lambda: intake.refused_ms)
+    def _uptime(self, store: Store, intake: Intake) -> lifetime.Job:
+        """Return the job that notes when flybridge could not store what was pushed."""
+        clock = self._confirmed
+        return lambda halt: keep_noting(
+            store, clock, halt, is_steady=lambda: not clock.jump_s, refused_ms=lambda: intake.refused_ms
+        )
 
     def _history(self, inbox: Inbox, store: Store, download: Download, report: Reporter) -> dict[str, lifetime.Job]:
         """Return the job that reads what AppsFlyer has not pushed; no job if nothing is read."""
