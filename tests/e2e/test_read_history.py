@@ -300,6 +300,10 @@ async def test_gaps_are_found_with_their_cause_and_filled(tmp_path):
             causes[gap.cause] += gap.missing
         assert set(causes) <= {OUTAGE, OTHER, "restricted_source"}
         assert causes[OUTAGE] >= len(lost) // 3
+        sources = Counter[str]()
+        for gap in found.gaps:
+            sources[gap.media_source] += gap.missing
+        assert sources == Counter(json.loads(body).get("media_source") or "organic" for body in lost)
         filled = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True)
         assert (filled.missing, filled.filled) == (len(lost), len(lost))
         assert new(await process(reader)) == len(bodies)

@@ -21,6 +21,7 @@ from flybridge.errors import ConfigError
 from flybridge.history.gap_report import CAUSES, Gap, GapReport
 from flybridge.history.pull import Pulled
 from flybridge.history.run import day_span
+from flybridge.history.source_counts import OTHERS
 from flybridge.operations.read_history import HistoryReader, check_live_days, plan_of
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened, opened_download
@@ -30,6 +31,9 @@ from flybridge.wiring import build_flow
 T = TypeVar("T")
 SHOWN: Final = 48
 """How many lines are printed of what is missing; `--json` has each hour."""
+NAMED_WHERE_MUCH: Final = 5
+"""How many media sources are named at most where lines of all would be too many."""
+DAY: Final = len("2026-01-31")
 
 FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, as 2026-01-31.")]
 ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day; by default until now.")]
@@ -140,8 +144,14 @@ def gaps(
 
 def _show_gaps(found: GapReport) -> None:
     rows = [
-        {"report": report, "when": when, "missing": missing, "likely_cause": CAUSES[cause]}
-        for report, when, missing, cause in shown_gaps(found.gaps)
+        {
+            "report": gap.report,
+            "when": gap.hour,
+            "media_source": gap.media_source,
+            "missing": gap.missing,
+            "likely_cause": CAUSES[gap.cause],
+        }
+        for gap in shown_gaps(found.gaps)
     ]
     print_rows(f"Missing events of {found.app}", rows, "Nothing is missing.")
     if found.surplus:
@@ -156,23 +166,43 @@ def _show_gaps(found: GapReport) -> None:
         complain(problem)
 
 
-def shown_gaps(gaps: Sequence[Gap]) -> list[tuple[str, str, int, str]]:
-    """Return report, time, number and cause of what is missing: by hour, or by day or at all where it is much."""
-    days = Counter[tuple[str, str, str]]()
-    spans: dict[tuple[str, str], list[str]] = {}
-    wholes = Counter[tuple[str, str]]()
-    for gap in gaps:
-        day = gap.hour[: len("2026-01-31")]
-        days[gap.report, day, gap.cause] += gap.missing
-        spans.setdefault((gap.report, gap.cause), []).append(day)
-        wholes[gap.report, gap.cause] += gap.missing
+def shown_gaps(gaps: Sequence[Gap]) -> list[Gap]:
+    """Return what is missing by hour, or where that is much with days or spans of days in place of hours.
+
+    Where it still is much, only the largest sources are named.
+    """
     if len(gaps) <= SHOWN:
-        return [(gap.report, gap.hour, gap.missing, gap.cause) for gap in gaps]
+        return list(gaps)
+    days = _summed(gaps, lambda gap: gap.hour[:DAY])
     if len(days) <= SHOWN:
-        return [(report, day, n, cause) for (report, day, cause), n in sorted(days.items())]
+        return days
+    for named in (None, *range(NAMED_WHERE_MUCH, -1, -1)):
+        spans = _summed(gaps, lambda _: "", named)
+        if len(spans) <= SHOWN:
+            break
+    return spans
+
+
+def _summed(gaps: Sequence[Gap], when: Callable[[Gap], str], named: int | None = None) -> list[Gap]:
+    """Return gaps summed over the hours of which `when` is the same, with the days that they span.
+
+    With `named` only so many sources, the largest of all, stay by themselves.
+    """
+    sources = Counter[str]()
+    for gap in gaps:
+        sources[gap.media_source] += gap.missing
+    del sources[OTHERS]
+    largest = {source for source, _ in sources.most_common(named)}
+    sums, spans = Counter[tuple[str, str, str, str]](), dict[tuple[str, str, str, str], tuple[str, str]]()
+    for gap in gaps:
+        source = gap.media_source if gap.media_source in largest else OTHERS
+        key, day = (gap.report, when(gap), gap.cause, source), gap.hour[:DAY]
+        sums[key] += gap.missing
+        first, last = spans.get(key, (day, day))
+        spans[key] = min(first, day), max(last, day)
     return [
-        (report, " to ".join(dict.fromkeys((min(span), max(span)))), wholes[report, cause], cause)
-        for (report, cause), span in sorted(spans.items())
+        Gap(report, " to ".join(dict.fromkeys(spans[report, at, cause, source])), cause, n, source)
+        for (report, at, cause, source), n in sorted(sums.items())
     ]
 
 

@@ -34,12 +34,16 @@ CAUSES: Final = {
 
 
 class Gap(Struct, frozen=True, order=True):
-    """Missing events of one report and hour (UTC, of the events) with the same likely cause."""
+    """Missing events of one report, hour (UTC, of the events) and media source with the same likely cause.
+
+    The source is named as performance names it, and is `source_counts.OTHERS` beyond the largest.
+    """
 
     report: str
     hour: str
     cause: str
     missing: int
+    media_source: str = ""
 
 
 class Surplus(Struct, frozen=True, order=True):

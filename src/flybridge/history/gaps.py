@@ -1,4 +1,4 @@
-"""Gaps: what AppsFlyer has and flybridge does not, by report and hour, the other way round, and the likely causes.
+"""Gaps: what AppsFlyer has and flybridge does not, and the other way round, by media source, with the likely causes.
 
 AppsFlyer has reports (Pull API) and the files of a Data Locker. A row is missing if its event was never filed:
 as pushed, read from a file, or anything else. What the rules would leave out is not missing. AppsFlyer does not push a
@@ -43,10 +43,12 @@ from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
+from flybridge.history.source_counts import SourceCounts
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
 from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, PerformanceKind, Source, day_of
+from flybridge.store.performance import source_label
 from flybridge.store.protocol import Store
 
 KIND: Final = "gaps"
@@ -92,7 +94,7 @@ class Found(Struct):
     known: int = 0
     missing: int = 0
     filled: int = 0
-    gaps: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    gaps: SourceCounts = field(default_factory=SourceCounts)
 
 
 class GapFinder:
@@ -160,7 +162,7 @@ class GapFinder:
             found.known,
             found.missing,
             found.filled,
-            tuple(Gap(*key, n) for key, n in sorted(found.gaps.items())),
+            tuple(Gap(report, hour, cause, n, source) for (report, hour, cause), source, n in found.gaps.largest()),
             tuple(dict.fromkeys(problems)),
             await self._surplus(from_ms, until_ms, whole),
         )
@@ -299,7 +301,7 @@ class GapFinder:
                 continue
             missing.add(row.number)
             ms = happened_ms(row.fields) or 0
-            self._found.gaps[report, _hour(ms), self._cause(row, ms)] += 1
+            self._found.gaps.add((report, _hour(ms), self._cause(row, ms)), _source(row, filing))
         self._found.missing += len(missing)
         return missing
 
@@ -319,6 +321,13 @@ def _complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) -
 def _counts(filing: Filing) -> bool:
     """Whether a filing has the identity of an event: what is left out unseen has only that of its bytes."""
     return filing.key is not None and filing.key != filing.digest
+
+
+def _source(row: RawRow, filing: Filing) -> str:
+    """Return the media source of a row as performance counts it; of what is not counted as the row has it."""
+    if filing.performance is not None:
+        return filing.performance.dimensions.media_source
+    return source_label(row.fields.get("media_source", ""))
 
 
 def _hour(ms: int) -> str:
