@@ -36,6 +36,7 @@ from _processor import keep_on
 from end_to_end import whole_way
 from flybridge.amplitude.upload import History
 from flybridge.clock import SystemClock
+from flybridge.delivery.context import Context
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.flow import AppFlow, Flow, loop
@@ -153,7 +154,10 @@ def whole(path: Path) -> None:
         importing = _import(path, str(place))
         await importing.survey()
         await importing.take(inbox.accept)
-        worker, stop = Worker(store, transport, {Lane("shop", "batch"): History("key", origin)}, clock), asyncio.Event()
+        worker, stop = (
+            Worker(Context(store, transport, clock), {Lane("shop", "batch"): History("key", origin)}),
+            asyncio.Event(),
+        )
 
         def filed(_: object, outcome: Filed) -> None:
             if outcome.outcomes.get("pending", 0) > len(outcome.leased):  # as the server does

@@ -27,6 +27,7 @@ from _delivering import Spent, Vendor, ask, measured, send_bare
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2
 from flybridge.clock import SystemClock
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
@@ -96,7 +97,7 @@ async def bridge(endpoint: Endpoint, count: int, port: int) -> tuple[float, floa
         await store.open()
         await fill(store, lane, count)
         before = int(await ask(port))
-        worker = Worker(store, transport, {lane: endpoint}, SystemClock())
+        worker = Worker(Context(store, transport, SystemClock()), {lane: endpoint})
         with Spent() as spent:
             ended = await worker.drain()
         counts = {c.outcome: c.n for c in await store.counts()}

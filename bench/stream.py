@@ -28,6 +28,7 @@ from msgspec import Struct
 from _delivering import Spent, Vendor, ask, measured, send_bare
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.clock import SystemClock
+from flybridge.delivery.context import Context
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.records import Deliver, Delivery, Envelope, Filing, Media, Source
@@ -120,7 +121,7 @@ async def bridge(port: int, count: int, latency_ms: int, *, concurrency: int, ra
         await store.open()
         await fill(store, count)
         await set_latency(port, latency_ms)
-        worker = Worker(store, transport, {LANE: endpoint}, SystemClock())
+        worker = Worker(Context(store, transport, SystemClock()), {LANE: endpoint})
         with Spent() as spent:
             ended = await worker.drain()
         events, most = await set_latency(port, latency_ms)

@@ -13,7 +13,7 @@ from aiohttp import web
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import HttpV2
 from flybridge.delivery.circuit import Circuit, CircuitRules, Phase
-from flybridge.delivery.context import Settings
+from flybridge.delivery.context import Context, Settings
 from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.lane_reports import Order, give_order, read_reports
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
@@ -121,15 +121,17 @@ class Bench:
             V1: v1 or AttributionApi("key-of-app", self.vendor.url),
         }
         return Worker(
-            store or self.store,
-            self.transport,
+            Context(
+                store or self.store,
+                self.transport,
+                self.clock,
+                policy=policy or RetryPolicy(),
+                rules=CircuitRules(threshold=3, base_s=5.0),
+                settings=Settings(poll_ms=POLL_MS),
+                observer=self.seen,
+                jitter=lambda: 0.0,
+            ),
             endpoints,
-            self.clock,
-            policy=policy or RetryPolicy(),
-            rules=CircuitRules(threshold=3, base_s=5.0),
-            settings=Settings(poll_ms=POLL_MS),
-            observer=self.seen,
-            jitter=lambda: 0.0,
         )
 
     async def file(self, names: Sequence[str], lane: Lane = V2, capacity: Sequence[Capacity] = ()) -> Filed:
@@ -666,9 +668,8 @@ async def test_former_owners_that_are_known_to_be_gone_are_replaced_at_once(benc
     assert len(await bench.store.lease(V2, 2, bench.clock.now_ms(), 120_000, "long gone")) == 2
     assert len(await bench.store.lease(V2, 10, bench.clock.now_ms(), 120_000, "gone")) == 1
     endpoint = HttpV2("key-of-app", bench.vendor.url)
-    worker = Worker(
-        bench.store, bench.transport, {V2: endpoint}, bench.clock, replaces=("long gone", "between", "gone")
-    )  # fmt: skip
+    context = Context(bench.store, bench.transport, bench.clock)
+    worker = Worker(context, {V2: endpoint}, replaces=("long gone", "between", "gone"))
     assert await worker.drain() == 3
 
 
@@ -748,4 +749,4 @@ def test_a_lease_shorter_than_its_requests_is_refused(tmp_path: Path) -> None:
     """Everything would lapse in the queue."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"x"))
     with pytest.raises(ValueError, match="at least twice"):
-        Worker(store, HttpTransport(), {}, JumpingClock(), settings=Settings(lease_ms=10, timeout_ms=10))
+        Worker(Context(store, HttpTransport(), JumpingClock(), settings=Settings(lease_ms=10, timeout_ms=10)), {})

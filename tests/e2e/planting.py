@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from flybridge.config.settings import Config, loads
+from flybridge.delivery.context import Context
 from flybridge.delivery.transport import HttpDownload, HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
@@ -142,10 +143,9 @@ class Bench:
 
     async def deliver(self) -> None:
         """Send all that is due."""
-        worker = Worker(
-            self.store, self.transport, endpoints_of(self.config), self.clock, policy=self.config.delivery.policy,
-            jitter=lambda: 0.0,
-        )  # fmt: skip
+        policy = self.config.delivery.policy
+        context = Context(self.store, self.transport, self.clock, policy=policy, jitter=lambda: 0.0)
+        worker = Worker(context, endpoints_of(self.config))
         await worker.drain()
 
     async def upload(self, messages: Iterable[dict], *, streamed: bool = True) -> None:

@@ -17,6 +17,7 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
 from flybridge.history.gap_report import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
@@ -384,7 +385,7 @@ async def test_what_only_flybridge_has_is_found_by_day(tmp_path, locker):
         data_locker.write(bucket, made)
         await push(reader, reported + alone + outside)
         endpoints = endpoints_of(reader.config)
-        worker = Worker(reader.store, Accepting(), endpoints, SystemClock())
+        worker = Worker(Context(reader.store, Accepting(), SystemClock()), endpoints)
         assert await worker.drain() == len(reported + alone + outside)
         app = reader.config.apps[0]
         found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False, locker=locker)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import (
     Accepted,
     Halt,
@@ -150,14 +151,7 @@ async def played(
     filed = list(kinds)
     for number, kind in enumerate(filed):
         store.file(delivery(number, kind), clock.now_ms())
-    worker = Worker(
-        store,  # type: ignore[arg-type]
-        vendor,
-        {LANE: vendor},
-        clock,
-        policy=RetryPolicy(),
-        jitter=lambda: 0.5,
-    )
+    worker = Worker(Context(store, vendor, clock, policy=RetryPolicy(), jitter=lambda: 0.5), {LANE: vendor})
     ended_s: dict[int, float] = {}
     began_ms = clock.now_ms()
     steps = int(hours * 3600 / step_s)

@@ -16,6 +16,7 @@ from test_lane import MemoryStore
 from flybridge.amplitude.attribution import AttributionApi
 from flybridge.amplitude.upload import Batch, HttpV2
 from flybridge.appsflyer.inapp_event import InAppEvent
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Endpoint, HttpRequest, HttpResponse
 from flybridge.delivery.lifecycle import RetryPolicy
 from flybridge.delivery.worker import Worker
@@ -122,7 +123,7 @@ async def played(
     filed = list(kinds)
     for number, kind in enumerate(filed):
         store.file(delivery(number, kind, endpoint.name), clock.now_ms())
-    worker = Worker(store, vendor, {lane: endpoint}, clock, policy=RetryPolicy(), jitter=lambda: 0.5)  # type: ignore[arg-type]
+    worker = Worker(Context(store, vendor, clock, policy=RetryPolicy(), jitter=lambda: 0.5), {lane: endpoint})  # type: ignore[arg-type]
     began_ms = clock.now_ms()
     over_ms = 1000 * max((end for _, end in outages), default=0)
     filed_ms = began_ms

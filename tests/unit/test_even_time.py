@@ -2,6 +2,7 @@
 
 import pytest
 
+from flybridge.delivery.context import Context
 from flybridge.delivery.gate import EvenTime
 from flybridge.delivery.worker import Worker
 from flybridge.store.records import Lane, Rescued
@@ -34,7 +35,7 @@ class Leases:
 async def test_after_a_jump_leases_are_left_alone_for_as_long_as_one_lasts(jump_s: int) -> None:
     """By a clock that can't be set: then what was leased before the jump has ended in truth."""
     clock, store, real = ManualClock(), Leases(), 1000.0
-    worker = Worker(store, None, {}, clock, seconds=lambda: real)  # type: ignore[arg-type]
+    worker = Worker(Context(store, None, clock), {}, seconds=lambda: real)  # type: ignore[arg-type]
     await worker.step()
     assert len(store.rescues) == 1
     clock._now_ms += jump_s * 1000

@@ -6,6 +6,7 @@ import pytest
 
 from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.clock import SystemClock
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
@@ -75,7 +76,7 @@ async def test_groups_are_begun_while_others_fly(tmp_path, concurrency, group):
     )
     distant = Distant(store, concurrency)
     endpoint = InAppEvent("key", "com.example.shop", "http://127.0.0.1:1", concurrency=concurrency)
-    worker = Worker(store, distant, {LANE: endpoint}, clock)
+    worker = Worker(Context(store, distant, clock), {LANE: endpoint})
     assert await worker.drain() == EVENTS
     assert distant.most == concurrency
     assert max(store.groups) == group

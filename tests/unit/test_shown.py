@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from flybridge.amplitude.attribution import AttributionApi, is_shown
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.shown import WAIT_MS
@@ -74,7 +75,7 @@ class Bridge:
     def __init__(self, store: SqliteStore, clock: ManualClock) -> None:
         self.store, self.clock, self.amplitude = store, clock, Amplitude()
         endpoint = AttributionApi("key")
-        self.worker = Worker(store, self.amplitude, {LANE: endpoint}, clock)  # type: ignore[arg-type]
+        self.worker = Worker(Context(store, self.amplitude, clock), {LANE: endpoint})  # type: ignore[arg-type]
         self._flow = Flow({"shop": AppFlow(Rules(app="shop", platform="ios", route="attribution"))}, Keyring(b"k" * 32))
         self._shown = ShownEvents(store, clock)
         self._messages = 0
@@ -141,7 +142,9 @@ async def test_what_the_stream_shows_is_not_sent_again(bridge):
 @pytest.mark.parametrize("policy", [RetryPolicy(uncertain=Uncertain.PARK), RetryPolicy(tries=1)])
 async def test_a_dead_letter_that_the_stream_shows_is_delivered(bridge, policy):
     """It was parked, or its answers were lost to the last; what is not shown stays a dead letter."""
-    bridge.worker = Worker(bridge.store, bridge.amplitude, {LANE: AttributionApi("key")}, bridge.clock, policy=policy)
+    bridge.worker = Worker(
+        Context(bridge.store, bridge.amplitude, bridge.clock, policy=policy), {LANE: AttributionApi("key")}
+    )
     await bridge.file(1, 2, 3)
     for _ in range(3):
         await bridge.worker.drain()

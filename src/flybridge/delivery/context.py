@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flybridge.clock import Clock
 from flybridge.delivery import circuit as breaker
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.lifecycle import RetryPolicy
-from flybridge.delivery.observer import Observer
+from flybridge.delivery.observer import Observer, Silent
 
 if TYPE_CHECKING:  # the configuration needs the settings alone, and no store
     from flybridge.store.protocol import Store
@@ -35,12 +37,14 @@ class Settings(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True):
+    """What a worker sends with. `owner` names this process in its leases and must be unique."""
+
     store: Store
     transport: Transport
     clock: Clock
-    policy: RetryPolicy
-    rules: breaker.CircuitRules
-    settings: Settings
-    observer: Observer
-    owner: str
-    jitter: Callable[[], float]
+    policy: RetryPolicy = RetryPolicy()
+    rules: breaker.CircuitRules = breaker.CircuitRules()
+    settings: Settings = Settings()
+    observer: Observer = Silent()
+    owner: str = field(default_factory=lambda: f"worker-{uuid4().hex}")
+    jitter: Callable[[], float] = random.random

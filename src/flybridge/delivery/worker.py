@@ -7,16 +7,13 @@ in any number of processes, may share a store.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
-from uuid import uuid4
 
-from flybridge.clock import Clock
-from flybridge.delivery.circuit import Circuit, CircuitRules
-from flybridge.delivery.context import Context, Settings
-from flybridge.delivery.exchange import Endpoint, Transport
+from flybridge.delivery.circuit import Circuit
+from flybridge.delivery.context import Context
+from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.gate import EvenTime, ForwardTime
 from flybridge.delivery.lane import LaneWork, pause
 from flybridge.delivery.lane_reports import (
@@ -28,12 +25,10 @@ from flybridge.delivery.lane_reports import (
     new_orders,
     write_report,
 )
-from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
-from flybridge.delivery.observer import Observer, Silent
+from flybridge.delivery.lifecycle import Uncertain
 from flybridge.delivery.shown import lanes_that_show
 from flybridge.errors import FlybridgeError
 from flybridge.records import Delivery
-from flybridge.store.protocol import Store
 from flybridge.store.records import LONGEST_LEASE_MS, Capacity, Filed, Lane, Rescued
 
 FLUSHES_AT_STOP: Final = 3
@@ -44,44 +39,25 @@ LOOK_MS: Final = 2_000
 class Worker:
     """Delivers what is due through `endpoints`, one per lane.
 
-    `owner` names this process in its leases and must be unique; by default it is random. `replaces` are former
-    owners that are known to be gone (the embedded service: its data directory is locked): their leases are taken
-    back at once instead of when they lapse. `seconds` is the time of a clock that can't be set, by which jumps of
-    `clock` are seen.
+    `replaces` are former owners that are known to be gone (the embedded service: its data directory is locked): their
+    leases are taken back at once instead of when they lapse. `seconds` is the time of a clock that can't be set, by
+    which jumps of the context's clock are seen.
     """
 
     def __init__(
         self,
-        store: Store,
-        transport: Transport,
+        context: Context,
         endpoints: Mapping[Lane, Endpoint],
-        clock: Clock,
         *,
-        policy: RetryPolicy | None = None,
-        rules: CircuitRules | None = None,
-        settings: Settings | None = None,
-        observer: Observer | None = None,
-        owner: str = "",
         replaces: Sequence[str] = (),
-        jitter: Callable[[], float] = random.random,
         seconds: Callable[[], float] | None = None,
     ) -> None:
-        self._context = Context(
-            store=store,
-            transport=transport,
-            clock=clock,
-            policy=policy or RetryPolicy(),
-            rules=rules or CircuitRules(),
-            settings=settings or Settings(),
-            observer=observer or Silent(),
-            owner=owner or f"worker-{uuid4().hex}",
-            jitter=jitter,
-        )
-        if self._context.settings.timeout_ms * 2 > self._context.settings.lease_ms:
+        self._context, clock = context, context.clock
+        if context.settings.timeout_ms * 2 > context.settings.lease_ms:
             raise ValueError("lease_ms must be at least twice timeout_ms, or leased items lapse in the queue")
-        if self._context.settings.lease_ms > LONGEST_LEASE_MS:
+        if context.settings.lease_ms > LONGEST_LEASE_MS:
             raise ValueError("lease_ms must not be more than an hour")
-        self._lanes = {lane: LaneWork(lane, endpoint, self._context) for lane, endpoint in endpoints.items()}
+        self._lanes = {lane: LaneWork(lane, endpoint, context) for lane, endpoint in endpoints.items()}
         self._replaces = list(replaces)
         self._rescued_ms: int | None = None
         self._time = ForwardTime(clock)

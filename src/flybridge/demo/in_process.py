@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.config.settings import Config
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Transport
 from flybridge.delivery.worker import Worker
 from flybridge.demo.environment import DemoApp, Environment
@@ -110,14 +111,7 @@ async def in_process(
     environment.config_path.write_text(text, encoding="utf-8")
     config = environment.loaded()
     async with backends.opened_store(config) as store:
-        worker = Worker(
-            store,
-            transport,
-            endpoints_of(config),
-            clock,
-            policy=config.delivery.policy,
-            rules=config.delivery.circuit,
-            settings=config.delivery.times,
-            jitter=random.Random(seed).random,  # noqa: S311 - repeatable on purpose
-        )
+        draw, sends = random.Random(seed), config.delivery  # noqa: S311 - repeatable on purpose
+        context = Context(store, transport, clock, sends.policy, sends.circuit, sends.times, jitter=draw.random)
+        worker = Worker(context, endpoints_of(config))
         yield InProcess(environment.apps, config, store, sandbox, clock, build_flow(config), worker)

@@ -13,6 +13,7 @@ from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import keep_in_step
 from flybridge.clock import Clock, SystemClock
 from flybridge.config.settings import Config
+from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
@@ -166,16 +167,11 @@ class Service:
     def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Reporter) -> Worker:
         endpoints = endpoints_of(self._config)
         report.sends_through(endpoints)
+        sends = self._config.delivery
+        context = Context(store, transport, self._clock, sends.policy, sends.circuit, sends.times, report, owner.name)
         return Worker(
-            store,
-            transport,
+            context,
             endpoints,
-            self._clock,
-            policy=self._config.delivery.policy,
-            rules=self._config.delivery.circuit,
-            settings=self._config.delivery.times,
-            observer=report,
-            owner=owner.name,
             replaces=owner.former,
             seconds=self._seconds if self._moves else time.monotonic,
         )
