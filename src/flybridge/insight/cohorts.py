@@ -123,35 +123,27 @@ class _Sums(Struct):
 class CohortCounts(Struct, frozen=True):
     """What cohorts are made of: installs and costs of each day, and what was done so many days after the install."""
 
+    app: AppScope
     days: Sequence[Sums]
     points: Sequence[CurvePoint]
     costs: Sequence[CostSums]
 
 
 async def read_cohorts(
-    store: Store,
-    app: AppScope,
-    question: Question,
-    metric: CohortMetric,
-    *,
-    grain: str = "day",
-    last: int = LAST,
-    organic: bool = True,
+    store: Store, app: AppScope, question: Question, metric: CohortMetric, *, grain: str = "day"
 ) -> Cohorts:
     """Read the counts of one app's period, and return its cohorts; see `cohorts_of`."""
-    counts = await read_counts(store, app, question)
-    return cohorts_of(counts, app, question, metric, grain=grain, last=last, organic=organic)
+    return cohorts_of(await read_counts(store, app, question), question, metric, grain=grain)
 
 
 async def read_counts(store: Store, app: AppScope, question: Question) -> CohortCounts:
     """Return what the cohorts of one app's period are made of, by the question's labels, day and media source."""
     asked = question.of_app(app, {*_groups(question), "day", "media_source"})
-    return CohortCounts(await store.performance(asked), await store.curves(asked), await store.costs(asked))
+    return CohortCounts(app, await store.performance(asked), await store.curves(asked), await store.costs(asked))
 
 
 def cohorts_of(
     counts: CohortCounts,
-    app: AppScope,
     question: Question,
     metric: CohortMetric,
     *,
@@ -164,7 +156,7 @@ def cohorts_of(
     `counts` may have been read with more labels than the question has. Organic installations have no spend, and are in
     no total of ROAS.
     """
-    labels = _groups(question)
+    app, labels = counts.app, _groups(question)
     paid_only = metric.per == "spend" or not organic
     found: dict[tuple[int, tuple[Any, ...]], _Sums] = {}
 

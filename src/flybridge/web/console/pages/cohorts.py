@@ -17,7 +17,6 @@ from flybridge.insight.cohorts import (
     Curve,
     InstallCohort,
     cohorts_of,
-    read_cohorts,
     read_counts,
 )
 from flybridge.insight.metrics import MONEY
@@ -128,9 +127,9 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     filters = it.filters
     together, apart = filters.question(), filters.question("media_source")
     counts = await read_counts(site.store, it.app, apart)
-    by_source = cohorts_of(counts, it.app, apart, it.metric, last=it.length, organic=filters.organic)
-    found = cohorts_of(counts, it.app, together, it.metric, grain=it.grain, last=it.length, organic=filters.organic)
-    paid = cohorts_of(counts, it.app, apart, COHORT_METRICS["ltv"], last=it.length, organic=False)
+    by_source = cohorts_of(counts, apart, it.metric, last=it.length, organic=filters.organic)
+    found = cohorts_of(counts, together, it.metric, grain=it.grain, last=it.length, organic=filters.organic)
+    paid = cohorts_of(counts, apart, COHORT_METRICS["ltv"], last=it.length, organic=False)
     offsets = [day for day in SHOWN if day <= it.length]
     return {
         "asked": it,
@@ -265,9 +264,9 @@ def _text(value: float | None, unit: str) -> str:
 async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     """Return the cohorts as CSV with plain numbers, and a name for the file."""
     it = await asked_for(site, query)
-    found = await read_cohorts(
-        site.store, it.app, it.filters.question(), it.metric, grain=it.grain, last=it.length, organic=it.filters.organic
-    )
+    question, organic = it.filters.question(), it.filters.organic
+    counts = await read_counts(site.store, it.app, question)
+    found = cohorts_of(counts, question, it.metric, grain=it.grain, last=it.length, organic=organic)
     rows: list[list[object]] = [["from", "to", "installs", "spend", *(f"d{day}" for day in range(it.length + 1))]]
     for one in found.cohorts:
         plain = one.as_dict()
