@@ -24,6 +24,7 @@ from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.reading import ConsoleReader
+from flybridge.web.console.site import Site
 
 NOW_MS = 1_780_000_000_000
 TODAY = NOW_MS // DAY_MS
@@ -64,7 +65,8 @@ class Web:
         console = Console(password=Secret(password.decode()) if password is not None else None)
         clock = ManualClock(NOW_MS)
         gate = ConsoleGate(console, store, clock, b"a secret of sixteen characters")
-        self.console = ConsoleApp(ConsoleReader(NoInbox(), store, clock), gate, windows={}, scopes=lambda _: scopes)
+        reader = ConsoleReader(NoInbox(), store, clock)
+        self.console = ConsoleApp(Site(reader=reader, gate=gate, windows={}, scopes_at=lambda _: scopes))
 
     async def get(self, path: str, query: str = "", auth: str = "") -> tuple[int, Any]:
         """Return status and body."""

@@ -16,6 +16,7 @@ from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.reading import ConsoleReader
+from flybridge.web.console.site import Site
 
 NOW_MS = 1_800_000_000_000
 
@@ -57,7 +58,8 @@ async def parts(tmp_path):
     await inbox.ack(leased)
     moody = Moody(inbox), Moody(store)
     gate = ConsoleGate(Console(), moody[1], clock, b"a secret of sixteen characters")
-    yield ConsoleApp(ConsoleReader(*moody, clock), gate, windows={"shop": 72.0}), clock, *moody
+    site = Site(reader=ConsoleReader(*moody, clock), gate=gate, windows={"shop": 72.0})
+    yield ConsoleApp(site), clock, *moody
     await store.close()
     await inbox.close()
 

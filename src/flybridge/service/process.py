@@ -57,6 +57,7 @@ from flybridge.web.app import WebApp
 from flybridge.web.console.app import ConsoleApp
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.reading import ConsoleReader
+from flybridge.web.console.site import Site
 from flybridge.web.intake import Intake
 from flybridge.wiring import (
     build_flow,
@@ -314,16 +315,14 @@ class Service:
         self, reader: ConsoleReader, metrics: telemetry.Metrics, transport: Transport, download: Download
     ) -> ConsoleApp:
         config, store, clock = self._config, reader.store, self._clock
-        return ConsoleApp(
-            reader,
-            ConsoleGate(config.console, store, clock, config.secrets[0], public_url=config.server.public_url),
+        site = Site(
+            reader=reader,
+            gate=ConsoleGate(config.console, store, clock, config.secrets[0], public_url=config.server.public_url),
             windows={app.name: app.hold.window_hours for app in config.apps},
-            transport=transport,
+            scopes_at=lambda now_ms: scopes_of(config, now_ms),
             latencies=metrics.latencies,
             version=__version__,
-            count=lambda status: metrics.console_refused.labels(str(status)).inc(),
-            scopes=lambda now_ms: scopes_of(config, now_ms),
-            operations=ConsoleOperations(
+            all_operations=ConsoleOperations(
                 config,
                 reader.inbox,
                 store,
@@ -335,3 +334,5 @@ class Service:
                 channels=channels_of(config, download, clock),
             ),
         )
+        refused = metrics.console_refused
+        return ConsoleApp(site, transport=transport, count=lambda status: refused.labels(str(status)).inc())

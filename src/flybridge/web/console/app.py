@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Final
 
 import structlog
+from msgspec import structs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,10 +25,8 @@ from flybridge.web.access.oidc import OidcProvider
 from flybridge.web.answers import Receive, Refusal, Scope, Send, rendered
 from flybridge.web.console import api
 from flybridge.web.console.acting import read_form
-from flybridge.web.console.deeds import REFUSED, Deeds
-from flybridge.web.console.gate import ConsoleGate
+from flybridge.web.console.deeds import REFUSED
 from flybridge.web.console.login import LOGIN, LOGOUT, OPEN_PATHS, LoginPages
-from flybridge.web.console.operations import Operations
 from flybridge.web.console.pages import (
     account,
     audiences,
@@ -43,8 +42,7 @@ from flybridge.web.console.pages import (
     setup,
     sources,
 )
-from flybridge.web.console.reading import ConsoleReader
-from flybridge.web.console.site import HEADERS, NO_ENTRY, Group, Latencies, Page, Scopes, Site
+from flybridge.web.console.site import HEADERS, NO_ENTRY, Group, Page, Site
 
 REGISTRY: Final[Mapping[str, Sequence[Page]]] = {
     "Performance": (sources, cohorts, differences),
@@ -74,40 +72,18 @@ STATIC: Final = {
 class ConsoleApp:
     """The pages as one ASGI application, behind the gate.
 
-    `windows` are the hours that events of each app are held, `latencies` how long the steps of this process take.
-    `count` is called with the status of each refused request. `scopes` are the apps whose performance is shown,
-    `operations` what can be done. `transport` is for the identity provider.
+    `count` is called with the status of each refused request. `transport` is for the identity provider.
     """
 
     def __init__(
-        self,
-        reader: ConsoleReader,
-        gate: ConsoleGate,
-        *,
-        windows: Mapping[str, float],
-        transport: Transport | None = None,
-        latencies: Latencies | None = None,
-        version: str = "",
-        count: Callable[[int], None] = lambda _: None,
-        scopes: Scopes = lambda _: (),
-        operations: Operations | None = None,
+        self, site: Site, *, transport: Transport | None = None, count: Callable[[int], None] = lambda _: None
     ) -> None:
-        self._gate = gate
         self._count = count
-        store, clock = reader.store, reader.clock
-        self._deeds = Deeds(store, clock)
-        self._site = Site(
-            store=store, clock=clock, reader=reader, gate=gate, deeds=self._deeds, windows=windows, scopes_at=scopes,
-            latencies=latencies, all_operations=operations, version=version, groups=GROUPS,
-        )  # fmt: skip
-        oidc = gate.console.oidc
-        self._login = LoginPages(
-            self._site,
-            gate,
-            self._deeds,
-            self._refused_page,
-            provider=OidcProvider(oidc, transport, clock) if oidc is not None and transport is not None else None,
-        )
+        self._site, self._gate = structs.replace(site, groups=GROUPS), site.gate
+        oidc, provider = site.gate.console.oidc, None
+        if oidc is not None and transport is not None:
+            provider = OidcProvider(oidc, transport, site.clock)
+        self._login = LoginPages(self._site, site.gate, self._refused_page, provider)
         self._static = frozenset(f"/{name}" for name in STATIC)
         self._routes: list[BaseRoute] = [
             route for pages in REGISTRY.values() for page in pages for route in page.routes(self._site)
@@ -168,7 +144,9 @@ class ConsoleApp:
             return refusal
         if visitor.operates or scope["path"] in {LOGIN, LOGOUT} or scope["path"] in LOOKING_POSTS:
             return None
-        await self._deeds.write(visitor, "denied", REFUSED, target=scope["path"], detail="The role does not allow it.")
+        await self._site.deeds.write(
+            visitor, "denied", REFUSED, target=scope["path"], detail="The role does not allow it."
+        )
         return _READ_ONLY
 
     def _refused_page(self, request: Request, refusal: Refusal) -> Response:

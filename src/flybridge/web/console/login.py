@@ -19,7 +19,7 @@ from flybridge.web.access.oidc import CALLBACK, OidcFlow, OidcProvider, OidcRefu
 from flybridge.web.access.sessions import PLAIN_COOKIE, SECURE_COOKIE, cookies_of, set_cookie
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of
-from flybridge.web.console.deeds import DONE, FAILED, Deeds
+from flybridge.web.console.deeds import DONE, FAILED
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.site import HEADERS, Site
 
@@ -43,7 +43,6 @@ class LoginPages(Struct, frozen=True):
 
     site: Site
     gate: ConsoleGate
-    deeds: Deeds
     refuse: Callable[[Request, Refusal], Response]
     provider: OidcProvider | None = None
 
@@ -100,7 +99,7 @@ class LoginPages(Struct, frozen=True):
             return self.page(request, status=tried.status, back=back, user=user, problem=problem)
         if tried is None:
             visitor = Visitor(user or "unknown", Grant.READ, "password", address)
-            await self.deeds.write(visitor, "login", FAILED, detail="The password did not fit.")
+            await self.site.deeds.write(visitor, "login", FAILED, detail="The password did not fit.")
             return self.page(request, status=401, back=back, user=user, problem="This name or password does not fit.")
         visitor = self.gate.by_password(user, tried, address)
         return await self._entered(request, visitor, self.gate.proof_of(tried), back=back, secure=secure)
@@ -113,7 +112,7 @@ class LoginPages(Struct, frozen=True):
         begun = await self.gate.sessions.begin(
             visitor.user, visitor.grant, visitor.way, proof=proof, address=visitor.address
         )
-        await self.deeds.write(visitor, "login", DONE, detail=f"Role {visitor.grant.value}.")
+        await self.site.deeds.write(visitor, "login", DONE, detail=f"Role {visitor.grant.value}.")
         response = RedirectResponse(_local_path(back) or "/", 303, HEADERS)
         response.headers.append("set-cookie", set_cookie(SECURE_COOKIE if secure else PLAIN_COOKIE, begun.cookie))
         return response
@@ -122,7 +121,7 @@ class LoginPages(Struct, frozen=True):
         visitor: Visitor = request.scope["visitor"]
         if visitor.session:
             await self.gate.sessions.end(visitor.session)
-            await self.deeds.write(visitor, "logout", DONE)
+            await self.site.deeds.write(visitor, "logout", DONE)
         response = RedirectResponse(LOGIN, 303, {**HEADERS, "clear-site-data": '"cache"'})
         for name in (SECURE_COOKIE, PLAIN_COOKIE):
             response.headers.append("set-cookie", set_cookie(name, "", seconds=0))
@@ -160,7 +159,7 @@ class LoginPages(Struct, frozen=True):
             user = await self.provider.finish(flow, dict(request.query_params), base + CALLBACK)
         except OidcRefused as problem:
             unknown = Visitor("unknown", Grant.READ, "oidc", address)
-            await self.deeds.write(unknown, "login", FAILED, detail=str(problem))
+            await self.site.deeds.write(unknown, "login", FAILED, detail=str(problem))
             return self.page(request, status=403, problem=str(problem))
         visitor = Visitor(user.name, user.grant, "oidc", address)
         secure = base.startswith("https:")

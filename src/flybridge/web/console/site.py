@@ -106,19 +106,32 @@ class Site(Struct, dict=True, kw_only=True):
     """Data and templates of the console. `windows` are the hours that events of each app are held.
 
     `scopes_at` returns the apps whose performance is shown, and `all_operations` are what can be done, if anything can.
+    `latencies` are how long the steps of this process take.
     """
 
-    store: Store
-    clock: Clock
     reader: ConsoleReader
     gate: ConsoleGate
-    deeds: Deeds
     windows: Mapping[str, float]
-    scopes_at: Scopes
+    scopes_at: Scopes = lambda _: ()
     latencies: Latencies | None = None
     all_operations: Operations | None = None
     version: str = ""
     groups: Sequence[Group] = ()
+
+    @property
+    def store(self) -> Store:
+        """The store, as the reader reads it."""
+        return self.reader.store
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the reader goes by."""
+        return self.reader.clock
+
+    @cached_property
+    def deeds(self) -> Deeds:
+        """What writes down what visitors do."""
+        return Deeds(self.store, self.clock)
 
     @property
     def _frame(self) -> dict[str, Any]:
