@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest
+from flybridge.history.files import RawRows, local_file
 from flybridge.history.gaps import GapFinder
 from flybridge.history.locker import Locker, LockerFolder, LockerFollower
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
+from flybridge.history.take import RowTaker, Unsaved
 from flybridge.history.uptime import Uptime
-from flybridge.records import DAY_MS
+from flybridge.records import DAY_MS, Source
 from flybridge.service.backends import opened_store
 from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow
@@ -65,6 +68,23 @@ async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Pa
             )  # fmt: skip
             assert (await finder.run_locker(locker, NOW_MS - DAY_MS, NOW_MS)).problems == ()
             progress.close()
+
+
+async def test_the_event_loop_goes_on_while_rows_are_read(tmp_path: Path):
+    """The next megabyte of a file is asked of an object store when the rows before it were taken."""
+    path, goes_on, loop = tmp_path / "installs.csv", threading.Event(), asyncio.get_running_loop()
+    path.write_bytes(HEADER + b"1-1,2024-10-04 00:00:00,install,a\n")
+
+    def rows() -> Iterator[RawRow | BadRow]:
+        loop.call_soon_threadsafe(goes_on.set)
+        assert goes_on.wait(PATIENCE_S), "the event loop stands still while rows are read"
+        yield from RawRows(local_file(path), UTC_TIMES, None)
+
+    progress = Progress(tmp_path / "progress.db")
+    with closing(progress.counting(by_attribution=False)) as equal:
+        taker = RowTaker("shop", Source.LOCKER, accept, ManualClock(NOW_MS))
+        assert (await taker.take(path.name, rows(), Unsaved(equal))).taken == 1
+    progress.close()
 
 
 class Answered:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -95,7 +95,7 @@ class RowTaker:
         """Take the rows of one file. Raises what reading raises, after what was read before is in the inbox."""
         done = Taken(name)
         reports, left_out = Counter[Report](), Counter[Report]()
-        for page in pages(rows):
+        async for page in pages_beside(rows):
             await self._keep(self._envelopes(page, progress.equal, done, reports, left_out))
             progress.save(page[-1].end, page[-1].number)
             done.reports, done.left_out = _words(reports), _words(left_out)
@@ -165,6 +165,13 @@ def pages(rows: Iterable[Row], size: int = BLOCK) -> Iterator[list[Row]]:
             yield page
         raise
     if page:
+        yield page
+
+
+async def pages_beside(rows: Iterable[Row]) -> AsyncIterator[list[Row]]:
+    """Yield rows in pages that are read in a thread: what waits for a disk or an object store does not stop intake."""
+    found = pages(rows)
+    while (page := await asyncio.to_thread(next, found, None)) is not None:
         yield page
 
 
