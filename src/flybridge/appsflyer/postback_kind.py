@@ -16,7 +16,8 @@ https://support.appsflyer.com/hc/en-us/articles/207034356, "Message characterist
 
 An app names its own events as it likes, also `Install` or `redownload`. A name is therefore a conversion only if it is
 exactly AppsFlyer's and the message looks like one: none of these messages has an event value, an install happens at its
-install time, and one that follows an install has another `conversion_type` or is of a retargeting campaign.
+install time, and one that follows an install has another `conversion_type` or is of a retargeting campaign. A message
+without a name has the `conversion_type` of its user whatever it is, and is a conversion only if it looks like one, too.
 """
 
 from __future__ import annotations
@@ -113,13 +114,17 @@ def _act(word: str | None) -> str | None:
 
 
 def is_own_event(postback: Postback) -> bool:
-    """Return whether a message with a name of AppsFlyer's is an event of the app that has the same name."""
+    """Return whether a message is an event of the app, though its name is one of AppsFlyer's, or missing."""
     name = postback.event_name
-    if name not in NAMES or postback.event_type is not None:
+    if postback.event_type is not None or (name is not None and name not in NAMES):
         return False
     if says_something(postback.event_value):
         return True
-    if name in LATER:
+    if name is None:
+        if postback.event_revenue:
+            return True
+        name = _act(postback.conversion_type)
+    elif name in LATER:
         return _act(postback.conversion_type) == "install" and not _campaign(postback)[0]
     if name != "install" or (postback.event_time is not None and postback.event_time == postback.install_time):
         return False
@@ -160,7 +165,10 @@ def kind_of(postback: Postback) -> Kind | None:
         return Kind.SKADNETWORK
     retargeting, organic = _campaign(postback)
     name, event_type = postback.event_name, postback.event_type
-    named = _act(name) if name in NAMES and not is_own_event(postback) else None
+    is_own = is_own_event(postback)
+    if name is None and is_own:
+        return None
+    named = _act(name) if name in NAMES and not is_own else None
     if event_type is not None:
         in_app = "app" in event_type.lower()
         named = None if in_app else _act(event_type) or named

@@ -155,7 +155,9 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
         "nested_too_deep": Reason(
             "objects or lists nested deeper than can be read", "find out who sends to this address"
         ),
-        "no_event_name": Reason("neither `event_name` nor `conversion_type`", "select these fields in AppsFlyer"),
+        "no_event_name": Reason(
+            "no `event_name`, and not what a conversion looks like", "select `event_name` in AppsFlyer"
+        ),
         "no_event_time": Reason(
             "a row of a file or report without a time that can be read: history can't be dated to today",
             "export it with Event Time, as `2026-01-31 23:59:59`, and import it again",

@@ -39,6 +39,7 @@ FAMILIES: Final = PLATFORMS | {"tvos": "ios", "watchos": "ios", "visionos": "ios
 DISPLAY: Final = {"android": "Android", "ios": "iOS"}
 """Platforms as Amplitude's SDKs write them."""
 
+NAMED_AS_CONVERSIONS: Final = NAMES | {None}
 NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
 DECIDING: Final = (
     "event_name", "event_type", "conversion_type", "retargeting_conversion_type", "campaign_type", "is_retargeting",
@@ -59,7 +60,7 @@ def classify(postback: Postback, rules: Rules, compiled: CompiledRules) -> Class
         *_deciding(postback),
         postback.campaign is None,
         postback.blocked_reason is None,
-        postback.event_name in NAMES and is_own_event(postback),
+        postback.event_name in NAMED_AS_CONVERSIONS and is_own_event(postback),
         is_skadnetwork(postback),
     )
     found = compiled.classifications.get(deciding)
@@ -85,10 +86,13 @@ def _outcome(
     if (other := _other_app(postback, rules, platform)) is not None:
         return other
     if reported is None:
+        missing = "event_name and conversion_type are missing."
+        if is_own_event(postback):
+            missing = "event_name is missing, and it is no conversion by its value, its revenue or its time."
         return Dead(
             "map",
             "no_event_name",
-            "The message names no event: event_name and conversion_type are missing.",
+            f"The message names no event: {missing}",
             "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings.",
         )
     event_type = _event_type(reported, postback, rules, compiled)
