@@ -54,8 +54,13 @@ V1_NAMES: Final[Mapping[str, str]] = {
     "fb_adgroup_id": "af_ad_id",
 }
 
-YES: Final = frozenset({"true", "1", "yes", "y", "t", "on"})
-NO: Final = frozenset({"false", "0", "no", "n", "f", "off"})
+YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "granted", "enabled"})
+NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "denied", "disabled"})
+NOT_KNOWN: Final = frozenset({"unknown", "unavailable", "not_supported"})
+WITHOUT_PERMISSION: Final = {
+    "is_lat": True, "gdpr_applies": True, "ad_user_data_enabled": False, "ad_personalization_enabled": False,
+}  # fmt: skip
+"""Flags of what the person has allowed, as they are where nothing is. What can't be read is no permission."""
 
 MAX_FIELDS: Final = 2000
 
@@ -258,6 +263,9 @@ def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
     word = str(value).strip().lower()
     if word in YES or word in NO:
         return word in YES
+    if name in WITHOUT_PERMISSION and word not in NOT_KNOWN:
+        notes.append(f"The field {name} is neither true nor false and was read as no permission.")
+        return WITHOUT_PERMISSION[name]
     notes.append(f"The field {name} is neither true nor false and was left out.")
     return None
 

@@ -10,6 +10,7 @@ An identifier that may not leave is not used for matching either: hashing it wou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
@@ -21,14 +22,21 @@ from flybridge.system.reference_pages import table
 ADVERTISING_IDS: Final = frozenset({"idfa", "adid", "oaid", "android_id"})
 """The Android id goes with them: it outlives a reset of the advertising id."""
 
-AUTHORISED: Final = frozenset({"authorized", "authorised", "af_authorized", "3"})
-NOT_AUTHORISED: Final = frozenset({"not_determined", "restricted", "denied", "0", "1", "2"})
+# https://developer.apple.com/documentation/apptrackingtransparency/attrackingmanager/authorizationstatus, and the words
+# of frameworks: `.notDetermined`, `not-determined`, `TrackingStatus.denied`, `granted`.
+AUTHORISED: Final = 3
+ATT: Final = {
+    "notdetermined": 0, "undetermined": 0, "restricted": 1, "denied": 2, "authorized": AUTHORISED,
+    "authorised": AUTHORISED, "granted": AUTHORISED,
+} | {str(number): number for number in range(4)}  # fmt: skip
+UNKNOWN: Final = frozenset({"unknown", "unavailable", "notsupported"})
+_BEFORE_ATT: Final = re.compile(r"^(?:attrackingmanager)?(?:authorizationstatus)?(?:rawvalue)?")
 
 
 class Signals(Struct, frozen=True):
     """What a postback says about permission. None: unknown."""
 
-    att: str | None = None
+    att: int | None = None
     is_lat: bool | None = None
     gdpr_applies: bool | None = None
     ad_user_data: bool | None = None
@@ -45,11 +53,11 @@ class Rule(Struct, frozen=True):
 
 
 def _att_not_authorised(signals: Signals) -> bool:
-    return signals.att in NOT_AUTHORISED
+    return signals.att is not None and signals.att != AUTHORISED
 
 
 def _limits_tracking(signals: Signals) -> bool:
-    return signals.is_lat is True and signals.att not in AUTHORISED | NOT_AUTHORISED
+    return signals.is_lat is True and signals.att is None
 
 
 def _data_refused(signals: Signals) -> bool:
@@ -75,6 +83,17 @@ RULES: Final = (
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
+def att_of(text: str) -> int | None:
+    """Return 0 to 3 for ATTrackingManager's word for it, also with its type or AppsFlyer's `af_` in front; or None."""
+    return ATT.get(_BEFORE_ATT.sub("", _plain(text)))
+
+
+def _plain(text: str) -> str:
+    """Return the letters and digits of a word, without its type in front."""
+    word = text.strip().lower().removeprefix("af_").removesuffix(".0").rpartition(".")[2]
+    return "".join(filter(str.isalnum, word))
+
+
 @lru_cache(maxsize=1024)
 def withheld(
     att: str | None,
@@ -83,10 +102,11 @@ def withheld(
     ad_user_data: bool | None,
     ad_personalization: bool | None,
 ) -> frozenset[str]:
-    """Return the names of the identifiers that may not leave."""
-    if att is not None:
-        att = att.strip().lower()
-    signals = Signals(att, is_lat, gdpr_applies, ad_user_data, ad_personalization)
+    """Return the names of the identifiers that may not leave. An `att` that can't be read is no permission."""
+    status = None
+    if att is not None and (status := att_of(att)) is None and _plain(att) not in UNKNOWN:
+        status = ATT["notdetermined"]
+    signals = Signals(status, is_lat, gdpr_applies, ad_user_data, ad_personalization)
     return NOTHING.union(*(rule.removes for rule in RULES if rule.applies(signals)))
 
 

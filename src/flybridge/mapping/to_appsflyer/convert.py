@@ -21,6 +21,7 @@ from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import usable
+from flybridge.mapping.consent import UNKNOWN, att_of
 from flybridge.mapping.table import flag, plain
 
 MAX_TEXT: Final = 1_000
@@ -32,13 +33,6 @@ _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
-# https://developer.apple.com/documentation/apptrackingtransparency/attrackingmanager/authorizationstatus, and the words
-# of frameworks: `.notDetermined`, `not-determined`, `TrackingStatus.denied`, `granted`.
-ATT: Final = {
-    "notdetermined": 0, "undetermined": 0, "restricted": 1, "denied": 2, "authorized": 3, "authorised": 3, "granted": 3,
-} | {str(number): number for number in range(4)}  # fmt: skip
-_BEFORE_ATT: Final = re.compile(r"^(?:attrackingmanager)?(?:authorizationstatus)?(?:rawvalue)?")
-UNKNOWN: Final = frozenset({"unknown", "unavailable", "notsupported"})
 SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": False, "disabled": False}
 """What says true or false beside `true`, `false`, 1 and 0."""
 
@@ -101,8 +95,7 @@ def version(value: Any) -> str | None:
 
 def att(value: Any) -> int | None:
     """0 to 3, or ATTrackingManager's word for it, also with its type or AppsFlyer's `af_` in front."""
-    found = (words(only(value)) or "").lower().removeprefix("af_").rpartition(".")[2]
-    return ATT.get(_BEFORE_ATT.sub("", "".join(filter(str.isalnum, found))))
+    return att_of(words(only(value)) or "")
 
 
 def yes(value: Any) -> bool | None:
