@@ -9,6 +9,7 @@ import pytest
 
 from flybridge.errors import ConfigError
 from flybridge.insight.performance import AppScope
+from flybridge.insight.question import asked
 from flybridge.store.performance import day_number
 from flybridge.web.console.filters import PERIODS, filters_of, span_of
 
@@ -38,6 +39,20 @@ def test_each_named_period_has_its_days(name, first, last):
     assert span_of(name, TODAY) == days(first, last)
     found = filters_of({"period": name}, SCOPES)
     assert (found.first, found.last) == days(first, last)
+
+
+EAST_AND_WEST = [AppScope("east", "USD", {}, "ios", TODAY + 1), AppScope("west", "USD", {}, "ios", TODAY)]
+
+
+@pytest.mark.parametrize(
+    ("app", "last"), [("", "2026-03-14"), ("west", "2026-03-14"), ("east", "2026-03-15"), ("none", "2026-03-14")]
+)
+def test_periods_end_on_a_day_that_is_over_in_every_app(app, last):
+    """A day of which one app has a part would be compared with whole days."""
+    for name in ("yesterday", "7d", "28d", "90d"):
+        found = filters_of({"period": name, "app": app}, EAST_AND_WEST)
+        assert (name, found.period, found.last) == (name, name, day_number(date.fromisoformat(last)))
+    assert asked({}, EAST_AND_WEST).last == TODAY - 1
 
 
 def test_dates_count_only_if_they_differ_from_the_named_period():

@@ -17,7 +17,7 @@ from flybridge.errors import ConfigError
 from flybridge.insight.causes import CAUSES, STEPS
 from flybridge.insight.differences import REVENUE, DifferenceQuestion, asked_differences, read_differences
 from flybridge.insight.findings import read_findings
-from flybridge.insight.performance import AppScope
+from flybridge.insight.performance import AppScope, last_day_over
 from flybridge.insight.question import chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -107,7 +107,17 @@ def findings(config: ConfigPath = None, only_app: AppName = None, as_json: AsJso
 
 
 def _yesterday(scopes: Sequence[AppScope]) -> str:
-    return date_of(max(scope.today for scope in scopes) - 1).isoformat()
+    return date_of(last_day_over(scopes)).isoformat()
+
+
+def _todays(scopes: Sequence[AppScope], first: int) -> dict[str, int]:
+    """Return which day it is in each app in which the first day asked for is over, and name the others."""
+    todays = {scope.name: scope.today for scope in scopes}
+    for name, today in todays.items():
+        if today <= first:
+            over = date_of(today - 1)
+            complain(f"{name}: a day that is not over is not compared. The last that is over is {over}.")
+    return {name: today for name, today in todays.items() if first < today}
 
 
 def _found(
@@ -124,8 +134,8 @@ def _found(
         from flybridge.service.backends import opened_download, opened_transport  # noqa: PLC0415
 
         clock = SystemClock()
-        names = {scope.name: scope for scope in scopes}
-        plans = [plan for plan in reconcile_plans_of(settings) if plan.app in names]
+        todays = _todays(scopes, question.first)
+        plans = [plan for plan in reconcile_plans_of(settings) if plan.app in todays]
         one_day = sum((plan.events + 2) * COST + plan.events * SUMS_COST for plan in plans if plan.credentials)
         most = one_day * (question.last - question.first + 1)
         if most > USED:
@@ -134,7 +144,7 @@ def _found(
             reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
             for plan in plans:
                 # A day that is not over can't be compared.
-                await reconciler.run(plan, question.first, min(question.last, names[plan.app].today - 1), again=True)
+                await reconciler.run(plan, question.first, min(question.last, todays[plan.app] - 1), again=True)
         return await read(store)
 
     return with_store(settings, read if stored else ask)
@@ -163,7 +173,7 @@ def _cohorts(
         from flybridge.operations.reconcile_plan import reconcile_plans_of  # noqa: PLC0415
         from flybridge.service.backends import opened_download  # noqa: PLC0415
 
-        todays = {scope.name: scope.today for scope in scopes}
+        todays = _todays(scopes, question.first)
         async with opened_download() as download:
             comparer = CohortComparer(store, download, SystemClock())
             for plan in reconcile_plans_of(settings):

@@ -46,6 +46,11 @@ class AppScope(Struct, frozen=True):
     zone: str = "UTC"
 
 
+def last_day_over(apps: Sequence[AppScope]) -> int:
+    """Return the last day that is over in every app, whatever their zones; the last before 1970 if there is none."""
+    return min((app.today for app in apps), default=0) - 1
+
+
 class Question(Struct, frozen=True):
     """A period (days since 1970, both inclusive), the labels to group by, and filters."""
 
@@ -154,8 +159,7 @@ async def read_performance(
 
 def _complete(apps: Sequence[AppScope], question: Question, horizon: int) -> int:
     """Return how many days of the period have so many complete days, in every app."""
-    today = min((app.today for app in apps), default=0)
-    return max(0, min(question.last, today - horizon - 1) - question.first + 1)
+    return max(0, min(question.last, last_day_over(apps) - horizon) - question.first + 1)
 
 
 async def _read_app(

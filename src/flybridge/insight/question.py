@@ -11,7 +11,7 @@ from typing import Final
 
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import COHORT_METRICS, GRAINS, CohortMetric
-from flybridge.insight.performance import BY, AppScope, Question
+from flybridge.insight.performance import BY, AppScope, Question, last_day_over
 from flybridge.store.performance import country_label, day_number, label, source_label
 
 DAYS: Final = 28
@@ -24,7 +24,7 @@ LONGEST: Final = 800
 def asked(given: Mapping[str, str | None], scopes: Sequence[AppScope]) -> Question:
     """Return a question: `by`, `from`, `to`, and the names to choose by `media_source`, `campaign`, and so on."""
     return Question(
-        *period(given.get("from"), given.get("to"), until=max(scope.today for scope in scopes) - 1),
+        *period(given.get("from"), given.get("to"), until=last_day_over(scopes)),
         groups_asked(given.get("by") or "", BY),
         source_asked(given),
         label(given.get("campaign")) or None,

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from flybridge.errors import ConfigError
 from flybridge.insight.metrics import HORIZONS
-from flybridge.insight.performance import AppScope, Question
+from flybridge.insight.performance import AppScope, Question, last_day_over
 from flybridge.insight.question import asked
 from flybridge.store.performance import date_of, day_number, label, source_label
 
@@ -101,9 +101,9 @@ def names_period(query: Mapping[str, str]) -> bool:
 
 
 def filters_of(query: Mapping[str, str], scopes: Sequence[AppScope]) -> Filters:
-    """Return the question of a query string."""
-    today = max((scope.today for scope in scopes), default=0)
-    period, first, last = _period(query, today, scopes)
+    """Return the question of a query string. Periods end on the last day that is over in the app, or in all apps."""
+    asked_of = [scope for scope in scopes if scope.name == query.get("app")] or scopes
+    period, first, last = _period(query, last_day_over(asked_of) + 1, asked_of)
     return Filters(
         period,
         first,
