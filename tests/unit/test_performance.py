@@ -17,6 +17,7 @@ from flybridge.cli.app import app
 from flybridge.cli.performance import change, sparkline
 from flybridge.config.settings import load
 from flybridge.insight.cohorts import COHORT_METRICS, read_cohorts
+from flybridge.insight.csv_text import FORMULA, csv_text
 from flybridge.insight.metrics import METRICS, Figures, UpTo, figure
 from flybridge.insight.performance import AppScope, Question, merged, read_performance
 from flybridge.records import Envelope, Media, Source
@@ -229,6 +230,18 @@ def test_csv_has_plain_numbers_and_nothing_for_what_is_not_known(config):
     assert float(found[0]["revenue"]) == 20.0
 
 
+@pytest.mark.parametrize("sign", FORMULA)
+def test_no_text_of_csv_is_a_formula(config, sign):
+    """Names of sources and campaigns are anybody's, and the file is opened in a spreadsheet."""
+    name = f"{sign}SUM(A1)"
+    asyncio.run(filed(config, [message("x", "install", 2, came=2, source=name, campaign=name)]))
+    for words in (("--by", "source,campaign"), ("--cohort",)):
+        found = run(config, "performance", *words, "--csv")
+        assert found.startswith("media_source,campaign,") if "--by" in words else found.startswith("date,installs,")
+        assert not any(cell.startswith(FORMULA) for row in csv.reader(io.StringIO(found)) for cell in row)
+    assert csv_text([[name, -1, None]], "\n").lstrip('"').startswith("'" + sign)
+
+
 def test_cohorts_leave_out_what_is_not_over(config):
     """Each day of install is a row, by day after it; weeks add up from days."""
     found = json.loads(run(config, "performance", "--cohort", "--json"))
@@ -361,6 +374,34 @@ def test_a_comparison_without_rows_says_what_else_there_is(config):
     told = run(config, "reconcile", "--day", ago(9), "--event", "af_purchas")
     assert "There is af_purchase." in told
     assert "af_purchase" in run(config, "reconcile", "--day", ago(9), "--event", "af_purchase", "--stored")
+
+
+@pytest.fixture
+def far_apart(config):
+    """Return a configuration of two apps, one of them two days ahead of the other for most of the time."""
+    east = CONFIG[CONFIG.index("[[apps]]") :].replace("shop", "east").replace("rates =", "timezone = 'Etc/GMT-14' #")
+    text = CONFIG.replace("rates =", "timezone = 'Etc/GMT+12' #") + east
+    account = 'push_token = "token"\napi_token = "api"\nbase_url = "http://127.0.0.1:9"'
+    config.write_text(text.replace('push_token = "token"', account), encoding="utf-8")
+    return config
+
+
+@pytest.mark.parametrize("days", [-1, -400])
+@pytest.mark.parametrize("kind", [(), ("--cohorts",)])
+def test_a_day_that_is_not_over_is_not_compared(far_apart, kind, days):
+    """No vendor is asked about it, and the last day that is over is named."""
+    words = ["reconcile", "--config", str(far_apart), "--day", ago(days), *kind]
+    result = CliRunner().invoke(app, words)
+    assert (result.exit_code, result.exception) == (0, None), result.output
+    for name in ("shop", "east"):
+        assert f"{name}: a day that is not over is not compared. The last that is over is 2" in result.stderr
+
+
+def test_the_day_that_is_compared_unless_named_is_over_in_every_app(far_apart):
+    """The day in the west."""
+    west = (datetime.now(UTC) - timedelta(hours=12)).date() - timedelta(days=1)
+    found = json.loads(run(far_apart, "reconcile", "--stored", "--json"))
+    assert (found["from"], found["to"]) == (f"{west}", f"{west}")
 
 
 def test_many_days_of_a_cohort_stand_in_tables_below_each_other(config, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
+from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure
 from flybridge.insight.nearest import days_up_to, instead_of, last_day_before, latest
 from flybridge.insight.performance import BY, AppScope, PerformanceReport, Question, named, read_performance
@@ -146,9 +146,8 @@ def _compared(found: PerformanceReport, before: PerformanceReport | None) -> lis
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
     heads = ["date" if name == "day" else name for name in labels]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*heads, *METRICS])
-    writer.writerows([row[name] for name in (*heads, *METRICS)] for row in rows)
+    named_rows = ([row[name] for name in (*heads, *METRICS)] for row in rows)
+    sys.stdout.write(csv_text([[*heads, *METRICS], *named_rows], "\n"))
 
 
 def _print_table(
@@ -268,10 +267,9 @@ def _cohorts(
     if as_json:
         print_json(rows)
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
         heads = [head for head in (rows[0] if rows else {"date": 0, "installs": 0, "spend": 0}) if head != "values"]
-        writer.writerow([*heads, *(f"d{day}" for day in range(len(found.whole.values)))])
-        writer.writerows([*(row[head] for head in heads), *row["values"]] for row in rows)
+        first = [*heads, *(f"d{day}" for day in range(len(found.whole.values)))]
+        sys.stdout.write(csv_text([first, *([*(row[head] for head in heads), *row["values"]] for row in rows)], "\n"))
     else:
         _print_cohorts(found)
     if instead:

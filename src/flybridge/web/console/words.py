@@ -1,10 +1,8 @@
-"""Formatting of values: durations, shares, masked text from outside, and lines of CSV that run nothing."""
+"""Formatting of values: durations, shares, and masked text from outside."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
-from io import StringIO
+from collections.abc import Mapping
 from typing import Final
 
 from flybridge.identity.masking import masked
@@ -65,9 +63,6 @@ ENDPOINTS: Final[Mapping[str, str]] = {
 }
 """What the console calls an API that events are sent through."""
 
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes as the beginning of a formula."""
-
 
 def shown(text: object) -> str:
     """Return a text from outside, such as a media source, as it may be shown.
@@ -117,19 +112,3 @@ def count_of(n: float) -> str:
 def plural(n: int, one: str, many: str = "") -> str:
     """Return a number with its noun."""
     return f"1 {one}" if n == 1 else f"{n:,} {many or one + 's'}"
-
-
-def csv_line(values: Iterable[object]) -> str:
-    """Return one line. A text that a spreadsheet would take as a formula begins with an apostrophe."""
-    out = StringIO()
-    csv.writer(out).writerow([_cell(value) for value in values])
-    return out.getvalue()
-
-
-def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Return the lines of these rows, the heads first. What is None is empty."""
-    return "".join(map(csv_line, rows))
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

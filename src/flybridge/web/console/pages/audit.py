@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from flybridge.insight.csv_text import csv_line
 from flybridge.records import clock_time
 from flybridge.store.trail import TrailRow
 from flybridge.web.console.acting import number_in
 from flybridge.web.console.site import HEADERS, Entry, Site
-from flybridge.web.console.words import csv_line, printable
+from flybridge.web.console.words import printable
 
 ENTRY: Final = Entry("audit", "/audit", "Audit trail")
 ROWS: Final = 100

@@ -19,6 +19,7 @@ from flybridge.insight.cohorts import (
     cohorts_of,
     read_counts,
 )
+from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import MONEY
 from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
@@ -31,7 +32,7 @@ from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, 
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
-from flybridge.web.console.words import csv_text, plural
+from flybridge.web.console.words import plural
 
 ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts", with_period=True)
 

@@ -12,6 +12,7 @@ from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES
 from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REVENUE
 from flybridge.insight.cohort_differences import CohortDifferenceQuestion, read_cohort_differences
 from flybridge.insight.comparison import ALL_EVENTS
+from flybridge.insight.csv_text import csv_text
 from flybridge.insight.differences import asked_differences, last_compared, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
@@ -22,7 +23,7 @@ from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, 
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
-from flybridge.web.console.words import csv_text, masked_sentence, shown
+from flybridge.web.console.words import masked_sentence, shown
 
 ENTRY: Final = Entry("differences", "/differences", "Differences", with_period=True)
 

@@ -8,8 +8,16 @@ from typing import Any, Final
 from msgspec import Struct
 from starlette.routing import Route
 
+from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
-from flybridge.insight.performance import ORGANIC, PerformanceReport, PerformanceRow, merged, read_performance
+from flybridge.insight.performance import (
+    ORGANIC,
+    PerformanceReport,
+    PerformanceRow,
+    last_day_over,
+    merged,
+    read_performance,
+)
 from flybridge.insight.question import chosen_scopes
 from flybridge.web.console import charts
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
@@ -17,7 +25,7 @@ from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS,
 from flybridge.web.console.latest import earlier_of, latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
-from flybridge.web.console.words import csv_text, masked_sentence, shown
+from flybridge.web.console.words import masked_sentence, shown
 
 ENTRY: Final = Entry("sources", "/", "Sources", with_period=True)
 
@@ -130,7 +138,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "cards": [_card(metric, table.total, before, summed, filters=filters, unit=unit) for metric in headline],
         "charts": [
             by_source(MAIN[filters.view], days, filters),
-            *of_money(days, filters, unit, today=min((scope.today for scope in scopes), default=0)),
+            *of_money(days, filters, unit, today=last_day_over(scopes) + 1),
         ],
         "levels": levels,
         "metrics": metrics,
