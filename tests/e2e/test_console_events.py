@@ -131,7 +131,9 @@ async def test_a_story_tells_every_step_and_masks_ids(tmp_path):
         content = await ann.post(f"/events/{number}/content", 200, csrf=field(page, "csrf"))
         assert "[AppsFlyer] install" in content
         assert [row[0::2] for row in await trail(ann)] == [("denied", "refused"), ("see_content", "done")]
-        await ann.get("/events/999999999", 404)
+        for absent in (999_999_999, 2**63, 10**30):  # the larger ones are numbers that no store can have given
+            assert "There is no such event" in await ann.get(f"/events/{absent}", 404)
+            await ann.post(f"/events/{absent}/content", 404, csrf=field(page, "csrf"))
 
 
 async def test_a_story_has_every_attempt_and_the_mapping_of_what_was_delivered(tmp_path):

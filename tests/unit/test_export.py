@@ -312,5 +312,8 @@ async def test_the_command_replaces_a_former_export_and_takes_days(place):
     table = pyarrow.parquet.read_table(directory / "again" / "performance.parquet")
     assert set(table["date"].to_pylist()) == {date(2026, 1, 3), date(2026, 1, 4)}
     assert sorted(path.name for path in (directory / "again").iterdir()) == sorted(f"{name}.parquet" for name in FILES)
-    result = await asyncio.to_thread(run, "--from", "soon")
-    assert result.exit_code != 0
+    for wrong in (("--from", "soon"), ("--from", "2026-01-04", "--to", "2026-01-03")):
+        result = await asyncio.to_thread(run, *wrong)
+        assert result.exit_code != 0, wrong
+    again = pyarrow.parquet.read_table(directory / "again" / "performance.parquet")
+    assert again.equals(table)

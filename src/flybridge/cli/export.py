@@ -10,6 +10,7 @@ import typer
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
 from flybridge.cli.printing import print_json, say
 from flybridge.clock import SystemClock
+from flybridge.errors import ConfigError
 from flybridge.insight.question import chosen_scopes, day_asked
 from flybridge.operations.export import EVER
 from flybridge.operations.export import export as write
@@ -28,6 +29,8 @@ def export(
     settings = configured(config, only_app)
     scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
     days = (day_asked("from", first) if first else EVER[0], day_asked("to", last) if last else EVER[1])
+    if days[0] > days[1]:
+        raise ConfigError("from", "is after the last day.", "Name the earlier day first.")
     written = with_store(settings, lambda store: write(store, scopes, directory, days=days))
     if as_json:
         print_json(written)

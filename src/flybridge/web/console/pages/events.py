@@ -146,7 +146,8 @@ def row_of(row: EventRow) -> dict[str, Any]:
 
 
 async def _story(site: Site, request: Request, *, content: bool) -> Response:
-    found = await site.store.story(request.path_params["number"])
+    number = number_in(str(request.path_params["number"]))
+    found = await site.store.story(number) if number is not None else None
     if found is None:
         return await site.page(request, ENTRY, "missing.html", 404, what="event")
     row, now_ms = found.row, site.clock.now_ms()
