@@ -38,6 +38,9 @@ class IdKind(Word):
     IMEI = "imei"
 
 
+OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLED_ON_DEVICE.value})
+"""The kinds whose ids are AppsFlyer's, for events that go there: postbacks show them, not Amplitude."""
+
 CASELESS: Final = frozenset({IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.APP_SET_ID})
 """Kinds that are the same id in either case. Customer user ids are the company's own and keep theirs."""
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.identity import IdKind
+from flybridge.identity import OF_APPSFLYER, IdKind
 from flybridge.records import CUSTOM_DATA_WITHOUT_ID, HOUR_MS, Source
 from flybridge.store.figures import Count, HeldCount, SightedKind
 
@@ -46,10 +46,6 @@ OF_DEVICE: Final = frozenset({IdKind.IDFV.value, IdKind.ADID.value, IdKind.IDFA.
 
 IDENTIFYING: Final = frozenset({Source.STREAM.value, Source.COHORT.value, Source.SIGHTINGS.value})
 """Sources whose messages identify users."""
-
-
-OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLED_ON_DEVICE.value})
-"""Kinds of key by which events for AppsFlyer wait: postbacks show them, not Amplitude."""
 
 
 class Known(Struct, frozen=True):

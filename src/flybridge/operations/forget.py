@@ -31,8 +31,8 @@ ADVERTISING: Final = (IdKind.IDFA, IdKind.ADID, IdKind.OAID, IdKind.IDFV, IdKind
 PAGE: Final = 500
 """How many dead letters are held in memory."""
 
-OF_AMPLITUDE: Final = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
-OF_APPSFLYER: Final = (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
+ASKED_OF_AMPLITUDE: Final = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
+ASKED_OF_APPSFLYER: Final = (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
 """The kinds of ids that each vendor finds people by; AppsFlyer not by all of them on every platform."""
 
 NOT_ASKED: Final = {
@@ -157,9 +157,9 @@ def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:
             obstacle = ("skipped", "The project is another app's, too: asked there.")
         elif app.amplitude.secret_key is None:
             obstacle = ("failed", NOT_SET["amplitude"])
-        found = _steps("amplitude", person, app, OF_AMPLITUDE, obstacle)
+        found = _steps("amplitude", person, app, ASKED_OF_AMPLITUDE, obstacle)
         projects.update(project for step in found if step.state == "open")
-        kinds = [kind for kind in OF_APPSFLYER if kind in appsflyer.IDENTITIES[app.platform.value]]
+        kinds = [kind for kind in ASKED_OF_APPSFLYER if kind in appsflyer.IDENTITIES[app.platform.value]]
         obstacle = ("open", "") if app.appsflyer.api_token is not None else ("failed", NOT_SET["appsflyer"])
         steps += found + _steps("appsflyer", person, app, kinds, obstacle)
     return steps

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import structs
 
 from flybridge.errors import FlybridgeError, SealBroken
-from flybridge.identity import IdKind
+from flybridge.identity import OF_APPSFLYER, IdKind
 from flybridge.identity.matching import Match, choose
 from flybridge.records import OutcomeKind, Sighting
 from flybridge.sealing import Seal
@@ -24,9 +24,6 @@ SIGHTINGS_PER_KEY: Final = 8
 
 MERGED: Final = IdKind.AMPLITUDE_ID.value
 """The kind of sightings that name no person, but another number that Amplitude has for the same one."""
-
-OF_APPSFLYER: Final = frozenset({IdKind.INSTALLED_BY_USER.value, IdKind.INSTALLED_ON_DEVICE.value})
-"""The kinds of sightings whose ids are AppsFlyer's, for events that go there. They say nothing about a postback."""
 
 MOST_FOLLOWED: Final = 20
 """Installations, and devices without one, of merged users. Numbers that lead to more are not followed."""
