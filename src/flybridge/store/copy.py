@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +24,9 @@ from flybridge.store.sqlite.tables import SqliteRows
 
 PAGE: Final = 5000
 
-TABLES: Final = (
-    "cells", "lanes", "ledger", "seen", "items", "deliveries", "bundles", "attempts", "messages", "holds", "hold_keys",
-    "hold_counts", "sightings", "sighted", "dead", "restricted_counts", "dimensions", "performance_cells",
-    "performance", "install_cohorts", "installations", "costs", "coverage", "people", "tombstones", "audiences",
-    "members", "devices", "audience_runs", "receipts", "state", "day_reports", "expired_kinds", "audit_trail",
-)  # fmt: skip
-"""Every table that is copied, in this order. Its columns are those that the file has."""
+NOT_COPIED: Final = {"migrations", "ids"}
+"""The database applies its own migrations, and a sequence goes on from the number in `ids`. Each other table of the
+file is copied, with its columns."""
 
 HELD: Final = "SELECT ledger.id FROM ledger JOIN cells ON cells.id = cell WHERE outcome = 'held'"
 RESTS: Final[Mapping[str, str]] = {
@@ -78,14 +74,16 @@ def _copy(path: Path, dsn: str, progress: Callable[[str, int], None]) -> Mapping
 
 def _copied(file: sqlite3.Connection, db: Db, progress: Callable[[str, int], None], where: str) -> Mapping[str, int]:
     db.execute("SELECT pg_advisory_xact_lock($1::bigint)", (GATE,))
-    full = [table for table in (*TABLES, "tallies") if table != "state" and _count(db, table, "LIMIT 1")]
+    there = file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+    tables = [name for (name,) in there if name not in NOT_COPIED]
+    full = [table for table in (*tables, "tallies") if table != "state" and _count(db, table, "LIMIT 1")]
     if full:
         raise FlybridgeError(
             f"{where[0].upper()}{where[1:]} has rows in {', '.join(full)} already. Copy into an empty one."
         )
     db.execute("DELETE FROM state")  # that of an empty store, opened before
-    rows = {table: _table(file, db, table, progress) for table in TABLES}
-    _number_on(file, db)
+    rows = {table: _table(file, db, table, progress) for table in tables}
+    _number_on(file, db, tables)
     for table, n in rows.items():
         if (found := _count(db, table)) != n:
             raise FlybridgeError(f"{n} rows of {table} were read and {found} have arrived. Nothing was copied.")
@@ -116,14 +114,16 @@ def _clean(value: object) -> object:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
-def _number_on(file: sqlite3.Connection, db: Db) -> None:
-    """Continue ids, counters and lanes after the file's last."""
+def _number_on(file: sqlite3.Connection, db: Db, tables: Sequence[str]) -> None:
+    """Continue ids, and the numbers that rows of a table have, after the file's last."""
     (following,) = file.execute("SELECT next FROM ids").fetchone()
     db.execute("SELECT setval('ids', $1::bigint)", (following,))
-    for table in ("cells", "lanes", "audiences", "audience_runs", "dimensions", "performance_cells"):
+    numbered = b"""SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+                   WHERE attidentity <> '' AND relname = ANY($1) AND pg_table_is_visible(attrelid)"""
+    for table, column in db.execute(numbered, (tables,)).fetchall():
         db.execute(
-            f"""SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id))
-                FROM {table} HAVING max(id) IS NOT NULL""".encode()  # noqa: S608 - our own names
+            f"""SELECT setval(pg_get_serial_sequence('{table}', '{column}'), max({column}))
+                FROM {table} HAVING max({column}) IS NOT NULL""".encode()  # noqa: S608 - our own names
         )
 
 
