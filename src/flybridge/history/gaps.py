@@ -10,7 +10,6 @@ where all reports of a kind of event were read to their ends.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Final, TypeVar
@@ -26,17 +25,14 @@ from flybridge.flow import Flow
 from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.gap_report import (
-    ALONE,
     BEFORE,
     FOUND,
     OTHER,
     OUTAGE,
     RESTRICTED,
     SOURCE,
-    UNFINISHED,
     Gap,
     GapReport,
-    Surplus,
 )
 from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress, TrialCount
@@ -44,44 +40,16 @@ from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
 from flybridge.history.source_counts import SourceCounts
+from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, complete, find_surplus
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
-from flybridge.mapping.to_amplitude.content_key import identities_in
-from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, PerformanceKind, Source, day_of
+from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, Source, day_of
 from flybridge.store.performance import source_label
 from flybridge.store.protocol import Store
 
 KIND: Final = "gaps"
-FINAL_DAYS: Final = 2
-"""After about 48 hours a day's reports change no more."""
 LATE_DAYS: Final = 2
 """How many days after an event its rows in a Data Locker are looked for."""
-
-WORDS: Final[Mapping[str, Report]] = {
-    PerformanceKind.INSTALL: Report.INSTALLS,
-    PerformanceKind.REINSTALL: Report.REINSTALLS,
-    PerformanceKind.RE_ENGAGEMENT: Report.RETARGETING,
-    PerformanceKind.RE_ATTRIBUTION: Report.RETARGETING,
-    PerformanceKind.EVENT: Report.EVENTS,
-    PerformanceKind.RETARGETED_EVENT: Report.EVENTS,
-}
-"""The reports that have a kind of event."""
-WHOLE: Final[Mapping[Report, frozenset[str]]] = {
-    Report.INSTALLS: frozenset({"installs_report", "organic_installs_report"}),
-    Report.REINSTALLS: frozenset({"reinstalls", "reinstalls_organic"}),
-    Report.RETARGETING: frozenset({"installs-retarget"}),
-    Report.EVENTS: frozenset({"in_app_events_report", "organic_in_app_events_report", "in-app-events-retarget"}),
-}
-"""The reports of the Pull API that together have all events of a kind."""
-LOCKER_WHOLE: Final[Mapping[Report, frozenset[str]]] = {
-    Report.INSTALLS: frozenset({"installs"}),
-    Report.REINSTALLS: frozenset({"reinstalls", "organic_reinstalls"}),
-    Report.RETARGETING: frozenset({"conversions_retargeting"}),
-    Report.EVENTS: frozenset({"inapps", "inapps_retargeting"}),
-}
-"""The same of Data Lockers, whose `installs` and `inapps` hold organic rows, too."""
-AD_REVENUE: Final = "af_ad_revenue"
-"""An event that has reports of its own, a day or two later."""
 _UNREAD: Final = Envelope("", Source.PULL, Media.JSON, 0, b"")
 
 Row = TypeVar("Row", bound=KeyedRow | RawRow)
@@ -133,7 +101,7 @@ class GapFinder:
         done = await pull.run(from_ms, until_ms, read)
         whole = {one.report for one in done if not one.problem}
         problems = [one.problem for one in done if one.problem]
-        return await self._end(from_ms, until_ms, problems, _complete(WHOLE, whole))
+        return await self._end(from_ms, until_ms, problems, complete(WHOLE, whole))
 
     async def run_locker(self, locker: Locker, from_ms: int, until_ms: int) -> GapReport:
         """Compare a span of time with the files of a Data Locker."""
@@ -149,10 +117,12 @@ class GapFinder:
             except FlybridgeError as problem:
                 problems.append(str(problem))
                 broken.add(folder.report)
-        return await self._end(from_ms, until_ms, problems, _complete(LOCKER_WHOLE, met - broken))
+        return await self._end(from_ms, until_ms, problems, complete(LOCKER_WHOLE, met - broken))
 
     async def _end(self, from_ms: int, until_ms: int, problems: Sequence[str], whole: Collection[Report]) -> GapReport:
         found = self._found
+        days = range(self._day(from_ms - 1) + 1, self._day(until_ms))
+        settled = self._day(self._clock.now_ms()) - FINAL_DAYS
         report = GapReport(
             self._plan.app,
             from_ms,
@@ -164,24 +134,10 @@ class GapFinder:
             found.filled,
             tuple(Gap(report, hour, cause, n, source) for (report, hour, cause), source, n in found.gaps.largest()),
             tuple(dict.fromkeys(problems)),
-            await self._surplus(from_ms, until_ms, whole),
+            await find_surplus(self._store, self._plan.app, self._progress, days, settled=settled, whole=whole),
         )
         await self._store.put_state(f"{FOUND}{self._plan.app}", msgspec.json.encode(report))
         return report
-
-    async def _surplus(self, from_ms: int, until_ms: int, whole: Collection[Report]) -> tuple[Surplus, ...]:
-        """Return what was delivered of the days that lie wholly within the span, and is in no report."""
-        settled = self._day(self._clock.now_ms()) - FINAL_DAYS
-        counts = Counter[tuple[str, str, str]]()
-        for day in range(self._day(from_ms - 1) + 1, self._day(until_ms)):
-            for event in await self._store.sent_events(self._plan.app, day, day):
-                report = WORDS.get(event.kind)
-                if report not in whole or report is None or event.event == AD_REVENUE:
-                    continue
-                keys = identities_in(event.insert_id)
-                if keys and not any(map(self._progress.is_reported, keys)):
-                    counts[report.word, day_of(day * DAY_MS), ALONE if day < settled else UNFINISHED] += 1
-        return tuple(Surplus(*key, n) for key, n in sorted(counts.items()))
 
     async def _compare(
         self, report: str, source: Source, files: Sequence[RawFile], span: tuple[int, int]
@@ -311,11 +267,6 @@ class GapFinder:
         if not self._uptime.was_up(ms):
             return OUTAGE
         return SOURCE if row.fields.get("media_source", "").lower() == RESTRICTED else OTHER
-
-
-def _complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) -> set[Report]:
-    """Return the kinds of which all reports are among those that were read to their ends."""
-    return {report for report, names in needed.items() if names <= set(whole)}
 
 
 def _counts(filing: Filing) -> bool:
