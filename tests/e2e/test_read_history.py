@@ -20,11 +20,13 @@ from flybridge.config.settings import load
 from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
-from flybridge.history.gap_report import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, Surplus, last_found
+from flybridge.history.gap_report import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, GapReport, Surplus, last_found
+from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.locker import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
-from flybridge.history.uptime import FIRST, STATE
+from flybridge.history.uptime import FIRST, STATE, Uptime
+from flybridge.operations.known_gaps import gaps_of
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox, serve_sandbox
@@ -605,3 +607,79 @@ async def test_a_report_that_breaks_off_is_asked_again_by_another_span(tmp_path)
         vendor.raw_pull.scripted.extend(["429"])
         assert "quota" in (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
         assert (await reader.pull(app, now_ms - 6 * DAY_MS, now_ms, report))[0].problem == ""
+
+
+def sent_installs(now_ms: int) -> tuple[int, list[bytes]]:
+    """Return the beginning of the day before yesterday, and installs of two of its hours that are sent."""
+    day_ms = now_ms - now_ms % DAY_MS - 2 * DAY_MS
+    times = [_text(day_ms + hour * HOUR_MS + n * 1000) for hour in (1, 20) for n in range(20)]
+    custom = json.dumps({"amplitude_device_id": "device-0001"})
+    fields = {"event_name": "install", "app_id": APP, "custom_data": custom}
+    bodies = [
+        fields
+        | {"appsflyer_id": f"17-{n}", "event_time": time, "install_time": time}
+        | {"media_source": "organic" if n % 2 else "tiktok"}
+        for n, time in enumerate(times)
+    ]
+    return day_ms, [json.dumps(body).encode() for body in bodies]
+
+
+async def test_a_search_that_goes_on_the_next_day_does_not_take_what_it_has_compared_for_surplus(tmp_path):
+    """A quota that is used up in the middle: what was compared before it is not compared again, and that is said."""
+    now_ms = SystemClock().now_ms()
+    day_ms, bodies = sent_installs(now_ms)
+    installs = ("installs_report", "organic_installs_report")
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        vendor.raw_pull.rows = 15
+        await push(reader, bodies)
+        await Worker(Context(reader.store, Accepting(), SystemClock()), endpoints_of(reader.config)).drain()
+
+        async def search(clock_ms: int) -> GapReport:
+            clock = ManualClock(clock_ms)
+            progress = Progress(tmp_path / "progress.db")
+            plan = PullPlan("shop", APP, "token", origin, installs)
+            finder = GapFinder(
+                plan, reader.flow, reader.store, progress=progress, clock=clock, uptime=Uptime([]),
+                day=lambda ms: ms // DAY_MS, platform="android",
+            )  # fmt: skip
+            puller = HistoryPull(plan, reader.store, reader.download, tmp_path, clock, kind=KIND, full=15)
+            found = await finder.run(puller, day_ms, day_ms + 2 * DAY_MS)
+            progress.close()
+            return found
+
+        # Two days are full, and so is the first of them: the first half of it is compared, and the rest is left.
+        vendor.raw_pull.quota = 3
+        first = await search(now_ms)
+        assert ["quota" in problem for problem in first.problems] == [True, True]
+        assert (first.rows, first.surplus, first.notes) == (len(bodies) // 2, (), ())
+        vendor.raw_pull.quota = 1000
+        tomorrow = now_ms - now_ms % DAY_MS + DAY_MS + 60_000
+        second = await search(tomorrow)
+        assert (second.rows, second.surplus, second.problems) == (len(bodies) // 2, (), ())
+        assert [note.split(":")[0] for note in second.notes] == list(installs)
+        assert "Not all could be compared: installs_report:" in second.sentence
+        assert await gaps_of(reader.store, "shop") is None
+        third = await search(tomorrow)
+        assert (third.rows, third.surplus, third.notes) == (len(bodies), (), ())
+        assert await gaps_of(reader.store, "shop") == third
+
+
+async def test_a_row_that_can_not_be_read_is_said_and_makes_no_surplus(tmp_path):
+    """Its event is in AppsFlyer's report, whatever its line is worth."""
+    now_ms = SystemClock().now_ms()
+    day_ms, bodies = sent_installs(now_ms)
+    bucket = tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, bodies)
+        await push(reader, bodies)
+        await Worker(Context(reader.store, Accepting(), SystemClock()), endpoints_of(reader.config)).drain()
+        files = data_locker.files(vendor.raw_data, day_ms // 1000, (day_ms + DAY_MS) // 1000, parts=1)
+        key = next(key for key in files if "/t=installs/" in key and key.endswith(".gz"))
+        lines = gzip.decompress(files[key]).decode().splitlines()
+        lines[3] = lines[3][:200]
+        data_locker.write(bucket, files | {key: gzip.compress("\n".join([*lines, ""]).encode())})
+        app = reader.config.apps[0]
+        found = await reader.gaps(app, day_ms, day_ms + DAY_MS, fill=False, locker=True)
+        assert (found.rows, found.missing, found.surplus) == (len(bodies) - 1, 0, ())
+        assert found.notes == ("installs: 1 row can't be read, and is not compared.",)

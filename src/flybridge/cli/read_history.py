@@ -162,8 +162,8 @@ def _show_gaps(found: GapReport) -> None:
         print_rows(f"Events of {found.app} that only flybridge has", more, "")
     counted = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
     say(f"{counted} in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
-    for problem in found.problems:
-        complain(problem)
+    for reason in (*found.problems, *found.notes):
+        complain(reason)
 
 
 def shown_gaps(gaps: Sequence[Gap]) -> list[Gap]:

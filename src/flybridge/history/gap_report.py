@@ -58,7 +58,8 @@ class Surplus(Struct, frozen=True, order=True):
 class GapReport(Struct, frozen=True):
     """What a search has found about an app. `known` rows were filed before; `filled` are those taken now.
 
-    `surplus` is what only flybridge has.
+    `surplus` is what only flybridge has. `problems` are why a part was not compared and will be tried again, `notes`
+    what was left out for good.
     """
 
     app: str
@@ -72,6 +73,7 @@ class GapReport(Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
     problems: tuple[str, ...] = ()
     surplus: tuple[Surplus, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -83,7 +85,7 @@ class GapReport(Struct, frozen=True):
             f"{self.missing:,} were missing here and {self.filled:,} were filled"
             + (f"; {_counted(more, 'event is', 'events are')} only here" if more else "")
             + f" (compared {_minute(self.at_ms)})."
-            + "".join(f" Not all could be compared: {problem}" for problem in self.problems[:1])
+            + "".join(f" Not all could be compared: {reason}" for reason in (*self.problems, *self.notes)[:1])
         )
 
 

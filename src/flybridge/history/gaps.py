@@ -10,8 +10,10 @@ where all reports of a kind of event were read to their ends.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -50,6 +52,10 @@ from flybridge.store.protocol import Store
 KIND: Final = "gaps"
 LATE_DAYS: Final = 2
 """How many days after an event its rows in a Data Locker are looked for."""
+RESUMED: Final = (
+    "what the search before this one had compared of it when it ended early is not compared again. Search once more to "
+    "compare all of it."
+)
 _UNREAD: Final = Envelope("", Source.PULL, Media.JSON, 0, b"")
 
 Row = TypeVar("Row", bound=KeyedRow | RawRow)
@@ -63,6 +69,11 @@ class Found(Struct):
     missing: int = 0
     filled: int = 0
     gaps: SourceCounts = field(default_factory=SourceCounts)
+    unreadable: Counter[str] = field(default_factory=Counter)
+
+    def count_unreadable(self, report: str) -> None:
+        """Count a row of a report that can't be read."""
+        self.unreadable[report] += 1
 
 
 class GapFinder:
@@ -99,9 +110,11 @@ class GapFinder:
             return await self._compare(report.name, Source.PULL, [file], (0, 2**62))
 
         done = await pull.run(from_ms, until_ms, read)
-        whole = {one.report for one in done if not one.problem}
         problems = [one.problem for one in done if one.problem]
-        return await self._end(from_ms, until_ms, problems, complete(WHOLE, whole))
+        resumed = [one.report for one in done if one.report in pull.resumed and not one.problem]
+        notes = [f"{report}: {RESUMED}" for report in resumed]
+        whole = {one.report for one in done if not one.problem} - pull.resumed - set(self._found.unreadable)
+        return await self._end(from_ms, until_ms, problems, complete(WHOLE, whole), notes)
 
     async def run_locker(self, locker: Locker, from_ms: int, until_ms: int) -> GapReport:
         """Compare a span of time with the files of a Data Locker."""
@@ -117,10 +130,24 @@ class GapFinder:
             except FlybridgeError as problem:
                 problems.append(str(problem))
                 broken.add(folder.report)
-        return await self._end(from_ms, until_ms, problems, complete(LOCKER_WHOLE, met - broken))
+        whole = met - broken - set(self._found.unreadable)
+        return await self._end(from_ms, until_ms, problems, complete(LOCKER_WHOLE, whole))
 
-    async def _end(self, from_ms: int, until_ms: int, problems: Sequence[str], whole: Collection[Report]) -> GapReport:
+    async def _end(
+        self,
+        from_ms: int,
+        until_ms: int,
+        problems: Sequence[str],
+        whole: Collection[Report],
+        notes: Sequence[str] = (),
+    ) -> GapReport:
         found = self._found
+        bad = [
+            f"{report}: {n:,} rows can't be read, and are not compared."
+            if n > 1
+            else f"{report}: 1 row can't be read, and is not compared."
+            for report, n in sorted(found.unreadable.items())
+        ]
         days = range(self._day(from_ms - 1) + 1, self._day(until_ms))
         settled = self._day(self._clock.now_ms()) - FINAL_DAYS
         report = GapReport(
@@ -135,6 +162,7 @@ class GapFinder:
             tuple(Gap(report, hour, cause, n, source) for (report, hour, cause), source, n in found.gaps.largest()),
             tuple(dict.fromkeys(problems)),
             await find_surplus(self._store, self._plan.app, self._progress, days, settled=settled, whole=whole),
+            (*notes, *bad),
         )
         await self._store.put_state(f"{FOUND}{self._plan.app}", msgspec.json.encode(report))
         return report
@@ -152,7 +180,8 @@ class GapFinder:
             for file in files:
                 found, read = RowNumbers(), 0
                 try:
-                    for page in pages(self._rows(source, self._keyed(self._raw(file, report, source)), span)):
+                    keyed = self._keyed(self._raw(file, report, source))
+                    for page in pages(self._rows(source, keyed, span, partial(self._found.count_unreadable, report))):
                         read += len(page)
                         self._shown(self._found.rows + rows + read)
                         found.update(await self._unknown(page, source, equal))
@@ -214,10 +243,19 @@ class GapFinder:
         # With two attributions of an event keys are others, which columns do not prove.
         return rows if self._plan.by_attribution else rows.keyed(self._owner)
 
-    def _rows(self, source: Source, rows: Iterable[Row | BadRow], span: tuple[int, int]) -> Iterator[Row]:
+    def _rows(
+        self,
+        source: Source,
+        rows: Iterable[Row | BadRow],
+        span: tuple[int, int],
+        unreadable: Callable[[], None] = lambda: None,
+    ) -> Iterator[Row]:
         """Yield the rows that are messages, of a Data Locker those of the app and span."""
         for row in rows:
-            if isinstance(row, BadRow) or row.report not in TAKEN:
+            if isinstance(row, BadRow):
+                unreadable()
+                continue
+            if row.report not in TAKEN:
                 continue
             if source is Source.LOCKER:
                 # A key is proved only of a row of the app.

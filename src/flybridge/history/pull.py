@@ -111,6 +111,8 @@ class HistoryPull:
         self._plan, self._store, self._download, self._clock = plan, store, download, clock
         self._data_dir, self._kind, self._full = data_dir, kind, full
         self._lookback_ms, self._forgotten = lookback_days * DAY_MS, forgotten
+        self.resumed = set[str]()
+        """The reports of which the last run went on with what the run before it had left."""
 
     async def run(
         self, begin_ms: int, end_ms: int, read: Read, shown: Callable[[Pulled], None] = lambda _: None
@@ -122,6 +124,7 @@ class HistoryPull:
         span = PullWindow(begin_s, max(min(end_ms, now_ms) // 1000, begin_s))
         before = {one.report: one for one in await standing(self._store, self._plan.app, self._kind)}
         self._clear()
+        self.resumed.clear()
         return [
             await self._report(REPORTS[name], span, before.get(name), read, shown, first_s=first_s)
             for name in self._plan.reports
@@ -140,6 +143,7 @@ class HistoryPull:
         state = Pulled(self._plan.app, report.name, span, tuple(windows(report, span.begin_s, span.end_s)))
         if before is not None and before.pending and _covers(before.wanted, span):
             # What the last run has left, and what has happened since.
+            self.resumed.add(report.name)
             added = windows(report, before.wanted.end_s, span.end_s)
             state = msgspec.structs.replace(state, pending=(*before.pending, *added))
             if before.again_ms > self._clock.now_ms():
