@@ -18,7 +18,6 @@ from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_file
 from flybridge.service.backends import opened_inbox
-from flybridge.store.protocol import Store
 from flybridge.system.running import run
 
 SHOWN = 20
@@ -145,12 +144,3 @@ def chosen_app(settings: Config, name: str | None) -> App:
         names = ", ".join(app.name for app in settings.apps)
         raise ConfigError("", f"The files belong to one of the apps {names}.", "Name it with --app.")
     return found[0]
-
-
-async def warn_unsighted(store: Store, app: App) -> None:
-    """Warn if Amplitude has shown no user of an app: most of what is read of AppsFlyer would be held."""
-    if not any(count.app == app.name for count in await store.sighted_kinds()):
-        complain(
-            "Amplitude has shown no user of this app yet: events that do not name their own will be held, and "
-            "expire. Import its exports first: flybridge import --sightings."
-        )

@@ -10,7 +10,6 @@ from msgspec import Struct, structs
 
 from flybridge.cli.audit import Result
 from flybridge.cli.common import confirmed
-from flybridge.cli.import_files import warn_unsighted
 from flybridge.cli.meter import Meter
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
@@ -195,3 +194,12 @@ def _line(one: Taken) -> dict[str, Any]:
         "bad": one.bad,
         "state": "imported before" if one.known else "broken off" if one.problem else "imported",
     }
+
+
+async def warn_unsighted(store: Store, app: App) -> None:
+    """Warn if Amplitude has shown no user of an app: most of what is read of AppsFlyer would be held."""
+    if not any(count.app == app.name for count in await store.sighted_kinds()):
+        complain(
+            "Amplitude has shown no user of this app yet: events that do not name their own will be held, and "
+            "expire. Import its exports first: flybridge import --sightings."
+        )

@@ -11,7 +11,8 @@ import typer
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
-from flybridge.cli.import_files import Rate, chosen_app, warn_unsighted
+from flybridge.cli.import_files import Rate, chosen_app
+from flybridge.cli.import_history import warn_unsighted
 from flybridge.cli.meter import Meter
 from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
