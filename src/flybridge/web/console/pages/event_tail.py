@@ -25,7 +25,11 @@ SEEN: Final = 1_000
 FILTERS: Final = ("app", "source", "outcome", "reason", "event", "media_source")
 
 
-def tail(site: Site) -> Callable[[Request], Awaitable[Response]]:
+RowOf = Callable[[EventRow], Mapping[str, Any]]
+"""What makes an event a row of a list."""
+
+
+def tail(site: Site, row_of: RowOf) -> Callable[[Request], Awaitable[Response]]:
     """Return the answer to `GET /events/tail`."""
     looking = [0]
 
@@ -40,7 +44,7 @@ def tail(site: Site) -> Callable[[Request], Awaitable[Response]]:
         async def lines() -> AsyncIterator[str]:
             looking[0] += 1
             try:
-                async for line in _lines(site, wanted):
+                async for line in _lines(site, wanted, row_of):
                     yield line
             finally:
                 looking[0] -= 1
@@ -56,7 +60,7 @@ def chosen_by(query: Mapping[str, str]) -> EventFilter:
     return EventFilter(app=app, source=source, outcome=outcome, reason=reason, event=event, media_source=media_source)
 
 
-async def _lines(site: Site, wanted: EventFilter) -> AsyncIterator[str]:
+async def _lines(site: Site, wanted: EventFilter, row_of: RowOf) -> AsyncIterator[str]:
     yield "retry: 1000\n\n"
     seen: dict[int, str] = {}
     first = True
@@ -70,17 +74,10 @@ async def _lines(site: Site, wanted: EventFilter) -> AsyncIterator[str]:
             if seen.get(row.id) != state:
                 seen[row.id] = state
                 if not first:
-                    yield f"data: {_row(row)}\n\n"
+                    yield f"data: {msgspec.json.encode(row_of(row)).decode()}\n\n"
         while len(seen) > SEEN:
             del seen[next(iter(seen))]
         if first:
             yield ": ready\n\n"
         first = False
         await asyncio.sleep(EVERY_S)
-
-
-def _row(row: EventRow) -> str:
-    from flybridge.web.console.pages.events import row_of  # noqa: PLC0415 - that page has this part
-
-    plain: dict[str, Any] = row_of(row)
-    return msgspec.json.encode(plain).decode()

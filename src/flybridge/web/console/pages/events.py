@@ -105,7 +105,7 @@ def routes(site: Site) -> list[Route]:
 
     return [
         *site.routes(ENTRY, show, {FIND: find, "/events/{number:int}/content": content}),
-        Route("/events/tail", tail(site), methods=["GET"]),
+        Route("/events/tail", tail(site, row_of), methods=["GET"]),
         Route("/events/{number:int}", story, methods=["GET"]),
     ]
 
