@@ -22,6 +22,7 @@ from flybridge.store.audiences.records import (
     Device,
     Lack,
     LackingMember,
+    Listing,
     Run,
     Standing,
     Target,
@@ -31,12 +32,6 @@ from flybridge.store.core.tables import Changes, Read, Rows, Write
 
 KEPT_DAYS: Final = 30
 """So long runs are remembered, and people who are out."""
-
-NOT_LISTED: Final = 0
-LISTED: Final = 1
-NOT_KNOWN: Final = 2
-REFUSED: Final = 3
-"""Standings of a device. It is not known whether it is listed from before a request is sent until it is answered."""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 unpack: Final = msgspec.msgpack.Decoder(Run).decode
@@ -51,7 +46,7 @@ def keep(tables: Changes, one: Target) -> None:
     if target not in {b"", one.target}:
         # What is wanted stays; AppsFlyer has nothing of it under the new key.
         tables.write(Write.DROP_UNWANTED, [(number,)])
-        tables.write(Write.STAND_ALL, [(NOT_LISTED, number)])
+        tables.write(Write.STAND_ALL, [(Listing.NOT_LISTED.value, number)])
         tables.write(Write.RESET_AUDIENCE, [(number,)])
     tables.write(Write.TARGET, [(one.cohort, one.target, one.next_ms, number)])
 
@@ -84,14 +79,15 @@ def changes(tables: Changes, seal: Seal, claim: Claim, action: Action, *, limit:
     if not _is_owned(tables, claim):
         return []
     due = Read.TO_ADD if action is Action.ADD else Read.TO_REMOVE
+    unknown, listing = Listing.NOT_KNOWN.value, Listing.LISTED.value
     while True:
         rows = tables.read(due, claim.id, after, limit)
         devices, sealed = _opened(seal, (row[:2] for row in rows))
-        sent = [(mark, standing) for mark, _, standing in rows if standing != NOT_KNOWN and mark not in sealed]
-        tables.write(Write.STAND, [(NOT_KNOWN, claim.id, mark) for mark, _ in sent])
+        sent = [(mark, standing) for mark, _, standing in rows if standing != unknown and mark not in sealed]
+        tables.write(Write.STAND, [(unknown, claim.id, mark) for mark, _ in sent])
         refused = sealed if action is Action.ADD else set()
-        tables.write(Write.STAND, [(REFUSED, claim.id, mark) for mark in sorted(refused)])
-        listed = sum(standing == LISTED for _, standing in sent)
+        tables.write(Write.STAND, [(Listing.REFUSED.value, claim.id, mark) for mark in sorted(refused)])
+        listed = sum(standing == listing for _, standing in sent)
         if listed or refused:
             tables.write(Write.COUNT_DEVICES, [(-listed, len(refused), claim.id)])
         if devices or not rows:
@@ -103,16 +99,16 @@ def settle(tables: Changes, claim: Claim, action: Action, marks: Sequence[bytes]
     """Record what AppsFlyer has answered about devices."""
     if not _is_owned(tables, claim):
         return 0
-    standing = NOT_LISTED if action is Action.REMOVE else REFUSED if refused else LISTED
-    known_ms = now_ms + EXTRAS_WAIT_MS if standing == LISTED else 0
+    now = Listing.NOT_LISTED if action is Action.REMOVE else Listing.REFUSED if refused else Listing.LISTED
+    standing, known_ms = now.value, now_ms + EXTRAS_WAIT_MS if now is Listing.LISTED else 0
     done = tables.count(Write.ANSWER, [(standing, known_ms, claim.id, mark) for mark in marks])
-    if standing != NOT_LISTED and done:
+    if now is not Listing.NOT_LISTED and done:
         tables.write(Write.COUNT_DEVICES, [(0, done, claim.id) if refused else (done, 0, claim.id)])
     if action is Action.OVERWRITE:
         # What was not in that request AppsFlyer does not have any more.
         tables.write(Write.UNLIST, [(claim.id,)])
         tables.write(Write.DROP_ERASABLE, [(claim.id,)])
-    elif standing != LISTED:
+    elif now is not Listing.LISTED:
         erase(tables, [(claim.id, mark) for mark in marks])
     return done
 
@@ -120,7 +116,7 @@ def settle(tables: Changes, claim: Claim, action: Action, marks: Sequence[bytes]
 def empty(tables: Changes, claim: Claim) -> None:
     """Record that all devices of an audience are not known."""
     if _is_owned(tables, claim):
-        tables.write(Write.STAND_ALL, [(NOT_KNOWN, claim.id)])
+        tables.write(Write.STAND_ALL, [(Listing.NOT_KNOWN.value, claim.id)])
         tables.write(Write.EMPTY_AUDIENCE, [(claim.id,)])
 
 

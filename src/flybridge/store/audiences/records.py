@@ -25,6 +25,15 @@ class Lack(IntEnum):
     CONSENT = 2
 
 
+class Listing(IntEnum):
+    """Whether AppsFlyer lists a device: not known from before a request is sent until it is answered."""
+
+    NOT_LISTED = 0
+    LISTED = 1
+    NOT_KNOWN = 2
+    REFUSED = 3
+
+
 class Action(StrEnum):
     """The requests about devices that AppsFlyer takes."""
 
