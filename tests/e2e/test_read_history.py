@@ -372,12 +372,14 @@ async def test_what_only_flybridge_has_is_found_by_day(tmp_path, locker):
 
     def event(n: int, day_ms: int, name: str) -> bytes:
         custom = json.dumps({"amplitude_device_id": f"device-{n:04}"})
-        fields = {"appsflyer_id": f"17-{n}", "event_name": name, "media_source": "tiktok", "custom_data": custom}
+        source = "organic" if n == 60 else "tiktok"
+        fields = {"appsflyer_id": f"17-{n}", "event_name": name, "media_source": source, "custom_data": custom}
         times = {"event_time": _text(day_ms + n * 1000), "install_time": _text(day_ms + n * 1000)}
         return json.dumps(fields | times | {"app_id": APP}).encode()
 
     reported = [event(n, yesterday - DAY_MS, "purchase") for n in range(30)]
     reported += [event(n, yesterday - DAY_MS, "install") for n in range(30, 40)]
+    reported.append(event(40, yesterday - 3 * DAY_MS, "install"))
     alone = [event(n, yesterday - 2 * DAY_MS, "purchase") for n in range(50, 57)]
     alone += [event(n, yesterday - DAY_MS, "install") for n in range(60, 63)]
     outside = [event(90, now_ms - now_ms % DAY_MS, "purchase")]
@@ -393,9 +395,13 @@ async def test_what_only_flybridge_has_is_found_by_day(tmp_path, locker):
         found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=False, locker=locker)
         day = day_of(yesterday - DAY_MS)
         earlier = day_of(yesterday - 2 * DAY_MS)
-        installs = Surplus("installs", day, UNFINISHED, 3)
+        installs = (
+            Surplus("installs", day, UNFINISHED, 1, "organic"),
+            Surplus("installs", day, UNFINISHED, 2, "tiktok"),
+        )
+        purchases = Surplus("in-app events", earlier, ALONE, 7, "tiktok")
         # The Data Locker has no folder of retargeted events: that all of them were seen can't be known.
-        assert found.surplus == ((installs,) if locker else (Surplus("in-app events", earlier, ALONE, 7), installs))
+        assert found.surplus == (installs if locker else (purchases, *installs))
         assert found.missing == 0
         vendor.raw_pull.quota = 0
         if not locker:
@@ -683,3 +689,35 @@ async def test_a_row_that_can_not_be_read_is_said_and_makes_no_surplus(tmp_path)
         found = await reader.gaps(app, day_ms, day_ms + DAY_MS, fill=False, locker=True)
         assert (found.rows, found.missing, found.surplus) == (len(bodies) - 1, 0, ())
         assert found.notes == ("installs: 1 row can't be read, and is not compared.",)
+
+
+@pytest.mark.parametrize("way", ["whole", "the oldest day is gone", "later files are not read", "just delivered"])
+async def test_what_a_data_locker_may_have_had_is_no_surplus(tmp_path, way):
+    """Files are deleted after some days, and what came late is in files of later days than those that are read."""
+    now_ms = SystemClock().now_ms()
+    day_ms = now_ms - now_ms % DAY_MS - 5 * DAY_MS
+    bucket = tmp_path / "bucket"
+    custom = json.dumps({"amplitude_device_id": "device-0001"})
+
+    def install(n: int, at_ms: int) -> bytes:
+        fields = {"appsflyer_id": f"17-{n}", "event_name": "install", "app_id": APP, "custom_data": custom}
+        return json.dumps(fields | {"event_time": _text(at_ms), "install_time": _text(at_ms)}).encode()
+
+    reported = [install(n, day_ms + n * HOUR_MS) for n in range(-30, 110)]
+    alone = [install(n, day_ms + n * 1000) for n in range(100, 103)]
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, reported[33:] if way == "the oldest day is gone" else reported)
+        data_locker.write(bucket, data_locker.files(vendor.raw_data, (day_ms - 2 * DAY_MS) // 1000, now_ms // 1000))
+        delivered_ms = now_ms - 3 * HOUR_MS if way == "just delivered" else now_ms - 8 * HOUR_MS
+        for body in reported + alone:
+            await reader.inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, delivered_ms, body))
+        await process(reader, delivered_ms)
+        await Worker(Context(reader.store, Accepting(), ManualClock(delivered_ms)), endpoints_of(reader.config)).drain()
+        until_ms = day_ms + DAY_MS if way == "later files are not read" else now_ms
+        found = await reader.gaps(reader.config.apps[0], day_ms - HOUR_MS, until_ms, fill=False, locker=True)
+        assert found.problems == ()
+        expected = {
+            "whole": (Surplus("installs", day_of(day_ms), ALONE, 3, "organic"),),
+            "just delivered": (Surplus("installs", day_of(day_ms), UNFINISHED, 3, "organic"),),
+        }
+        assert tuple(one for one in found.surplus if one.day == day_of(day_ms)) == expected.get(way, ())

@@ -157,8 +157,16 @@ def _show_gaps(found: GapReport) -> None:
     print_rows(f"Missing events of {found.app}", rows, "Nothing is missing.")
     if found.surplus:
         more = [
-            {"report": one.report, "day": one.day, "events": one.events, "likely_cause": CAUSES[one.cause]}
-            for one in found.surplus
+            {
+                "report": one.report,
+                "day": one.hour,
+                "media_source": one.media_source,
+                "events": one.missing,
+                "likely_cause": CAUSES[one.cause],
+            }
+            for one in shown_gaps(
+                [Gap(one.report, one.day, one.cause, one.events, one.media_source) for one in found.surplus]
+            )
         ]
         print_rows(f"Events of {found.app} that only flybridge has", more, "")
     counted = "1 row" if found.rows == 1 else f"{found.rows:,} rows"

@@ -28,8 +28,9 @@ CAUSES: Final = {
     BEFORE: "it happened before flybridge ran for the first time",
     SOURCE: "the source forbids sharing, and reports have it where pushes do not",
     OTHER: "flybridge ran: the event is not selected in the Push API, or comes late from a device that was offline",
-    UNFINISHED: "AppsFlyer's reports of the last two days are not final",
-    ALONE: "AppsFlyer has taken it out since, as fraud for example, or something else has sent the message",
+    UNFINISHED: "AppsFlyer's reports of the last two days, and of what came in the last hours, are not final",
+    ALONE: "AppsFlyer has taken it out since, as fraud for example, something else has sent the message, or a file was "
+    "imported with a wrong time zone",
 }
 
 
@@ -47,12 +48,15 @@ class Gap(Struct, frozen=True, order=True):
 
 
 class Surplus(Struct, frozen=True, order=True):
-    """Events of one kind of report and day (in the app's zone) that only flybridge has, with their likely cause."""
+    """Events that only flybridge has, of one kind of report, day (in the app's zone) and media source, with their
+    likely cause. The ledger keeps no hours. The source is named as that of a gap.
+    """
 
     report: str
     day: str
     cause: str
     events: int
+    media_source: str = ""
 
 
 class GapReport(Struct, frozen=True):

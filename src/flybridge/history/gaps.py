@@ -11,7 +11,7 @@ where all reports of a kind of event were read to their ends.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Final, TypeVar
@@ -19,8 +19,9 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import PullReport
-from flybridge.appsflyer.raw_report import TAKEN, Report, report_named
+from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
@@ -42,7 +43,7 @@ from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
 from flybridge.history.source_counts import SourceCounts
-from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, complete, find_surplus
+from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, complete, find_surplus
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, Source, day_of
@@ -50,6 +51,8 @@ from flybridge.store.performance import source_label
 from flybridge.store.protocol import Store
 
 KIND: Final = "gaps"
+WRITTEN_HOURS: Final = 6
+"""Within how many hours a Data Locker has what came, see `locker`."""
 LATE_DAYS: Final = 2
 """How many days after an event its rows in a Data Locker are looked for."""
 RESUMED: Final = (
@@ -109,19 +112,28 @@ class GapFinder:
         async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
             return await self._compare(report.name, Source.PULL, [file], (0, 2**62))
 
+        begun_ms = self._clock.now_ms()
         done = await pull.run(from_ms, until_ms, read)
         problems = [one.problem for one in done if one.problem]
         resumed = [one.report for one in done if one.report in pull.resumed and not one.problem]
         notes = [f"{report}: {RESUMED}" for report in resumed]
         whole = {one.report for one in done if not one.problem} - pull.resumed - set(self._found.unreadable)
-        return await self._end(from_ms, until_ms, problems, complete(WHOLE, whole), notes)
+        compared = Compared(
+            complete(WHOLE, whole), self._days(from_ms, until_ms), self._day(begun_ms) - FINAL_DAYS, begun_ms
+        )
+        return await self._end(from_ms, until_ms, problems, compared, notes)
 
     async def run_locker(self, locker: Locker, from_ms: int, until_ms: int) -> GapReport:
         """Compare a span of time with the files of a Data Locker."""
         problems, broken, met = list[str](), set[str](), set[str]()
-        last_day = day_of(until_ms + LATE_DAYS * DAY_MS)
-        for folder in await locker.listed(day_of(from_ms)):
-            if folder.day > last_day:
+        begun_ms, read_ms = self._clock.now_ms(), _day_after(until_ms + LATE_DAYS * DAY_MS)
+        first_day, last_day = day_of(from_ms), day_of(read_ms - DAY_MS)
+        folders = await locker.listed(day_of(from_ms - DAY_MS))
+        # What is older than the bucket keeps is gone, and of the first day that is left some may be.
+        oldest_day = min((folder.day for folder in folders), default=first_day)
+        kept_ms = from_ms if oldest_day < first_day else _day_after(time_ms(oldest_day) or 0)
+        for folder in folders:
+            if not first_day <= folder.day <= last_day:
                 continue
             met.add(folder.report)
             files = sorted(folder.files, key=lambda file: file.key)
@@ -131,14 +143,25 @@ class GapFinder:
                 problems.append(str(problem))
                 broken.add(folder.report)
         whole = met - broken - set(self._found.unreadable)
-        return await self._end(from_ms, until_ms, problems, complete(LOCKER_WHOLE, whole))
+        compared = Compared(
+            complete(LOCKER_WHOLE, whole),
+            self._days(kept_ms, until_ms),
+            self._day(begun_ms) - FINAL_DAYS,
+            begun_ms - WRITTEN_HOURS * HOUR_MS,
+            read_ms,
+        )
+        return await self._end(from_ms, until_ms, problems, compared)
+
+    def _days(self, from_ms: int, until_ms: int) -> range:
+        """Return the days that lie wholly within a span."""
+        return range(self._day(from_ms - 1) + 1, self._day(until_ms))
 
     async def _end(
         self,
         from_ms: int,
         until_ms: int,
         problems: Sequence[str],
-        whole: Collection[Report],
+        compared: Compared,
         notes: Sequence[str] = (),
     ) -> GapReport:
         found = self._found
@@ -148,8 +171,6 @@ class GapFinder:
             else f"{report}: 1 row can't be read, and is not compared."
             for report, n in sorted(found.unreadable.items())
         ]
-        days = range(self._day(from_ms - 1) + 1, self._day(until_ms))
-        settled = self._day(self._clock.now_ms()) - FINAL_DAYS
         report = GapReport(
             self._plan.app,
             from_ms,
@@ -161,7 +182,7 @@ class GapFinder:
             found.filled,
             tuple(Gap(report, hour, cause, n, source) for (report, hour, cause), source, n in found.gaps.largest()),
             tuple(dict.fromkeys(problems)),
-            await find_surplus(self._store, self._plan.app, self._progress, days, settled=settled, whole=whole),
+            await find_surplus(self._store, self._plan.app, self._progress, compared),
             (*notes, *bad),
         )
         await self._store.put_state(f"{FOUND}{self._plan.app}", msgspec.json.encode(report))
@@ -317,6 +338,11 @@ def _source(row: RawRow, filing: Filing) -> str:
     if filing.performance is not None:
         return filing.performance.dimensions.media_source
     return source_label(row.fields.get("media_source", ""))
+
+
+def _day_after(ms: int) -> int:
+    """Return the beginning of the next UTC day."""
+    return ms - ms % DAY_MS + DAY_MS
 
 
 def _hour(ms: int) -> str:

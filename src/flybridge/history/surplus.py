@@ -6,13 +6,15 @@ ends.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
+
+from msgspec import Struct
 
 from flybridge.appsflyer.raw_report import Report
 from flybridge.history.gap_report import ALONE, UNFINISHED, Surplus
 from flybridge.history.progress import Progress
+from flybridge.history.source_counts import SourceCounts
 from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.records import DAY_MS, PerformanceKind, day_of
 from flybridge.store.protocol import Store
@@ -51,20 +53,32 @@ def complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) ->
     return {report for report, names in needed.items() if names <= set(whole)}
 
 
-async def find_surplus(
-    store: Store, app: str, progress: Progress, days: Iterable[int], *, settled: int, whole: Collection[Report]
-) -> tuple[Surplus, ...]:
-    """Return what was delivered of some days and whose keys `progress` does not have as those of rows of reports.
+class Compared(Struct, frozen=True):
+    """What of AppsFlyer's side was read, and how far it is final.
 
-    `whole` are the kinds of which all reports were read; reports of the days from `settled` on are not final.
+    `whole` are the kinds of events of which all reports of `days` were read to their ends. Days from `settled` on, and
+    what was delivered after `fresh_ms`, are not final; what was delivered after `read_ms` may be in files that were not
+    read.
     """
-    counts = Counter[tuple[str, str, str]]()
-    for day in days:
+
+    whole: Collection[Report]
+    days: range
+    settled: int
+    fresh_ms: int
+    read_ms: int = 2**62
+
+
+async def find_surplus(store: Store, app: str, progress: Progress, compared: Compared) -> tuple[Surplus, ...]:
+    """Return what was delivered of these days and whose keys `progress` does not have as those of rows of reports."""
+    counts = SourceCounts()
+    for day in compared.days:
         for event in await store.sent_events(app, day, day):
             report = WORDS.get(event.kind)
-            if report not in whole or report is None or event.event == AD_REVENUE:
+            if report not in compared.whole or report is None or event.event == AD_REVENUE:
                 continue
             keys = identities_in(event.insert_id)
-            if keys and not any(map(progress.is_reported, keys)):
-                counts[report.word, day_of(day * DAY_MS), ALONE if day < settled else UNFINISHED] += 1
-    return tuple(Surplus(*key, n) for key, n in sorted(counts.items()))
+            if not keys or event.sent_ms > compared.read_ms or any(map(progress.is_reported, keys)):
+                continue
+            is_final = day < compared.settled and event.sent_ms <= compared.fresh_ms
+            counts.add((report.word, day_of(day * DAY_MS), ALONE if is_final else UNFINISHED), event.media_source)
+    return tuple(Surplus(report, day, cause, n, source) for (report, day, cause), source, n in counts.largest())
