@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import resource
 from contextlib import asynccontextmanager
 
 import pytest
@@ -171,3 +172,24 @@ async def test_a_wrong_secret_is_refused_at_the_start_and_shown_by_those_that_ru
         figures = (await whole.get("/metrics"))[1]
         for role, value in {"all": 0, "work": 1, "console": 1, "intake": 1}.items():
             assert f'flybridge_wrong_secret{{role="{role}"}} {value}.0' in figures
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are set on Linux only")
+async def test_a_full_disk_is_shown_though_nothing_can_be_noted_on_it(tmp_path):
+    """Inbox and store are on one disk: what is refused is known to the process alone, and said by it."""
+    async with bridge(written(tmp_path, NOWHERE)) as whole:
+        assert await whole.push() == 200
+        await soon(lambda: whole.get("/account"), lambda found: "Balanced." in found[1])
+        resource.prlimit(whole.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        assert await whole.push(INSTALL | {"appsflyer_id": "1629191854863-7087038"}) == 503
+        sentences = (
+            "shop: 1 request to /v1/push got 503, because the inbox does not store:",
+            "The store can&#39;t be written, so that nothing is filed or sent:",
+        )
+        page = (await soon(lambda: whole.get("/account"), lambda found: all(one in found[1] for one in sentences)))[1]
+        assert 'class="banner bad"' in page
+        await soon(
+            lambda: whole.get("/metrics"), lambda found: 'flybridge_unstored{app="shop",source="push"} 1.0' in found[1]
+        )
+        resource.prlimit(whole.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert await whole.push(INSTALL | {"appsflyer_id": "1629191854863-7087038"}) == 200

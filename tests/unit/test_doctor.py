@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from uuid import uuid4
 
@@ -73,6 +75,27 @@ def test_a_value_that_a_database_cuts_in_two_is_found(tmp_path):
     found = search(tmp_path)
     assert sum(find.where.startswith("byte") for find in found) < len(bodies)
     assert [find.where for find in found if not find.where.startswith("byte")] == ["table t, column body"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "Free space on its disk."),
+        (errno.EDQUOT, "Free space on its disk."),
+        (errno.EACCES, "Give it to flybridge's user."),
+        (errno.EROFS, "Give it to flybridge's user."),
+    ],
+)
+def test_a_directory_that_can_not_be_written_has_its_own_remedy(tmp_path, monkeypatch, number, remedy):
+    """Another owner makes no room on a full disk."""
+
+    def refuse(**_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("flybridge.operations.doctor.TemporaryFile", refuse)
+    found = writable(tmp_path)
+    assert not found.ok
+    assert found.detail == f"{tmp_path} can't be written: {os.strerror(number)}. {remedy}"
 
 
 def test_the_directory_and_the_account(tmp_path):

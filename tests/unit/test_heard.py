@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.insight.heard import (
     GONE_DAYS,
     KEPT_DAYS,
@@ -24,7 +25,7 @@ from flybridge.insight.heard import (
 from flybridge.operations.doctor import listening
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.telemetry.door_counts import DoorCounts
-from flybridge.telemetry.hearing import Hearing
+from flybridge.telemetry.hearing import UNWRITTEN_MS, Hearing
 from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_800_000_000_000
@@ -225,3 +226,27 @@ async def test_notes_of_processes_that_are_long_gone_are_deleted():
     assert list(store.values) == ["heard/new"]
     store.values["heard/odd"] = b"[1]"
     assert len(await read_heard(store)) == 1
+
+
+async def test_what_can_not_be_noted_is_known_to_the_process_itself():
+    """A full disk takes no notes of what it refuses. Those of other processes are read all the same."""
+    store, count = States(), DoorCounts("shop", "push")
+    await write_heard(store, "another", [Heard("shop", "push", NOW_MS - 5)], NOW_MS)
+    await write_heard(store, "alone", [Heard("shop", "stream", NOW_MS - 9)], NOW_MS)
+    hearing = Hearing([count], "alone")
+    count.problem = "The disk is full."
+    count.refuse(503)
+    hearing.look(NOW_MS)
+    (found,) = await hearing.read(store)
+    assert (found.last_ms, found.unstored(NOW_MS), found.problem) == (NOW_MS - 5, 1, "The disk is full.")
+
+
+def test_that_the_store_took_nothing_is_said_until_it_is_not_tried_in_vain_any_more():
+    """Of the store alone, and not of what another clock says."""
+    hearing = Hearing([], "alone")
+    hearing.fail(InboxUnavailable("No quorum."), NOW_MS)
+    assert not hearing.unwritten(NOW_MS)
+    hearing.fail(StoreUnavailable("The disk is full."), NOW_MS)
+    assert hearing.unwritten(NOW_MS + UNWRITTEN_MS - 1) == "The disk is full."
+    assert not hearing.unwritten(NOW_MS + UNWRITTEN_MS)
+    assert not hearing.unwritten(NOW_MS - 1)

@@ -143,10 +143,14 @@ def together(notes: Iterable[Heard]) -> list[Heard]:
     return [found[key] for key in sorted(found)]
 
 
-async def read_heard(store: Store, *, of: str | None = None) -> list[Heard]:
-    """Return what all processes have noted, or only the process `of` this name."""
-    states = await store.states(NOTES + (of or ""))
-    notes = readable((state for state in states if of is None or state[0] == NOTES + of), _decoder.decode)
+async def read_heard(store: Store, *, of: str | None = None, without: str | None = None) -> list[Heard]:
+    """Return what all processes have noted, or only the process `of` this name, or all `without` one."""
+    states = [
+        state
+        for state in await store.states(NOTES + (of or ""))
+        if (of is None or state[0] == NOTES + of) and (without is None or state[0] != NOTES + without)
+    ]
+    notes = readable(states, _decoder.decode)
     return together(one for own in notes.values() for one in own)
 
 

@@ -7,6 +7,7 @@ every value of every row besides, because a database may cut a value in two. Wha
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import socket
 import sqlite3
@@ -80,9 +81,9 @@ def writable(directory: Path) -> Check:
         with TemporaryFile(dir=directory) as probe:
             probe.write(b"x")
     except OSError as problem:
-        return Check(
-            "data_dir", False, f"{directory} can't be written: {problem.strerror}. Give it to flybridge's user."
-        )
+        is_full = problem.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = "Free space on its disk." if is_full else "Give it to flybridge's user."
+        return Check("data_dir", False, f"{directory} can't be written: {problem.strerror}. {remedy}")
     return Check("data_dir", True, f"{directory} can be written.")
 
 

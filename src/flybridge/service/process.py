@@ -17,6 +17,7 @@ from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
+from flybridge.errors import FlybridgeError
 from flybridge.flow import loop
 from flybridge.history.schedule import keep_reading
 from flybridge.history.uptime import keep_noting, note_downtime
@@ -124,7 +125,7 @@ class Service:
             )
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
-            worker, reader, jobs = None, None, dict[str, lifetime.Job]()
+            worker, reader, hearing, jobs = None, None, None, dict[str, lifetime.Job]()
             transport = await stack.enter_async_context(opened_transport(config.delivery.timeout_s))
             download = await stack.enter_async_context(opened_download())
             if owner is not None and store is not None:
@@ -142,7 +143,7 @@ class Service:
                 jobs |= self._comparisons(store, transport, download, report)
                 jobs |= self._history(inbox, store, download, report)
                 jobs["uptime"] = self._uptime(store, intake)
-                reader = await self._reader(stack, inbox, store, worker, owner)
+                reader = await self._reader(stack, inbox, store, worker=worker, owner=owner, hearing=hearing)
                 jobs |= notifying(config, reader, download, owner, report)
             elif roles.takes:
                 refusals = Hearing(intake.counts, f"intake-{uuid4().hex}", hears=False)
@@ -161,6 +162,7 @@ class Service:
                 console=console,
                 roles=roles,
                 metrics_token=clear(config.server.metrics_token),
+                hearing=hearing,
             )
             received = Received(intake.counts)
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
@@ -189,6 +191,10 @@ class Service:
             if outcome.matched or outcome.outcomes.get(OutcomeKind.PENDING.word, 0) > len(outcome.leased):
                 worker.notify()
 
+        def failed(problem: FlybridgeError) -> None:
+            report.failed(problem)
+            hearing.fail(problem, clock.now_ms())
+
         built = build_flow(self._config)
         return {
             "flow": lambda halt: loop.run(
@@ -199,7 +205,7 @@ class Service:
                 confirmed=DatingClock(confirmed, confirmed),
                 stop=halt,
                 filed=filed,
-                failed=report.failed,
+                failed=failed,
                 worker=worker,
             ),
             "worker": worker.run,
@@ -297,8 +303,10 @@ class Service:
         stack: AsyncExitStack,
         inbox: Inbox,
         store: Store,
+        *,
         worker: Worker | None = None,
         owner: WorkerId | None = None,
+        hearing: Hearing | None = None,
     ) -> ConsoleReader:
         """Return what reads the figures of the console, and of notifications."""
         return ConsoleReader(
@@ -309,6 +317,7 @@ class Service:
             await stack.enter_async_context(opened_cohorts(self._config)) if plans_of(self._config) else None,
             channel_names(self._config),
             owner.name if owner is not None else "",
+            hearing,
         )
 
     def _console(

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from flybridge.clock import Clock, rest
-from flybridge.errors import FlybridgeError
-from flybridge.insight.heard import UNSTORED, Heard, read_heard, write_heard
+from flybridge.errors import FlybridgeError, StoreUnavailable
+from flybridge.insight.heard import UNSTORED, Heard, read_heard, together, write_heard
 from flybridge.records import Filing
 from flybridge.store.protocol import Store
 from flybridge.telemetry.door_counts import DoorCounts
 
 WRITE_S: Final = 2.0
+UNWRITTEN_MS: Final = 30_000
+"""How long it is said that the store did not take something; as long as it does not, it is tried again before that."""
 
 
 class Hearing:
@@ -29,6 +31,21 @@ class Hearing:
         self._seen: dict[tuple[str, str], dict[int, int]] = {}
         self._notes: dict[tuple[str, str], Heard] = {}
         self._changed = False
+        self._unwritten = (0, "")
+
+    def fail(self, problem: FlybridgeError, now_ms: int) -> None:
+        """Note that the store did not take what this process wrote, if that is the problem."""
+        if isinstance(problem, StoreUnavailable):
+            self._unwritten = (now_ms, str(problem))
+
+    def unwritten(self, now_ms: int) -> str:
+        """Return why the store did not take what this process wrote lately; empty if it did."""
+        at_ms, problem = self._unwritten
+        return problem if 0 <= now_ms - at_ms < UNWRITTEN_MS else ""
+
+    async def read(self, store: Store) -> list[Heard]:
+        """Return what all processes have noted, this one as of now: a full disk takes no notes of what it refuses."""
+        return together([*await read_heard(store, without=self._process), *self._notes.values()])
 
     def filed(self, filings: Sequence[Filing]) -> None:
         """Note messages when they are filed, by the time at which they were received."""
@@ -82,6 +99,7 @@ class Hearing:
                     await write_heard(store, self._process, list(self._notes.values()), clock.now_ms())
             except FlybridgeError as problem:
                 self._changed = True
+                self.fail(problem, clock.now_ms())
                 failed(problem)
             if stopping:
                 return

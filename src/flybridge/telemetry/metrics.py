@@ -38,6 +38,7 @@ from flybridge.roles import ALL_ROLES, Role
 from flybridge.store.protocol import Store
 from flybridge.store.records import Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts, StepLatency, latency_of
+from flybridge.telemetry.hearing import Hearing
 
 
 class BridgeState(Struct):
@@ -55,8 +56,11 @@ class BridgeState(Struct):
     refused_starts: Sequence[RefusedStart] = ()
 
 
-async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> BridgeState:
-    """Read the figures of inbox and store. One that is unavailable is reported as down; nothing is raised."""
+async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int, hearing: Hearing | None = None) -> BridgeState:
+    """Read the figures of inbox and store. One that is unavailable is reported as down; nothing is raised.
+
+    `hearing` has the notes of this process, if it works.
+    """
     now = BridgeState(at_ms=now_ms)
     try:
         now.depth = await inbox.depth(now_ms)
@@ -73,7 +77,7 @@ async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int) -> Bridge
             rows = await store.covered(since_day=day_of(now_ms - DAY_MS))
             now.covers = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
             now.uncertain = await store.uncertain_counts()
-            now.heard = await read_heard(store)
+            now.heard = await (hearing.read(store) if hearing is not None else read_heard(store))
             now.refused_starts = await read_refused_starts(store, now_ms)
             now.up["store"] = True
         except FlybridgeError:

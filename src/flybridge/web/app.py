@@ -25,6 +25,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
 from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
+from flybridge.telemetry.hearing import Hearing
 from flybridge.telemetry.metrics import Metrics, bridge_state
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
 from flybridge.web.body import Header, Read, SenderGone
@@ -49,8 +50,8 @@ _STOPPING: Final = Refusal(
 class WebApp(Struct, dict=True):
     """Dispatches requests.
 
-    `store` is absent in a process that only receives. `roles` decide which endpoints there are and what /readyz
-    checks.
+    `store` is absent in a process that only receives, `hearing` in one that does not work. `roles` decide which
+    endpoints there are and what /readyz checks.
     """
 
     intake: Intake
@@ -62,6 +63,7 @@ class WebApp(Struct, dict=True):
     console: AsgiApp | None = None
     roles: Roles = ALL_ROLES
     metrics_token: bytes | None = None
+    hearing: Hearing | None = None
     is_leaving: bool = False
     is_draining: bool = False
 
@@ -145,7 +147,7 @@ class WebApp(Struct, dict=True):
     async def _page(self, path: str, *, details: bool) -> tuple[int, bytes, bytes]:
         """Return status, type and body."""
         if path == "/metrics":
-            self.metrics.state = await bridge_state(self.inbox, self.store, self.clock.now_ms())
+            self.metrics.state = await bridge_state(self.inbox, self.store, self.clock.now_ms(), self.hearing)
             return 200, b"text/plain; version=0.0.4; charset=utf-8", self.metrics.render()
         if path != "/readyz":
             return 200, b"application/json", b'{"alive":true}' if path == "/healthz" else self._description

@@ -66,6 +66,7 @@ def condition(reading: Reading) -> BridgeCondition:
     """Return what needs attention."""
     parts = (
         _of_starts,
+        _of_store,
         _of_account,
         _of_lanes,
         _of_senders,
@@ -84,6 +85,13 @@ def _of_starts(reading: Reading) -> list[Notice]:
         Notice(BAD, refused_start_sentence(one), "/setup", f"refused_start/{one.role}")
         for one in reading.refused_starts
     ]
+
+
+def _of_store(reading: Reading) -> list[Notice]:
+    if not reading.unwritten:
+        return []
+    sentence = f"The store can't be written, so that nothing is filed or sent: {reading.unwritten}"
+    return [Notice(BAD, masked_sentence(sentence), "/flow", "store")]
 
 
 def _of_account(reading: Reading) -> list[Notice]:

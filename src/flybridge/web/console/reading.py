@@ -30,6 +30,7 @@ from flybridge.store.audiences.records import Run
 from flybridge.store.figures import Count, HeldCount
 from flybridge.store.protocol import Store
 from flybridge.store.records import Lane, LaneDepth, UncertainCount
+from flybridge.telemetry.hearing import Hearing
 
 FRESH_MS: Final = 1_000
 COVERAGE_DAYS: Final = 14
@@ -40,7 +41,8 @@ class Reading(Struct, frozen=True):
     """The figures at `at_ms`. `circuits` is None where another process delivers.
 
     `inbox_away` is the reason why the inbox could not be read; then `account` has no discrepancies. `unsent` says, by
-    channel, why the last message to people did not arrive.
+    channel, why the last message to people did not arrive. `unwritten` is why the store did not take what this process
+    wrote lately.
     """
 
     at_ms: int
@@ -58,12 +60,14 @@ class Reading(Struct, frozen=True):
     runs: Sequence[tuple[str, str, Run]] = ()
     unsent: Mapping[str, str] = {}
     refused_starts: Sequence[RefusedStart] = ()
+    unwritten: str = ""
 
 
 class ConsoleReader(Struct):
     """Reads inbox and store for the console, at most once a second.
 
-    `circuits` returns those of the worker in this process, if there is one, and `worker` is its name in its reports.
+    `circuits` returns those of the worker in this process, if there is one, `worker` is its name in its reports, and
+    `hearing` has its own notes.
     `cohorts` is absent where no audience is configured. `channels` are the names of those by which people are told.
     """
 
@@ -74,6 +78,7 @@ class ConsoleReader(Struct):
     cohorts: CohortStore | None = None
     channels: Collection[str] = ()
     worker: str = ""
+    hearing: Hearing | None = None
     _last: Reading | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -105,10 +110,11 @@ class ConsoleReader(Struct):
             away,
             await self._lanes(now_ms),
             await store.uncertain_counts(),
-            await read_heard(store),
+            await (self.hearing.read(store) if self.hearing is not None else read_heard(store)),
             await self.cohorts.history(limit=RECENT_RUNS) if self.cohorts is not None else (),
             await self._unsent(),
             await read_refused_starts(store, now_ms),
+            self.hearing.unwritten(now_ms) if self.hearing is not None else "",
         )
 
     async def _unsent(self) -> Mapping[str, str]:
