@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from flybridge.config.settings import load
 from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
-from flybridge.history.gap_report import ALONE, BEFORE, OTHER, OUTAGE, UNFINISHED, GapReport, Surplus, last_found
+from flybridge.history.gap_report import ALONE, BEFORE, LATE, OTHER, OUTAGE, UNFINISHED, GapReport, Surplus, last_found
 from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.locker import Locker
 from flybridge.history.progress import Progress
@@ -721,3 +721,55 @@ async def test_what_a_data_locker_may_have_had_is_no_surplus(tmp_path, way):
             "just delivered": (Surplus("installs", day_of(day_ms), UNFINISHED, 3, "organic"),),
         }
         assert tuple(one for one in found.surplus if one.day == day_of(day_ms)) == expected.get(way, ())
+
+
+async def test_an_event_that_the_day_before_was_in_no_report_is_late(tmp_path):
+    """A report shows no time of reception; that the search before has taken all that it had does."""
+    now_ms = SystemClock().now_ms()
+    day_ms, bodies = sent_installs(now_ms)
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        await reader.store.put_state(FIRST, str(day_ms - DAY_MS).encode())
+        await reader.store.put_state(f"{STATE}{day_ms + 20 * HOUR_MS}", str(day_ms + 21 * HOUR_MS).encode())
+        vendor.raw_data.add(APP, bodies[:18])
+        app, span = reader.config.apps[0], (day_ms, day_ms + DAY_MS)
+
+        async def searched(*, fill: bool) -> tuple[int, set[str]]:
+            found = await reader.gaps(app, *span, fill=fill)
+            assert found.problems == ()
+            await process(reader)
+            return found.missing, {gap.cause for gap in found.gaps}
+
+        assert await searched(fill=False) == (18, {OTHER})
+        # What was there and not taken is not late.
+        assert await searched(fill=True) == (18, {OTHER})
+        assert await searched(fill=True) == (0, set())
+        # Two of the first hour, and those of the outage, which were no more than four hours late by then.
+        vendor.raw_data.add(APP, bodies[18:])
+        assert await searched(fill=False) == (22, {LATE, OUTAGE})
+        found = (await last_found(reader.store))[0]
+        assert {gap.hour[-5:]: gap.cause for gap in found.gaps} == {"01:00": LATE, "20:00": OUTAGE}
+
+
+async def test_what_a_data_locker_has_hours_later_is_late(tmp_path):
+    """In the folder of its day that is called so, or in one of a later hour."""
+    now_ms = SystemClock().now_ms()
+    day_ms, bodies = sent_installs(now_ms)
+    bucket = tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        await reader.store.put_state(FIRST, str(day_ms - DAY_MS).encode())
+        vendor.raw_data.add(APP, bodies)
+
+        def is_late(message: Mapping[str, str]) -> bool:
+            return message["appsflyer_id"] == "17-3"
+
+        files = data_locker.files(vendor.raw_data, day_ms // 1000, now_ms // 1000, is_late=is_late, parts=1)
+        # What was processed in the morning, in the evening, and on the next day.
+        moved = {key.replace("/h=1/", "/h=8/"): content for key, content in files.items()}
+        moved = {key.replace("/h=20/", "/h=21/"): content for key, content in moved.items()}
+        data_locker.write(bucket, moved)
+        found = await reader.gaps(reader.config.apps[0], day_ms, day_ms + DAY_MS, fill=False, locker=True)
+        causes = Counter[tuple[str, str]]()
+        for gap in found.gaps:
+            causes[gap.hour[-5:], gap.cause] += gap.missing
+        assert causes == {("01:00", LATE): 20, ("20:00", OTHER): 20}
+        assert found.reports == ("installs",)

@@ -15,11 +15,11 @@ from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
 
 FOUND: Final = "gaps-found "
-RESTRICTED: Final = "restricted"
 
 OUTAGE: Final = "outage"
 BEFORE: Final = "before_start"
 SOURCE: Final = "restricted_source"
+LATE: Final = "late"
 OTHER: Final = "not_pushed"
 UNFINISHED: Final = "not_final"
 ALONE: Final = "not_reported"
@@ -27,7 +27,9 @@ CAUSES: Final = {
     OUTAGE: "flybridge did not run, its store could not be reached, or its inbox refused messages",
     BEFORE: "it happened before flybridge ran for the first time",
     SOURCE: "the source forbids sharing, and reports have it where pushes do not",
-    OTHER: "flybridge ran: the event is not selected in the Push API, or comes late from a device that was offline",
+    LATE: "AppsFlyer had it hours after it happened: the device was offline, for example",
+    OTHER: "flybridge ran: the event is not selected in the Push API, or AppsFlyer had it late, which a report of the "
+    "Pull API does not show",
     UNFINISHED: "AppsFlyer's reports of the last two days, and of what came in the last hours, are not final",
     ALONE: "AppsFlyer has taken it out since, as fraud for example, something else has sent the message, or a file was "
     "imported with a wrong time zone",
@@ -62,8 +64,8 @@ class Surplus(Struct, frozen=True, order=True):
 class GapReport(Struct, frozen=True):
     """What a search has found about an app. `known` rows were filed before; `filled` are those taken now.
 
-    `surplus` is what only flybridge has. `problems` are why a part was not compared and will be tried again, `notes`
-    what was left out for good.
+    `surplus` is what only flybridge has. `reports` were compared wholly; `problems` are why a part was not compared
+    and will be tried again, `notes` what was left out for good.
     """
 
     app: str
@@ -78,6 +80,7 @@ class GapReport(Struct, frozen=True):
     problems: tuple[str, ...] = ()
     surplus: tuple[Surplus, ...] = ()
     notes: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -101,6 +104,7 @@ def _counted(n: int, one: str = "row", several: str = "rows") -> str:
     return f"{n:,} {one if n == 1 else several}"
 
 
-async def last_found(store: Store) -> list[GapReport]:
-    """Return what was found last, by app."""
-    return list(readable(await store.states(FOUND), msgspec.json.Decoder(GapReport).decode).values())
+async def last_found(store: Store, app: str | None = None) -> list[GapReport]:
+    """Return what was found last, by app, or of one app."""
+    found = readable(await store.states(FOUND), msgspec.json.Decoder(GapReport).decode).values()
+    return [one for one in found if app in (None, one.app)]

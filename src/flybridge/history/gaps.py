@@ -27,15 +27,12 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawFile, RawRows
+from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import (
-    BEFORE,
     FOUND,
-    OTHER,
-    OUTAGE,
-    RESTRICTED,
-    SOURCE,
     Gap,
     GapReport,
+    last_found,
 )
 from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress, TrialCount
@@ -43,7 +40,7 @@ from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
 from flybridge.history.source_counts import SourceCounts
-from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, complete, find_surplus
+from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
 from flybridge.history.take import Accept, RowTaker, Unsaved, pages
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, Source, day_of
@@ -108,9 +105,11 @@ class GapFinder:
 
     async def run(self, pull: HistoryPull, from_ms: int, until_ms: int) -> GapReport:
         """Compare a span of time with the Pull API. What could not be compared is said in `problems`."""
+        before = next(iter(await last_found(self._store, self._plan.app)), None)
 
         async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
-            return await self._compare(report.name, Source.PULL, [file], (0, 2**62))
+            arrival = arrival_since(before, report.name)
+            return await self._compare(report.name, Source.PULL, [file], (0, 2**62), arrival)
 
         begun_ms = self._clock.now_ms()
         done = await pull.run(from_ms, until_ms, read)
@@ -118,9 +117,7 @@ class GapFinder:
         resumed = [one.report for one in done if one.report in pull.resumed and not one.problem]
         notes = [f"{report}: {RESUMED}" for report in resumed]
         whole = {one.report for one in done if not one.problem} - pull.resumed - set(self._found.unreadable)
-        compared = Compared(
-            complete(WHOLE, whole), self._days(from_ms, until_ms), self._day(begun_ms) - FINAL_DAYS, begun_ms
-        )
+        compared = Compared(whole, WHOLE, self._days(from_ms, until_ms), self._day(begun_ms) - FINAL_DAYS, begun_ms)
         return await self._end(from_ms, until_ms, problems, compared, notes)
 
     async def run_locker(self, locker: Locker, from_ms: int, until_ms: int) -> GapReport:
@@ -138,13 +135,14 @@ class GapFinder:
             met.add(folder.report)
             files = sorted(folder.files, key=lambda file: file.key)
             try:
-                await self._compare(folder.report, Source.LOCKER, files, (from_ms, until_ms))
+                await self._compare(folder.report, Source.LOCKER, files, (from_ms, until_ms), arrival_in(folder))
             except FlybridgeError as problem:
                 problems.append(str(problem))
                 broken.add(folder.report)
         whole = met - broken - set(self._found.unreadable)
         compared = Compared(
-            complete(LOCKER_WHOLE, whole),
+            whole,
+            LOCKER_WHOLE,
             self._days(kept_ms, until_ms),
             self._day(begun_ms) - FINAL_DAYS,
             begun_ms - WRITTEN_HOURS * HOUR_MS,
@@ -184,12 +182,13 @@ class GapFinder:
             tuple(dict.fromkeys(problems)),
             await find_surplus(self._store, self._plan.app, self._progress, compared),
             (*notes, *bad),
+            tuple(sorted(compared.reports)),
         )
         await self._store.put_state(f"{FOUND}{self._plan.app}", msgspec.json.encode(report))
         return report
 
     async def _compare(
-        self, report: str, source: Source, files: Sequence[RawFile], span: tuple[int, int]
+        self, report: str, source: Source, files: Sequence[RawFile], span: tuple[int, int], arrival: Arrival
     ) -> tuple[int, int]:
         """Compare files whose equal rows are counted together. Returns how many rows there are, and were taken.
 
@@ -218,7 +217,7 @@ class GapFinder:
                 for raw in pages(self._rows(source, self._raw(file, report, source), span)):
                     counted = zip(raw, equal.ordinals([row.fields for row in raw]), strict=True)
                     doubted = [one for one in counted if one[0].number in wanted]
-                    lost.update(await self._missing(report, source, doubted))
+                    lost.update(await self._missing(report, source, doubted, arrival))
         self._found.known += rows - sum(map(len, missing.values()))
         self._found.rows += rows
         taken = await self._fill(report, source, whole, span, missing) if any(missing.values()) else 0
@@ -304,7 +303,9 @@ class GapFinder:
     def _envelope(self, row: RawRow, source: Source, ordinal: int, now_ms: int) -> Envelope:
         return Envelope(self._plan.app, source, Media.JSON, now_ms, row.body, ordinal=ordinal)
 
-    async def _missing(self, report: str, source: Source, rows: Sequence[tuple[RawRow, int]]) -> set[int]:
+    async def _missing(
+        self, report: str, source: Source, rows: Sequence[tuple[RawRow, int]], arrival: Arrival
+    ) -> set[int]:
         """Return the numbers of the rows that were never filed, and count them."""
         now_ms = self._clock.now_ms()
         filings = self._flow.filings([self._envelope(row, source, ordinal, now_ms) for row, ordinal in rows])
@@ -316,16 +317,10 @@ class GapFinder:
                 continue
             missing.add(row.number)
             ms = happened_ms(row.fields) or 0
-            self._found.gaps.add((report, _hour(ms), self._cause(row, ms)), _source(row, filing))
+            cause = cause_of(row.fields.get("media_source", ""), ms, arrival, self._uptime, now_ms)
+            self._found.gaps.add((report, _hour(ms), cause), _source(row, filing))
         self._found.missing += len(missing)
         return missing
-
-    def _cause(self, row: RawRow, ms: int) -> str:
-        if ms < (self._uptime.began_ms or self._clock.now_ms()):
-            return BEFORE
-        if not self._uptime.was_up(ms):
-            return OUTAGE
-        return SOURCE if row.fields.get("media_source", "").lower() == RESTRICTED else OTHER
 
 
 def _counts(filing: Filing) -> bool:

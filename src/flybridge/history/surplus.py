@@ -48,33 +48,34 @@ AD_REVENUE: Final = "af_ad_revenue"
 """An event that has reports of its own, a day or two later."""
 
 
-def complete(needed: Mapping[Report, frozenset[str]], whole: Collection[str]) -> set[Report]:
-    """Return the kinds of which all reports are among those that were read to their ends."""
-    return {report for report, names in needed.items() if names <= set(whole)}
-
-
 class Compared(Struct, frozen=True):
     """What of AppsFlyer's side was read, and how far it is final.
 
-    `whole` are the kinds of events of which all reports of `days` were read to their ends. Days from `settled` on, and
-    what was delivered after `fresh_ms`, are not final; what was delivered after `read_ms` may be in files that were not
-    read.
+    `reports` were read to their ends, of `days` at least, and `kinds` are the reports that a kind of events needs. Days
+    from `settled` on, and what was delivered after `fresh_ms`, are not final; what was delivered after `read_ms` may be
+    in files that were not read.
     """
 
-    whole: Collection[Report]
+    reports: Collection[str]
+    kinds: Mapping[Report, frozenset[str]]
     days: range
     settled: int
     fresh_ms: int
     read_ms: int = 2**62
 
+    @property
+    def whole(self) -> set[Report]:
+        """The kinds of events of which all reports were read."""
+        return {report for report, names in self.kinds.items() if names <= set(self.reports)}
+
 
 async def find_surplus(store: Store, app: str, progress: Progress, compared: Compared) -> tuple[Surplus, ...]:
     """Return what was delivered of these days and whose keys `progress` does not have as those of rows of reports."""
-    counts = SourceCounts()
+    counts, whole = SourceCounts(), compared.whole
     for day in compared.days:
         for event in await store.sent_events(app, day, day):
             report = WORDS.get(event.kind)
-            if report not in compared.whole or report is None or event.event == AD_REVENUE:
+            if report not in whole or report is None or event.event == AD_REVENUE:
                 continue
             keys = identities_in(event.insert_id)
             if not keys or event.sent_ms > compared.read_ms or any(map(progress.is_reported, keys)):

@@ -49,10 +49,13 @@ class Uptime:
             if (begun := name.removeprefix(STATE).removesuffix("/")).isdecimal()
         ]
 
-    def was_up(self, ms: int) -> bool:
-        """Return whether flybridge stored messages when an event happened, and while it was pushed."""
-        first_ms = ms // MINUTE_MS * MINUTE_MS
-        return not self._between(first_ms, first_ms + (AROUND + 1) * MINUTE_MS)
+    def was_up(self, ms: int, until_ms: int | None = None) -> bool:
+        """Return whether flybridge stored messages when an event happened or came, and while it was pushed.
+
+        That was at a time, or between it and `until_ms`.
+        """
+        first_ms, last_ms = (at // MINUTE_MS * MINUTE_MS for at in (ms, ms if until_ms is None else until_ms))
+        return not self._between(first_ms, last_ms + (AROUND + 1) * MINUTE_MS)
 
     def was_stopped(self, first_ms: int, end_ms: int) -> bool:
         """Return whether no process was running at some time between two."""

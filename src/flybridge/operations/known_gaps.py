@@ -31,7 +31,7 @@ class KnownGap(Struct, frozen=True):
 
 async def gaps_of(store: Store, app: str) -> GapReport | None:
     """Return the last search for an app, if it was whole and nothing of it has been filled."""
-    found = (report for report in await last_found(store) if report.app == app)
+    found = await last_found(store, app)
     return next((one for one in found if not (one.problems or one.notes or one.filled)), None)
 
 
