@@ -141,12 +141,13 @@ def currency_in(value: Any) -> str | None:
     """Return the code of the currency that a text names beside an amount, `9,99 €`; None for none, and for several."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if not isinstance(value, str) or len(value) > MAX_CHARACTERS or amount_of(value) is None:
+    if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
         return None
     plain = value.translate(_PLAIN).strip(QUOTES)
     possible = _signed(_DIGITS.sub("", plain).translate(_AROUND))
     found = frozenset.intersection(*possible) if possible else frozenset[str]()
-    return next(iter(found)) if len(found) == 1 else None
+    code = next(iter(found)) if len(found) == 1 else None
+    return code if code is not None and amount_of(value, code) is not None else None
 
 
 def _is_spaced(digits: str) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from flybridge.system.text_encoding import BLANKS
+
 _CODES: Final = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BYR BZD CAD CDF
 CHE CHF CHW CLF CLP CNH CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EEK EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP
@@ -65,6 +67,9 @@ SIGNED: Final[Mapping[str, frozenset[str]]] = (
 """The currencies of what stands beside an amount, in capitals: codes, signs, and letters with a sign."""
 
 
+AROUND: Final = BLANKS + "\"'"
+
+
 def currency_of(written: Any) -> str | None:
     """Return an ISO 4217 code in capitals, None for anything else."""
     return _code(written) if isinstance(written, str) else None
@@ -72,5 +77,5 @@ def currency_of(written: Any) -> str | None:
 
 @lru_cache(maxsize=256)
 def _code(written: str) -> str | None:
-    code = written.strip().upper()
+    code = written.strip(AROUND).upper()
     return code if code in CODES else None

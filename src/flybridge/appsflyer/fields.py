@@ -11,11 +11,14 @@ The selectable fields are those of AppsFlyer's Push API configuration
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct, field
+
+from flybridge.system.text_encoding import BLANKS
 
 MAX_TEXT: Final = 1024
 
@@ -206,6 +209,7 @@ _WORDS: Final = (
     '""', "''", '"null"', "[]", "{}",
 )  # fmt: skip
 _EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n", "\u00a0")
+_MIXED: Final = ("", " ", "\t", "\n", "\u00a0", "\u3000", "\u200b")
 
 
 def _cases(word: str) -> set[str]:
@@ -214,9 +218,15 @@ def _cases(word: str) -> set[str]:
     return {"".join(chars) for chars in product(*({char, char.upper()} for char in word))}
 
 
-ABSENT: Final = frozenset(
-    before + spelled + after for word in _WORDS for spelled in _cases(word) for before in _EDGES for after in _EDGES
-) | {" " * n for n in range(MAX_TEXT // 8)}
+def _absent() -> Iterator[str]:
+    yield from (" " * n for n in range(MAX_TEXT // 8))
+    yield from map("".join, product(_MIXED, repeat=3))
+    for spelled in (spelled for word in _WORDS for spelled in _cases(word)):
+        yield from (before + spelled + after for before in _EDGES for after in _EDGES)
+        yield from (text for edge in BLANKS for text in (edge + spelled, spelled + edge))
+
+
+ABSENT: Final = frozenset(_absent())
 """Texts that mean that there is no value: blanks, and words for nothing in any case, also with some blanks around them.
 
 The list is written out so that one look-up decides. Every way of reading a message decides by it."""

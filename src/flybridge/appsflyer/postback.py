@@ -27,7 +27,7 @@ from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, F
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import mended, text_of
 from flybridge.records import Dead, Media
-from flybridge.system.text_encoding import with_other_bytes
+from flybridge.system.text_encoding import BLANKS, with_other_bytes
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
@@ -78,6 +78,7 @@ CURRENCY_FIELDS: Final[Mapping[str, str]] = {
     "cost_in_selected_currency": "selected_currency",
 }
 """Amounts, and the fields that say in which currency they are."""
+IN_DOLLARS: Final = frozenset({"event_revenue_usd"})
 _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _is_absent: Final = ABSENT.__contains__
 
@@ -111,11 +112,14 @@ def read(body: bytes, media: Media) -> Postback | Dead:
         _set(postback, "body", body)
         if _is_v1(postback.appsflyer_device_id, postback.event_type, postback.appsflyer_id):
             return _read_tolerantly(body)
-        # `strip` returns the text itself where there is nothing to remove.
-        for name in _names(postback):
-            if name is not None and name.strip() is not name:
-                _trim(postback)
-                break
+        # `strip` returns the text itself where there is nothing to remove. Written out, for a loop takes longer.
+        event, source, campaign = _names(postback)
+        if not (
+            (event is None or (event.strip() is event and event.isascii()))
+            and (source is None or (source.strip() is source and source.isascii()))
+            and (campaign is None or (campaign.strip() is campaign and campaign.isascii()))
+        ):
+            _trim(postback)
         return postback
     except RecursionError:
         return Dead(
@@ -129,7 +133,7 @@ def read(body: bytes, media: Media) -> Postback | Dead:
 def _trim(postback: Postback) -> None:
     for name, value in zip(TRIMMED, _names(postback), strict=True):
         if value is not None:
-            _set(postback, name, None if (trimmed := value.strip()) in ABSENT else trimmed)
+            _set(postback, name, None if (trimmed := value.strip(BLANKS)) in ABSENT else trimmed)
 
 
 def _drop_absent(postback: Postback) -> None:
@@ -218,15 +222,22 @@ def _one(name: str, value: Any, notes: list[str], message: Mapping[str, Any]) ->
             return None
     if isinstance(value, str):
         if name in TRIMMED:
-            value = value.strip()
+            value = value.strip(BLANKS)
         if value in ABSENT:
             return None
         if name in CURRENCY_FIELDS and (currency := currency_of(message.get(CURRENCY_FIELDS[name]))) is not None:
             return _money(name, value, currency, notes)
+        if name in IN_DOLLARS:
+            return _money(name, value, "USD", notes)
     return _READERS[name](name, value, notes)
 
 
 def _short(name: str, value: Any, notes: list[str]) -> str | None:
+    if name in IDS and isinstance(value, dict | list):
+        notes.append(f"The {name} is not one id and was left out.")
+        return None
+    if name in IDS and isinstance(value, float) and value.is_integer():
+        value = int(value)
     found = _text(value)
     if len(found) > MAX_TEXT:
         if name in IDS:

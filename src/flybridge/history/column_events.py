@@ -22,7 +22,7 @@ from flybridge.appsflyer.postback_kind import NAMES
 from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report, report_of
 from flybridge.history.column_blocks import Codes, ColumnBlock, Texts, second_of
 from flybridge.history.progress import CONVERSIONS
-from flybridge.identity import usable
+from flybridge.identity import installation
 from flybridge.mapping.performance import Counting, performance_of
 from flybridge.mapping.to_amplitude.classify import DECIDING
 from flybridge.mapping.to_amplitude.content_key import conversion_key, event_key
@@ -113,7 +113,7 @@ class ColumnEvents:
             if decided is None or person is None or time is None or len(person) > MAX_ID:
                 yield None
                 continue
-            who, second, value = usable(person), second_of(time), None
+            who, second, value = installation(person), second_of(time), None
             if who is None or second is None:
                 yield None
                 continue

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Final
 
 from flybridge.records import Word
+from flybridge.system.text_encoding import BLANKS
 
 
 class IdKind(Word):
@@ -68,12 +69,18 @@ def usable(value: str | None) -> str | None:
     """Return the id trimmed, or None if it is absent, all zeros, or a placeholder word."""
     if not value:
         return None
-    value = value.strip()
+    value = value.strip() if value.isascii() else value.strip(BLANKS)
     if len(value) <= LONGEST_JUNK and value.lower() in JUNK:
         return None
     left = value.strip("0-")
     # What SDKs append says what an id is made of, and zeros stay nobody's.
     return value if left and (left not in {"R", "S"} or len(value) < ZEROS) else None
+
+
+def installation(value: str | None) -> str | None:
+    """Return an AppsFlyer id trimmed, and without quotes or braces around it; None if the value is no id."""
+    found = usable(value)
+    return found if found is None or found[0].isdecimal() else usable(found.strip(AROUND))
 
 
 def device_identifier(value: str | None) -> str | None:
@@ -82,7 +89,7 @@ def device_identifier(value: str | None) -> str | None:
     A macro that was not filled in (`{gaid}`, `%%ADID%%`) and words (`Limit Ad Tracking`) are the same for many people:
     as identifiers they would make one person of them.
     """
-    found = usable(value.strip(AROUND)) if value else None
+    found = usable(value.strip(AROUND if value.isascii() else AROUND + BLANKS)) if value else None
     if found is None:
         return None
     plain = found.replace("-", "")
@@ -94,7 +101,7 @@ def device_identifier(value: str | None) -> str | None:
 def normalise(kind: IdKind, value: str | None) -> str | None:
     """Return the form in which an id is compared, or None if the value is not an id."""
     if kind not in CASELESS:
-        return usable(value)
+        return installation(value) if kind is IdKind.APPSFLYER_ID else usable(value)
     found = device_identifier(value)
     return None if found is None else found.lower()
 

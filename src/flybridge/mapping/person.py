@@ -24,11 +24,11 @@ from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.appsflyer.postback import mended
 from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
-from flybridge.identity import IdKind, device_identifier, usable
+from flybridge.identity import IdKind, device_identifier, installation, usable
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.table import plain
 from flybridge.relaxed_json import relaxed
-from flybridge.system.text_encoding import JSON_IN_BASE64
+from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -52,13 +52,12 @@ OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
 ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
 """How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32
-BLANKS: Final = "\0 \t\r\n\v\f\u00a0\ufeff\u200b\u200e\u200f\u2060"
 
 JAVA_MAP: Final = re.compile(r"\s*\{([^{}]*)\}\s*")
 BETWEEN_PAIRS: Final = re.compile(r"[ \t]{0,8}[;,\r\n]\s{0,8}(?=[\w.$-]{1,64}[ \t]{0,8}=)")
 GROUPED: Final = re.compile(r"\d{1,3}(?:[,\u00a0\u202f ]\d{3})+")
-WRAPPED: Final = frozenset("\"'O")
-"""How ids begin that stand in quotes once more, or in Swift's `Optional(...)`."""
+WRAPPED: Final = frozenset("\"'O[{")
+"""How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`."""
 
 # A shorter identifier is found in any text.
 MIN_TELLING: Final = 8
@@ -373,7 +372,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             setattr(person, name, None)
         elif person.adid is not None and person.adid == device_identifier(getattr(postback, name)):
             person.adid = None
-    if (appsflyer_id := usable(postback.appsflyer_id)) is not None:
+    if (appsflyer_id := installation(postback.appsflyer_id)) is not None:
         person.ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:
         person.ids[CUSTOMER_USER_ID] = customer_user_id
@@ -430,7 +429,13 @@ def named_user(raw: str | None) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return an id without quotes around it, and without Swift's `Optional(...)`."""
+    """Return an id without quotes, a list or Swift's `Optional(...)` around it; empty for JSON that is no one id."""
+    if text[:1] in ("[", "{"):
+        try:
+            parts = _decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return text
+        return (plain(parts[0]) or "") if isinstance(parts, list) and len(parts) == 1 else ""
     if (found := OPTIONAL.fullmatch(text.strip())) is not None:
         text = found[1].strip()
     return text[1:-1] if text[:1] == text[-1:] and text[:1] in ('"', "'") and len(text) > 1 else text

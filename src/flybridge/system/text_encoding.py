@@ -9,6 +9,12 @@ from typing import IO, Any, Final, cast
 
 JSON_IN_BASE64: Final = "(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]"
 """The pattern of how JSON begins in base64. No other text begins like a bracket and a quote, or a blank, in it."""
+BLANKS: Final = (
+    "".join(chr(code) for code in (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)))
+    + "\0\u2028\u2029\u202f\u205f\u3000"  # what takes room, and what takes none
+    + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+)
+"""Characters that show nothing: at the ends of a name, and of what stands for no value, they are left out."""
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),

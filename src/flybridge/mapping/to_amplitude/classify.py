@@ -114,7 +114,7 @@ def _outcome(
         kind,
         kind.is_conversion,
         event_type,
-        is_reserved(postback.event_name or ""),
+        "" if kind.is_conversion else _owner_of(postback.event_name or "", compiled),
         source,
         DISPLAY.get(platform, platform),
         platform if platform in DISPLAY else None,
@@ -122,6 +122,12 @@ def _outcome(
         (source, kind.word) if plan.shows_source else (kind.word,),
         (source,) if plan.shows_source and kind.is_conversion else (),
     )
+
+
+def _owner_of(name: str, compiled: CompiledRules) -> str:
+    if is_reserved(name):
+        return "Amplitude's own"
+    return "those of conversions" if name in compiled.taken_names else ""
 
 
 def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:

@@ -25,10 +25,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude.event import within_limits
+from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_time import has_fraction, later_ms_of, text_of
-from flybridge.identity import usable
-from flybridge.mapping.person import DEVICE_FIELDS
+from flybridge.identity import device_identifier, installation
+from flybridge.mapping.person import DEVICE_FIELDS, named_user
 from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.mapping.to_amplitude.settings import DoubleAttribution
@@ -144,7 +145,8 @@ def _event(facts: Facts, app: str, *, by_attribution: bool) -> bytes:
     """Return the 16-byte identity of all occurrences of an in-app event within one second."""
     postback = facts.postback
     revenue = postback.event_revenue
-    currency = None if revenue is None else (postback.event_revenue_currency or "").upper()
+    written = postback.event_revenue_currency
+    currency = None if revenue is None else currency_of(written) or (written or "").upper()
     event = [app, _who(facts), postback.event_name, facts.event_ms // 1000, revenue, currency]
     if by_attribution:
         event += [postback.media_source, postback.campaign, postback.is_primary_attribution is not False]
@@ -168,10 +170,9 @@ def _key(parts: list[Any]) -> bytes:
 
 def _who(facts: Facts) -> str | None:
     postback = facts.postback
-    for steady in (postback.appsflyer_id, postback.customer_user_id):
-        if steady is not None and (found := usable(steady)) is not None:
-            return found
-    # Zeros stand for the id of everybody who has forbidden it.
-    device = next(filter(None, map(usable, _devices(postback))), None)
+    if (found := installation(postback.appsflyer_id) or named_user(postback.customer_user_id)) is not None:
+        return found
+    # Zeros and macros that were not filled in stand for the ids of many.
+    device = next(filter(None, map(device_identifier, _devices(postback))), None)
     # SDKs and networks write the same advertising id in either case.
     return device.lower() if device is not None else facts.person.user_id or facts.person.device_id

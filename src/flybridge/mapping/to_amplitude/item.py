@@ -37,8 +37,8 @@ def http_v2(
     """
     postback, value, person, plan, event_ms = facts.postback, facts.value, facts.person, sent_as.plan, facts.event_ms
     revenue = revenue_of(postback, value, compiled.revenue, facts.notes) or NO_REVENUE
-    if sent_as.is_renamed:
-        facts.notes.append("The event's name is one of Amplitude's own and got the prefix.")
+    if sent_as.owner:
+        facts.notes.append(f"The event's name is one of {sent_as.owner} and got the prefix.")
     event_properties = Raw(_event_properties(facts, sent_as, compiled))
     user_properties, identify = None, b""
     if plan.user.keys:

@@ -107,10 +107,14 @@ def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Mo
 def _in_event_currency(postback: Postback, bought: dict[str, Any], rule: RevenueRule = ANYTHING) -> Money | None:
     """Return the amount as the event has it: AppsFlyer's, or what the SDK was given."""
     reported = None if "event_revenue_currency" in rule.without else currency_of(postback.event_revenue_currency)
-    currency = reported or currency_of(_single(bought.get("af_currency")))
-    amount, raw = postback.event_revenue, bought.get("af_revenue")
-    if currency is None and amount is None:
-        currency = currency_in(raw)
+    amount, raw, stated = postback.event_revenue, bought.get("af_revenue"), _single(bought.get("af_currency"))
+    given = currency_of(stated)
+    currency = reported or given
+    if amount is None:
+        # AppsFlyer reports a currency also where it reports no revenue. What the app has stated is that of its amount.
+        currency = given or (reported if _is_nothing(stated) else None) or currency_in(raw)
+    elif reported is None and given is not None and (own := read_amount(raw, given)) is not None:
+        amount = own
     if currency is None:
         return None
     if amount is None and raw is not None:

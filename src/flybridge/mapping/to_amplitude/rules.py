@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
@@ -127,11 +127,12 @@ class CompiledRules:
         self._hidden = ID_KEYS.union(key.lower() for key in passed)
         self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
         self._left_out: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
-        self.in_app_name = _naming(rules)
         self.conversion_name = {
             family: text(rules.rename.get(rules.mark + title, rules.mark + title)) for family, title in TITLES.items()
         }
         self.uninstall_name = text(rules.rename.get(rules.mark + UNINSTALL, rules.mark + UNINSTALL))
+        self.taken_names = frozenset((*self.conversion_name.values(), self.uninstall_name)) - set(rules.rename)
+        self.in_app_name = _naming(rules, self.taken_names)
         self.classifications: dict[tuple[object, ...], Classification] = {}
 
     def plan(self, conversion: bool, restricted: bool) -> Plan:
@@ -213,14 +214,15 @@ class SentAs(Struct, frozen=True, gc=False):
     """What an event becomes that is sent.
 
     `kind` is the kind that may be sent, and `source` the media source. `display` is the platform as Amplitude's SDKs
-    write it, `os_name` None where it is none of theirs. `of_event` and `of_user` are what the section writers of the
+    write it, `os_name` None where it is none of theirs. `owner` is whose name an app's event has, so that it gets the
+    prefix; empty if the name is the app's own. `of_event` and `of_user` are what the section writers of the
     plan are given.
     """
 
     kind: Kind
     is_conversion: bool
     event_type: str
-    is_renamed: bool
+    owner: str
     source: str | None
     display: str
     os_name: str | None
@@ -261,14 +263,14 @@ def _unsent(rules: Rules) -> tuple[str, ...]:
     return tuple(sorted(unsent | of_adid))
 
 
-def _naming(rules: Rules) -> Callable[[str], str | None]:
+def _naming(rules: Rules, taken: Collection[str]) -> Callable[[str], str | None]:
     def name(event_name: str) -> str | None:
         if any(fnmatchcase(event_name, pattern) for pattern in rules.exclude):
             return None
         if not any(fnmatchcase(event_name, pattern) for pattern in rules.include):
             return None
         found = rules.rename.get(event_name, event_name)
-        return text(rules.mark + found if is_reserved(found) else found)
+        return text(rules.mark + found if is_reserved(found) or event_name in taken else found)
 
     return name
 
