@@ -35,7 +35,7 @@ _COMPACT: Final = re.compile(r"(20[0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{
 
 _CLOCK: Final = (
     r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,:](?P<part>[0-9]{1,9}))?)?"
-    r"(?:\s?(?P<half>[ap])\.?m\.?)?"
+    r"(?:\s?(?P<half>[ap])\.?m\.?(?![A-Z]))?"
 )
 _ZONE: Final = (
     # Go's programs print the zone's name behind its offset, and what their own clock shows behind that.

@@ -128,7 +128,6 @@ def test_a_prefix_of_ones_own_is_guarded_too():
         ({"revenue": "1.234", "currency": "USD"}, "1.234", "USD", ""),
         ({"revenue": "15.000", "currency": "IDR"}, None, "IDR", "revenue is not an amount in IDR"),
         ({"revenue": "1.234", "currency": "KWD"}, "1.234", "KWD", ""),
-        ({"revenue": "$9", "currency": "GEM"}, "9", "GEM", ""),
         ({"revenue": "$9", "$revenue": 9.5, "currency": "EUR"}, "9.5", "EUR", ""),
         ({"$price": "$3", "$quantity": 2, "currency": "EUR"}, None, "EUR", "$price is not an amount in EUR"),
         ({"$price": "3 €", "$quantity": 2, "currency": "EUR"}, "6", "EUR", ""),

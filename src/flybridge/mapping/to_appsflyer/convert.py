@@ -20,7 +20,7 @@ from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
-from flybridge.identity import usable
+from flybridge.identity import device_identifier, usable
 from flybridge.mapping.consent import UNKNOWN, att_of
 from flybridge.mapping.table import flag, plain
 
@@ -31,7 +31,6 @@ MAX_TEXT: Final = 1_000
 _APPSFLYER_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": False, "disabled": False}
 """What says true or false beside `true`, `false`, 1 and 0."""
@@ -66,14 +65,14 @@ def user(value: Any) -> str | None:
 
 
 def device(value: Any) -> str | None:
-    """A device's identifier, 128 characters at most, that is not all zeros."""
-    found = user(value)
+    """A device's identifier, 128 characters at most, that is neither all zeros nor a macro."""
+    found = device_identifier(words(only(value)))
     return found if found is not None and len(found) <= 128 else None
 
 
 def apple(value: Any) -> str | None:
     """An IDFA or IDFV: a UUID in upper case."""
-    found = user(value)
+    found = device(value)
     return found.upper() if found is not None and _UUID.fullmatch(found) else None
 
 
@@ -142,10 +141,8 @@ def written(value: Decimal) -> str:
 
 
 def currency(value: Any) -> str | None:
-    """A three-letter code in upper case, or that of a sign which one currency has: `€`."""
+    """A code of ISO 4217 in upper case, or that of a sign which one currency has: `€`."""
     found = (bare(value) or "").upper()
-    if _CURRENCY.fullmatch(found):
-        return found
     return next(iter(signed)) if len(signed := SIGNED.get(found, ())) == 1 else None
 
 

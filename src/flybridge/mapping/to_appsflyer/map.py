@@ -244,6 +244,8 @@ def _complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any
         return
     for row in rules.compiled.rows:
         if row.target == REVENUE and REVENUE in found and (raw := found_at(event, row.source)) is not None:
+            if s2s.amount(raw, _currency(event, rules)) is None:  # the amount is of another row
+                continue
             if (code := currency_in(raw)) is not None:
                 found["eventCurrency"] = code
                 notes.append(f"The currency was taken from {row.source}: {code}.")
