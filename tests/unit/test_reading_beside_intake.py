@@ -19,7 +19,7 @@ from flybridge.history.locker import Locker, LockerFolder, LockerFollower
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
-from flybridge.history.take import RowTaker, Unsaved
+from flybridge.history.take import RowTaker
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, Source
 from flybridge.service.backends import opened_store
@@ -83,7 +83,7 @@ async def test_the_event_loop_goes_on_while_rows_are_read(tmp_path: Path):
     progress = Progress(tmp_path / "progress.db")
     with closing(progress.counting(by_attribution=False)) as equal:
         taker = RowTaker("shop", Source.LOCKER, accept, ManualClock(NOW_MS))
-        assert (await taker.take(path.name, rows(), Unsaved(equal))).taken == 1
+        assert (await taker.take(path.name, rows(), equal)).taken == 1
     progress.close()
 
 

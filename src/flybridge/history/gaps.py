@@ -41,7 +41,7 @@ from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
 from flybridge.history.source_counts import SourceCounts
 from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
-from flybridge.history.take import Accept, RowTaker, Unsaved, pages
+from flybridge.history.take import Accept, RowTaker, pages
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, Source, day_of
 from flybridge.store.performance import source_label
@@ -248,7 +248,7 @@ class GapFinder:
                     self._clock,
                     wanted=lambda row, wanted=wanted: row.number in wanted,  # type: ignore[misc]
                 )
-                done = await taker.take(file.name, rows_of_file, Unsaved(equal))
+                done = await taker.take(file.name, rows_of_file, equal)
                 taken += done.taken
         self._found.filled += taken
         return taken

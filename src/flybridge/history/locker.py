@@ -28,7 +28,7 @@ from flybridge.history.files import RawFile, RawRows, local_file, object_file, o
 from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.progress import Progress
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
-from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
+from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -225,7 +225,7 @@ class LockerFollower:
             for file in sorted(folder.files, key=lambda file: file.key):
                 rows = RawRows(file, UTC_TIMES, _report(folder))
                 try:
-                    taken: Taken = await taker.take(file.name, rows, Unsaved(equal))
+                    taken: Taken = await taker.take(file.name, rows, equal)
                 except InboxUnavailable:
                     raise
                 except FlybridgeError as problem:

@@ -41,7 +41,7 @@ from flybridge.history.files import RawFile, RawRows, local_file
 from flybridge.history.live_days import NOTHING, Forgotten
 from flybridge.history.progress import Progress
 from flybridge.history.rows import UTC_TIMES, RawRow
-from flybridge.history.take import Accept, RowTaker, Taken, Unsaved
+from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.history.unpacked import GZIP, unpacked
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
@@ -285,7 +285,7 @@ def taking(
     async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
             rows = RawRows(file, UTC_TIMES, report_named(report.name))
-            done: Taken = await taker.take(file.name, rows, Unsaved(equal))
+            done: Taken = await taker.take(file.name, rows, equal)
         return done.rows, done.taken + done.bad
 
     return read

@@ -191,7 +191,7 @@ class HistoryImport:
                 shown(rows.file, rows.position, now.rows)
 
             try:
-                taken = await taker.take(file.name, rows, progress, told)
+                taken = await taker.take(file.name, rows, progress.equal, told, progress.save)
                 progress.finish()
             except FlybridgeError as problem:
                 taken.problem = str(problem)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
@@ -25,29 +25,6 @@ PATIENCE: Final = 120
 
 Row = TypeVar("Row")
 Accept = Callable[[Envelope], Awaitable[None]]
-
-
-class Saves(Protocol):
-    """Where it is noted how far a file was read."""
-
-    @property
-    def equal(self) -> EqualRows:
-        """The count of equal rows."""
-        ...
-
-    def save(self, end: int, lines: int) -> None:
-        """Note that all rows up to here are in the inbox."""
-        ...
-
-
-class Unsaved:
-    """For what is read again from its beginning: nothing is noted of how far it was read."""
-
-    def __init__(self, equal: EqualRows) -> None:
-        self.equal = equal
-
-    def save(self, end: int, lines: int) -> None:
-        """Note nothing."""
 
 
 class Taken(Struct):
@@ -89,15 +66,19 @@ class RowTaker:
         self,
         name: str,
         rows: Iterable[RawRow | BadRow],
-        progress: Saves,
+        equal: EqualRows,
         shown: Callable[[Taken], None] = lambda _: None,
+        save: Callable[[int, int], None] = lambda *_: None,
     ) -> Taken:
-        """Take the rows of one file. Raises what reading raises, after what was read before is in the inbox."""
+        """Take the rows of one file. Raises what reading raises, after what was read before is in the inbox.
+
+        `save` notes the end and the line up to which all rows are in the inbox.
+        """
         done = Taken(name)
         reports, left_out = Counter[Report](), Counter[Report]()
         async for page in pages_beside(rows):
-            await self._keep(self._envelopes(page, progress.equal, done, reports, left_out))
-            progress.save(page[-1].end, page[-1].number)
+            await self._keep(self._envelopes(page, equal, done, reports, left_out))
+            save(page[-1].end, page[-1].number)
             done.reports, done.left_out = _words(reports), _words(left_out)
             shown(done)
         return done
