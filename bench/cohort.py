@@ -33,7 +33,6 @@ from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.settings import Cadence
 from flybridge.clock import SystemClock
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Limits
 from flybridge.identity import Keyring
@@ -140,7 +139,7 @@ async def measure(members: int, change: float, on_postgres: bool) -> Measured:
         vendors, clock = Vendors(), SystemClock()
         await store.open()
         plan = AudiencePlan(
-            audience_rule("shop", "big", "c", "gaid", cadence=Cadence.HOURLY),
+            audience_rule("shop", "big", "c", "gaid", cadence="hourly"),
             ImportTarget(AppsFlyerAccount("com.example.shop", "token"), "android", "key"),
             Credentials("https://localhost", "key", "secret"),
             limits=Limits(10_000, 5_000_000, 1),

@@ -16,7 +16,7 @@ from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule
-from flybridge.audiences.settings import AudienceSettings, Cadence, called
+from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.clock import Clock
 from flybridge.config.apps import App, AtExpiry, HoldV1, streams_of
 from flybridge.config.notify import PORTS
@@ -192,7 +192,7 @@ def _plan(app: App, one: AudienceSettings) -> AudiencePlan:
             app.platform.value,
             one.import_key.reveal() if one.import_key is not None else "",
         ),
-        None if one.cadence is Cadence.REALTIME else cohort_credentials_of(app),
+        None if one.cadence == "realtime" else cohort_credentials_of(app),
         app.amplitude.cohort_reserve,
     )
 

@@ -12,7 +12,6 @@ from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, AudienceLease, LeaseLost
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
-from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
@@ -20,7 +19,7 @@ from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import ManualClock
 
 PLAN = AudiencePlan(
-    audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.REALTIME, max_devices=1),
+    audience_rule("shop", "spenders", "c1", "gaid", cadence="realtime", max_devices=1),
     ImportTarget(AppsFlyerAccount("com.example.shop", "token", "https://appsflyer.invalid"), "android", "import"),
 )
 

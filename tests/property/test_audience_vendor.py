@@ -20,7 +20,6 @@ from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import TransportError
 from flybridge.flow import AppFlow, Flow
@@ -35,7 +34,7 @@ from flybridge.testing.clocks import JumpingClock
 
 CUT = 0
 SECRET = b"the secret of the property suite"
-RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.HOURLY, max_shrink_percent=100)
+RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence="hourly", max_shrink_percent=100)
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
 ANSWERS = {
     "cut": (CUT, b""),

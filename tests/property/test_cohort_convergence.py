@@ -19,7 +19,6 @@ from flybridge.audiences.lease import LEASE_MS, RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.errors import TransportError
 from flybridge.flow import AppFlow, Flow
@@ -40,7 +39,7 @@ from flybridge.testing.inside import Inside
 
 SECRET = b"the secret of the property suite"
 ORIGIN = "http://sandbox"
-RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence=Cadence.HOURLY, max_shrink_percent=100)
+RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence="hourly", max_shrink_percent=100)
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
 PEOPLE = "abcdefg"
 PHONES = {name: str(uuid5(NAMESPACE_DNS, "fg" if name in "fg" else name)) for name in PEOPLE}  # f and g share one

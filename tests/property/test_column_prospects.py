@@ -26,7 +26,6 @@ from flybridge.history.survey import Survey
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution, Uninstalls
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -83,9 +82,9 @@ VALUES = {
 USUAL = tuple(VALUES)[:18]
 RULES = [
     Rules(app="shop", platform="android", app_id=APP, exclude=("excluded",), restrictions={"dropped": "drop"}),
-    Rules(app="shop", platform="android", double_attribution=DoubleAttribution.BOTH),
-    Rules(app="shop", platform="android", double_attribution=DoubleAttribution.FIRST, min_id_length=8),
-    Rules(app="shop", platform="ios", customer_user_id="never", uninstalls=Uninstalls.SEND),
+    Rules(app="shop", platform="android", double_attribution="both"),
+    Rules(app="shop", platform="android", double_attribution="first", min_id_length=8),
+    Rules(app="shop", platform="ios", customer_user_id="never", uninstalls="send"),
     Rules(app="shop", platform="android", where=(Condition(path="media_source", one_of=("tiktok",)),)),
 ]
 
@@ -135,7 +134,7 @@ def whole_rows(rows: RawRows, _: ProspectOwner) -> Iterator[Prospect | RawRow | 
 async def surveyed(path: Path, rules: Rules, days: tuple[int, int], store: SqliteStore) -> tuple[Survey, object]:
     """Return what a dry run finds, and the newest conversions."""
     flow = Flow({"shop": AppFlow(rules)}, Keyring(b"secret"))
-    by_attribution = rules.double_attribution is DoubleAttribution.BOTH
+    by_attribution = rules.double_attribution == "both"
     plan = ImportPlan("shop", APP, find_files([str(path)]), "UTC", *days, by_attribution=by_attribution)
     with tempfile.TemporaryDirectory() as place, closing(HistoryImport(plan, Path(place), SystemClock())) as importing:
         survey = await importing.survey(flow, store)

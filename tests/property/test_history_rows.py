@@ -28,7 +28,6 @@ from flybridge.history.survey import outcome_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution, Uninstalls
 from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
@@ -235,8 +234,8 @@ FLOWS = [
         Rules(
             app="shop",
             platform="android",
-            uninstalls=Uninstalls.SEND,
-            double_attribution=DoubleAttribution.BOTH,
+            uninstalls="send",
+            double_attribution="both",
             min_id_length=1,
         ),
         Rules(app="shop", platform="ios"),
@@ -381,7 +380,7 @@ def test_records_that_are_read_together_are_those_that_are_read_alone(pieces: li
 
 RULES = [
     Rules(app="shop", platform="android"),
-    Rules(app="shop", platform="android", double_attribution=DoubleAttribution.BOTH),
+    Rules(app="shop", platform="android", double_attribution="both"),
     Rules(app="shop", platform="android", min_id_length=60),
     Rules(app="shop", platform="ios", route="attribution"),
     Rules(app="shop", platform="android", where=(Condition(path="media_source", one_of=("googleadwords_int",)),)),

@@ -17,7 +17,6 @@ from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets, with_keys
-from flybridge.audiences.settings import Cadence
 from flybridge.cli.app import app as cli
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.flow import AppFlow, Flow
@@ -37,7 +36,7 @@ SECRET = b"the secret of these tests"
 ORIGIN = "http://sandbox"
 NAME = ("shop", "vips")
 GAID = "38400000-8cf0-11bd-b23e-10b96e400001"
-RULE = audience_rule(*NAME, "c1", "gaid", email_property="email", cadence=Cadence.ONCE, max_shrink_percent=100)
+RULE = audience_rule(*NAME, "c1", "gaid", email_property="email", cadence="once", max_shrink_percent=100)
 TARGET = ImportTarget(AppsFlyerAccount("com.example.shop", "token", ORIGIN), "android", "")
 
 

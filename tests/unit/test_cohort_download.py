@@ -14,7 +14,6 @@ from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
-from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.errors import ForbiddenAddress, TransportError
 from flybridge.identity import Keyring
@@ -54,7 +53,7 @@ class Bridge:
     @property
     def plan(self) -> AudiencePlan:
         target = ImportTarget(AppsFlyerAccount("com.example.shop", "token", "http://sandbox"), "android", self.key)
-        rule = audience_rule(*NAME, "c1", "gaid", cadence=Cadence(self.cadence))
+        rule = audience_rule(*NAME, "c1", "gaid", cadence=self.cadence)
         credentials = Credentials("http://sandbox", "key", "secret")
         return AudiencePlan(rule, target, credentials, reserve=self.reserve)
 

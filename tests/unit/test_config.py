@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.audiences.settings import Cadence, Identifier
 from flybridge.config.apps import AtExpiry, HoldV1, Platform, Region, Route
 from flybridge.config.env_file import read_env_file
 from flybridge.config.settings import Config, load, loads, shown
@@ -172,7 +171,7 @@ def test_every_key_is_read(tmp_path):
     assert app.mapping.rows[0].target == "event_properties.shop"
     assert app.streams[0].where[0].one_of == ("pro",)
     assert app.streams[0].properties["af_revenue"] == "event_properties.price"
-    assert (app.audiences[0].identifier, app.audiences[0].cadence) == (Identifier.IDFV, Cadence.HOURLY)
+    assert (app.audiences[0].identifier, app.audiences[0].cadence) == ("idfv", "hourly")
 
 
 def test_the_file_is_found_by_argument_then_variable_then_name(tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
 from flybridge.mapping.to_amplitude.native import OURS
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Envelope, Filter, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -103,7 +102,7 @@ async def test_the_primary_copy_is_the_event_whichever_comes_first(tmp_path, ord
 
 @pytest.mark.parametrize(
     ("setting", "expected"),
-    [(DoubleAttribution.FIRST, ["pending", "duplicate"]), (DoubleAttribution.BOTH, ["pending", "pending"])],
+    [("first", ["pending", "duplicate"]), ("both", ["pending", "pending"])],
 )
 async def test_double_attribution_can_be_chosen(tmp_path, setting, expected) -> None:
     """The first that comes, or both; a repeat of either is a repeat."""
@@ -115,10 +114,10 @@ async def test_a_primary_copy_after_its_secondary_was_sent_is_a_duplicate_or_an_
     """It would have the same insert_id after `first`, which Amplitude ignores, and another one after `both`."""
     (tmp_path / "first").mkdir()
     (tmp_path / "both").mkdir()
-    assert await outcomes(tmp_path / "first", SECONDARY, double_attribution=DoubleAttribution.FIRST) == ["pending"]
+    assert await outcomes(tmp_path / "first", SECONDARY, double_attribution="first") == ["pending"]
     assert await outcomes(tmp_path / "first", PRIMARY) == ["duplicate"]
-    assert mapped(SECONDARY, double_attribution=DoubleAttribution.FIRST).insert_id == mapped(PRIMARY).insert_id
-    assert await outcomes(tmp_path / "both", SECONDARY, double_attribution=DoubleAttribution.BOTH) == ["pending"]
+    assert mapped(SECONDARY, double_attribution="first").insert_id == mapped(PRIMARY).insert_id
+    assert await outcomes(tmp_path / "both", SECONDARY, double_attribution="both") == ["pending"]
     assert await outcomes(tmp_path / "both", PRIMARY) == ["pending"]
 
 

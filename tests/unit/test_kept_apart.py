@@ -10,7 +10,6 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -26,7 +25,7 @@ COPY = EVENT | {"media_source": "criteo", "is_primary_attribution": False}
 BLOCKED = EVENT | {"event_name": "install", "event_time": "2026-05-28 11:00:00.000", "blocked_reason": "bots"}
 
 
-async def counted(tmp_path, double: DoubleAttribution, *messages: dict) -> dict[tuple[str, str], tuple[int, list[str]]]:
+async def counted(tmp_path, double: str, *messages: dict) -> dict[tuple[str, str], tuple[int, list[str]]]:
     """Return how many of each kind and source were counted, and what became of them."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
     await store.open()
@@ -55,7 +54,7 @@ async def counted(tmp_path, double: DoubleAttribution, *messages: dict) -> dict[
 @pytest.mark.parametrize("messages", [(EVENT, COPY), (COPY, EVENT), (COPY, EVENT, COPY, EVENT)])
 async def test_a_second_copy_is_counted_beside_the_event(tmp_path, messages):
     """In any order, and once however often it comes."""
-    assert await counted(tmp_path, DoubleAttribution.PRIMARY, *messages) == {
+    assert await counted(tmp_path, "primary", *messages) == {
         ("event", "tiktok"): (1, ["pending"]),
         ("secondary", "criteo"): (1, ["filtered secondary_attribution"]),
     }
@@ -63,7 +62,7 @@ async def test_a_second_copy_is_counted_beside_the_event(tmp_path, messages):
 
 async def test_a_second_copy_that_is_sent_is_still_none_of_the_figures(tmp_path):
     """The event is counted once."""
-    assert await counted(tmp_path, DoubleAttribution.BOTH, EVENT, COPY, COPY) == {
+    assert await counted(tmp_path, "both", EVENT, COPY, COPY) == {
         ("event", "tiktok"): (1, ["pending"]),
         ("secondary", "criteo"): (1, ["pending"]),
     }
@@ -71,11 +70,11 @@ async def test_a_second_copy_that_is_sent_is_still_none_of_the_figures(tmp_path)
 
 async def test_the_first_copy_counts_where_the_first_is_sent(tmp_path):
     """Whichever it is."""
-    assert await counted(tmp_path, DoubleAttribution.FIRST, COPY, EVENT) == {("event", "criteo"): (1, ["pending"])}
+    assert await counted(tmp_path, "first", COPY, EVENT) == {("event", "criteo"): (1, ["pending"])}
 
 
 async def test_blocked_fraud_is_counted_apart(tmp_path):
     """AppsFlyer counts it nowhere."""
-    assert await counted(tmp_path, DoubleAttribution.PRIMARY, BLOCKED, BLOCKED) == {
+    assert await counted(tmp_path, "primary", BLOCKED, BLOCKED) == {
         ("blocked", "tiktok"): (1, ["filtered blocked_as_fraud"]),
     }

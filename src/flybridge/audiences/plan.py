@@ -10,6 +10,7 @@ from flybridge.amplitude import cohort as amplitude
 from flybridge.appsflyer import audience as appsflyer
 from flybridge.audiences.lease import AudienceLease
 from flybridge.audiences.rules import AudienceRule
+from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import Halt, Limits, Retry, Verdict
 from flybridge.store.audiences.records import NEVER_MS, Action, Applied, Claim
 
@@ -24,9 +25,9 @@ class AudiencePlan(Struct, frozen=True):
     limits: Limits = appsflyer.LIMITS
 
     @property
-    def cadence(self) -> str:
+    def cadence(self) -> Cadence:
         """How often the audience is synced."""
-        return self.rule.settings.cadence.value
+        return self.rule.settings.cadence
 
 
 class RunOptions(Struct, frozen=True):

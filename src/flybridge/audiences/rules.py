@@ -53,11 +53,6 @@ class AudienceRule(Struct, frozen=True, dict=True):
         return called(self.settings)
 
     @cached_property
-    def kind(self) -> str:
-        """AppsFlyer's name of the identifier."""
-        return self.settings.identifier.value
-
-    @cached_property
     def source(self) -> str:
         """The user property that holds the identifier, if it is not a usual one."""
         return _key(self.settings.property)
@@ -65,7 +60,7 @@ class AudienceRule(Struct, frozen=True, dict=True):
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The user properties that may hold the identifier."""
-        return (self.source,) if self.source else IDENTIFIERS[self.kind][1]
+        return (self.source,) if self.source else IDENTIFIERS[self.settings.identifier][1]
 
     @cached_property
     def email(self) -> str:
@@ -112,18 +107,18 @@ def member_of(  # noqa: PLR0917 - the columns of a row
     else:
         return None
     who = user_id or amplitude_id
-    where = rule.settings.where
+    kind, where = rule.settings.identifier, rule.settings.where
     told = told or not (rule.names or where)
     if where and not (told and rule.allows(value)):
         return Member(persons, told=told, lack=int(Lack.CONSENT), who=who, anonymous=anonymous)
     identifier = _identifier(rule, user_id, amplitude_id, value)
-    marks = keyring.keys(rule.app, IDENTIFIERS[rule.kind][0], identifier)
+    marks = keyring.keys(rule.app, IDENTIFIERS[kind][0], identifier)
     if identifier is None or not marks:
         return Member(persons, told=told, lack=int(Lack.IDENTIFIER), who=who, anonymous=anonymous)
     extra = b""
     if rule.email or rule.phone:
         extra = extra_of(_text(value(rule.email)), _text(value(rule.phone)))
-    return Member(persons, marks, rule.kind, identifier, told, who=who, extra=extra, anonymous=anonymous)
+    return Member(persons, marks, kind, identifier, told, who=who, extra=extra, anonymous=anonymous)
 
 
 def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Value) -> str | None:
@@ -132,7 +127,7 @@ def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Valu
             return found
     if rule.source:
         return None
-    return usable({"cuid": user_id, "amplitude_id": amplitude_id}.get(rule.kind))
+    return usable({"cuid": user_id, "amplitude_id": amplitude_id}.get(rule.settings.identifier))
 
 
 def _key(name: str) -> str:

@@ -5,35 +5,15 @@ The text under each field is its documentation: docs/reference/config.md is prin
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from flybridge.mapping.conditions import Condition, Name, ShortName
 from flybridge.system.secret import Secret
 
-
-class Identifier(StrEnum):
-    """The identifier sent for members of an audience."""
-
-    GAID = "gaid"
-    OAID = "oaid"
-    IMEI = "imei"
-    IDFA = "idfa"
-    IDFV = "idfv"
-    CUID = "cuid"
-    BRAZE_ID = "braze_id"
-    AMPLITUDE_ID = "amplitude_id"
-
-
-class Cadence(StrEnum):
-    """How often a cohort is downloaded and synced."""
-
-    ONCE = "once"
-    HOURLY = "hourly"
-    DAILY = "daily"
-    REALTIME = "realtime"
+Identifier = Literal["gaid", "oaid", "imei", "idfa", "idfv", "cuid", "braze_id", "amplitude_id"]
+Cadence = Literal["once", "hourly", "daily", "realtime"]
 
 
 class AudienceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +41,7 @@ class AudienceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     phone_property: str = ""
     """The user property with a phone number that begins with `+` or `00` and the country code. Its SHA-256 goes to
     AppsFlyer's additional-identifiers API. Empty: none."""
-    cadence: Cadence = Cadence.DAILY
+    cadence: Cadence = "daily"
     """How often the audience is synced. `once`, `hourly` and `daily` download the cohort if the app has a
     `secret_key`, and Amplitude allows 500 downloads a month on most plans; without one, and with `realtime` (each
     minute), the messages of Amplitude's cohort webhook or list integration count."""

@@ -18,7 +18,7 @@ from flybridge.errors import ConfigError
 from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.conditions import Name, ShortName
 from flybridge.mapping.restrictions import Policy
-from flybridge.mapping.to_amplitude.settings import CustomerUserId, DoubleAttribution, EventMapping
+from flybridge.mapping.to_amplitude.settings import EventMapping
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.mapping.to_appsflyer.settings import Stream
 from flybridge.system.secret import MAY_BE_EMPTY, Secret
@@ -242,7 +242,7 @@ class App(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def by_attribution(self) -> bool:
         """Whether both copies of an event that AppsFlyer attributes twice are sent."""
-        return self.mapping.double_attribution is DoubleAttribution.BOTH
+        return self.mapping.double_attribution == "both"
 
 
 def streams_of(app: App, path: str = "") -> tuple[StreamRules, ...]:
@@ -261,6 +261,6 @@ def _stream_rules(app: App, stream: Stream) -> StreamRules:
         app=app.name,
         platform=app.platform.value,
         prefix=f"[{app.mapping.prefix}] ",
-        use_customer_user_id=app.mapping.customer_user is not CustomerUserId.NEVER,
+        use_customer_user_id=app.mapping.customer_user != "never",
         **asdict(stream),
     )

@@ -17,7 +17,6 @@ from flybridge.config.console import Console
 from flybridge.config.notify import Notify, NotifyEmail, Security
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
-from flybridge.mapping.to_amplitude.settings import CustomerUserId
 from flybridge.mapping.to_appsflyer.settings import Stream
 from flybridge.system.secret import Secret
 
@@ -34,10 +33,10 @@ _IOS_APP_ID = re.compile(r"id[0-9]+")
 _APP_ID = re.compile(r"[^\s/?#]+")
 
 # https://dev.appsflyer.com/hc/reference/audience-import (read 2026-11-24)
-_BOTH: Final = frozenset({Identifier.CUID, Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID})
+_BOTH: Final[frozenset[Identifier]] = frozenset({"cuid", "braze_id", "amplitude_id"})
 AUDIENCE_IDENTIFIERS: Final = {
-    Platform.ANDROID: _BOTH | {Identifier.GAID, Identifier.OAID, Identifier.IMEI},
-    Platform.IOS: _BOTH | {Identifier.IDFA, Identifier.IDFV},
+    Platform.ANDROID: _BOTH | {"gaid", "oaid", "imei"},
+    Platform.IOS: _BOTH | {"idfa", "idfv"},
     Platform.OTHER: frozenset[Identifier](),
 }
 
@@ -325,10 +324,10 @@ def _check_audiences(path: str, app: App) -> None:
 
 def _check_additional(path: str, audience: AudienceSettings) -> None:
     extra = audience.email_property or audience.phone_property
-    if extra and audience.identifier in {Identifier.BRAZE_ID, Identifier.AMPLITUDE_ID}:
+    if extra and audience.identifier in {"braze_id", "amplitude_id"}:
         raise ConfigError(
             f"{path}.{'email_property' if audience.email_property else 'phone_property'}",
-            f"can't be used with the identifier {audience.identifier.value!r}: AppsFlyer's additional identifiers need "
+            f"can't be used with the identifier {audience.identifier!r}: AppsFlyer's additional identifiers need "
             "one that it knows devices by.",
             "Use another identifier, or leave it out.",
         )
@@ -339,11 +338,11 @@ def _check_identifier(path: str, audience: AudienceSettings, app: App) -> None:
     if audience.identifier not in fitting:
         raise ConfigError(
             path,
-            f"{audience.identifier.value!r} is not an identifier of audiences on {platform.value}.",
+            f"{audience.identifier!r} is not an identifier of audiences on {platform.value}.",
             f"Use one of {', '.join(sorted(fitting))}." if fitting else "Audiences need an Android or iOS app.",
         )
-    differ = app.mapping.customer_user is CustomerUserId.NEVER
-    if audience.identifier is Identifier.CUID and differ and not audience.property:
+    differ = app.mapping.customer_user == "never"
+    if audience.identifier == "cuid" and differ and not audience.property:
         raise ConfigError(
             path,
             "'cuid' lists Amplitude's user ids, and mapping.customer_user_id says that AppsFlyer's differ from them.",

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -175,8 +175,8 @@ def allowed(kind: Any) -> str:
     match msgspec.inspect.type_info(kind):
         case msgspec.inspect.Metadata(extra_json_schema={"description": str(words)}):
             return words
-        case msgspec.inspect.EnumType(cls=cls):
-            return "one of " + ", ".join(f'"{word}"' for word in _words(cls))
+        case msgspec.inspect.EnumType() | msgspec.inspect.LiteralType():
+            return "one of " + ", ".join(f'"{word}"' for word in _words(kind))
         case msgspec.inspect.BoolType():
             return "true or false"
         case msgspec.inspect.IntType(ge=low, le=high):
@@ -204,8 +204,10 @@ def _range(low: float | None, above: float | None, high: float | None) -> str:
     return f", {words}" if words else ""
 
 
-def _words(kind: type) -> list[str]:
-    return [member.value for member in kind] if issubclass(kind, StrEnum) else []
+def _words(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [member.value for member in kind] if isinstance(kind, type) and issubclass(kind, StrEnum) else []
 
 
 def _bare(kind: Any) -> Any:
@@ -226,8 +228,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _nearest(kind: Any, value: object) -> str | None:
-    words = _words(kind) if isinstance(kind, type) else []
-    near = get_close_matches(str(value).lower(), words, n=1)
+    near = get_close_matches(str(value).lower(), _words(kind), n=1)
     return near[0] if near else None
 
 

@@ -9,7 +9,6 @@ from msgspec import Struct, structs
 
 from flybridge.config.apps import App, Platform, Region, Route
 from flybridge.config.settings import Config
-from flybridge.mapping.to_amplitude.settings import CustomerUserId
 
 
 class Answers(Struct, frozen=True, kw_only=True):
@@ -176,10 +175,11 @@ def _in_the_app(app: App) -> list[str]:
     lines = ["  In the app, the best first:", "    1. Before AppsFlyer's SDK starts, pass as additional (custom) data:"]
     lines += [f"       {key:<22}{meaning}" for key, meaning in keys if key]
     lines.append("    2. In Amplitude, set the user property appsflyer_id; events for AppsFlyer need it too.")
-    if app.mapping.customer_user is CustomerUserId.SEND:
+    is_sent = app.mapping.customer_user == "send"
+    if is_sent:
         lines.append("    3. Set AppsFlyer's customer user id to the user id that Amplitude knows.")
     if advice := _DEVICE_IDS.get(app.platform):
-        lines.append(f"    {'4' if app.mapping.customer_user is CustomerUserId.SEND else '3'}. {advice}")
+        lines.append(f"    {4 if is_sent else 3}. {advice}")
     return lines
 
 

@@ -31,7 +31,6 @@ from flybridge.mapping.to_amplitude.facts import (
 )
 from flybridge.mapping.to_amplitude.map import Mapped, map_facts, plan_of
 from flybridge.mapping.to_amplitude.rules import SentAs
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.mapping.to_appsflyer.convert import appsflyer_id
 from flybridge.records import (
     CUSTOM_DATA_WITHOUT_ID,
@@ -182,7 +181,7 @@ class Postbacks:
 
     def _performance(self, facts: Facts, name: str, app: AppFlow) -> Performance | None:
         postback = facts.postback
-        one_copy = app.rules.double_attribution is not DoubleAttribution.FIRST
+        one_copy = app.rules.double_attribution != "first"
         return performance_of(
             facts,
             app.counting,

@@ -28,7 +28,6 @@ from flybridge.mapping.to_amplitude.classify import DECIDING
 from flybridge.mapping.to_amplitude.content_key import conversion_key, event_key
 from flybridge.mapping.to_amplitude.facts import INSTALLED, facts_of
 from flybridge.mapping.to_amplitude.rules import Rules, SentAs
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Dead, Filter, Media, PerformanceKind, Refuse, content_key
 
 NEEDED: Final = ("appsflyer_id", "event_name", "event_time")
@@ -80,7 +79,7 @@ class ColumnEvents:
 
     def __init__(self, rules: Rules, header: Columns, named: Report | None, also: Sequence[str] = ()) -> None:
         self._rules, self._named = rules, named
-        self._by_attribution = rules.double_attribution is DoubleAttribution.BOTH
+        self._by_attribution = rules.double_attribution == "both"
         self._decided: dict[tuple[str | None, ...], Decided | None] = {}
         fields = header.fields
         self._repeating = tuple(name for name in REPEATING if name in fields)
@@ -197,7 +196,7 @@ class ColumnEvents:
             return None
         apart = None
         if not isinstance(outcome, SentAs):
-            one_copy = rules.double_attribution is not DoubleAttribution.FIRST
+            one_copy = rules.double_attribution != "first"
             is_secondary = one_copy and read.is_primary_attribution is False
             counted = performance_of(facts, Counting(), keys=(), is_secondary=is_secondary)
             if counted is None:  # it is known by its bytes

@@ -14,7 +14,7 @@ https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-27).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 from urllib.parse import quote
@@ -24,7 +24,7 @@ import msgspec
 from flybridge.amplitude.cohort import read_usage, usage_request
 from flybridge.amplitude.upload import origin
 from flybridge.appsflyer import inapp_event, push_config
-from flybridge.audiences.settings import Cadence, called
+from flybridge.audiences.settings import called
 from flybridge.config.apps import App, Platform, Route
 from flybridge.config.settings import Config
 from flybridge.config.template import push_url
@@ -35,7 +35,7 @@ from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
 
 MONTHLY_DOWNLOADS: Final = 500
 """Cohort downloads that Amplitude allows a project in a month on most plans."""
-RUNS: Final = {Cadence.HOURLY: 744, Cadence.DAILY: 31}
+RUNS: Final[Mapping[str, int]] = {"hourly": 744, "daily": 31}
 """Downloads of one audience in the longest month."""
 
 
@@ -71,7 +71,7 @@ def quota_checks(apps: Iterable[App]) -> list[Check]:
         for audience in app.audiences if app.amplitude.secret_key is not None else ():
             key = app.amplitude.api_key.reveal()
             wanted[key] += RUNS.get(audience.cadence, 0)
-            names[key].append(f"{app.name}/{called(audience)} ({audience.cadence.value})")
+            names[key].append(f"{app.name}/{called(audience)} ({audience.cadence})")
     allowed = f"downloads a month, and Amplitude allows {MONTHLY_DOWNLOADS} on most plans"
     remedy = 'Use cadence "daily", or "realtime" with Amplitude\'s cohort webhook.'
     return [

@@ -16,7 +16,6 @@ from flybridge.appsflyer.postback_kind import NAMES, Kind, is_own_event, is_skad
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, Rules, SentAs
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import Dead, Filter, Refuse
 
 MAX_REMEMBERED: Final = 4096
@@ -170,7 +169,7 @@ def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: Compiled
         return Filter("in_app_on_attribution_route")
     # https://support.appsflyer.com/hc/en-us/articles/360016371077: within an open re-engagement window AppsFlyer
     # reports an event twice, and the copy for the source of the install is the secondary one.
-    if rules.double_attribution is DoubleAttribution.PRIMARY and postback.is_primary_attribution is False:
+    if rules.double_attribution == "primary" and postback.is_primary_attribution is False:
         return Filter("secondary_attribution")
     return compiled.in_app_name(postback.event_name or "") or Filter("event_excluded")
 

@@ -32,12 +32,9 @@ from flybridge.identity import device_identifier, installation
 from flybridge.mapping.person import DEVICE_FIELDS, named_user
 from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.mapping.to_amplitude.settings import DoubleAttribution
 from flybridge.records import content_key
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
-
-BOTH: Final = DoubleAttribution.BOTH
 
 _devices: Final = attrgetter(
     "idfa", "advertising_id", "idfv", "android_id", "amazon_aid", "oaid", "android_app_set_id", "imei"
@@ -68,7 +65,7 @@ def identity_of(facts: Facts, rules: Rules, ordinal: int) -> Identity:
         if _may_be_local(facts.postback.event_time) or _may_be_local(facts.postback.install_time):
             return _with_other(identity, _conversion(_later(facts), rules.app, kind.family))
         return identity
-    by_attribution = rules.double_attribution is BOTH
+    by_attribution = rules.double_attribution == "both"
     key = _event(facts, rules.app, by_attribution=by_attribution)
     identity = Identity(key, _millisecond(facts, ordinal), ordinal or 1)
     if _may_be_local(facts.postback.event_time):

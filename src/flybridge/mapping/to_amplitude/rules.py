@@ -31,7 +31,7 @@ from flybridge.mapping.to_amplitude.names import (
 from flybridge.mapping.to_amplitude.place import PlaceRule
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
 from flybridge.mapping.to_amplitude.sections import SectionWriter
-from flybridge.mapping.to_amplitude.settings import CustomerUserId, EventMapping
+from flybridge.mapping.to_amplitude.settings import EventMapping
 from flybridge.records import Dead, Filter, Refuse
 
 NO_TEXTS: Final[Mapping[str, str]] = {}
@@ -109,7 +109,7 @@ class CompiledRules:
             rules.session_id_key,
             rules.user_id_key,
             rules.min_id_length,
-            CustomerUserId.NEVER if "customer_user_id" in rules.without else rules.customer_user,
+            "never" if "customer_user_id" in rules.without else rules.customer_user,
             _unsent(rules),
         )
         self.revenue = RevenueRule(

@@ -5,49 +5,14 @@ The text under each field is its documentation: docs/reference/config.md is prin
 
 from __future__ import annotations
 
-from enum import StrEnum
+from typing import Literal
 
 from msgspec import Struct, field
 
 from flybridge.mapping.conditions import Condition, Name
 from flybridge.mapping.to_amplitude.revenue import RevenueIn
 
-
-class CustomerUserId(StrEnum):
-    """What AppsFlyer's customer user id is to Amplitude."""
-
-    SEND = "send"
-    WHEN_SEEN = "when-seen"
-    NEVER = "never"
-
-
-class Location(StrEnum):
-    """Who says where an event happened."""
-
-    APPSFLYER = "appsflyer"
-    AMPLITUDE = "amplitude"
-
-
-class AdvertisingIds(StrEnum):
-    """What advertising ids are used for."""
-
-    SEND = "send"
-    MATCH_ONLY = "match-only"
-
-
-class Uninstalls(StrEnum):
-    """What becomes of uninstalls."""
-
-    LEAVE_OUT = "leave-out"
-    SEND = "send"
-
-
-class DoubleAttribution(StrEnum):
-    """Which copies of an in-app event are sent that AppsFlyer attributes twice."""
-
-    PRIMARY = "primary"
-    BOTH = "both"
-    FIRST = "first"
+CustomerUserId = Literal["send", "when-seen", "never"]
 
 
 class MappingRow(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,17 +57,17 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     whatever their currency: write `usd` (AppsFlyer's conversion to US dollars) or `selected` (to the currency selected
     for the app in AppsFlyer) for an app that sells in several. `event` is the amount in the event's own currency,
     `none` leaves revenue to the app's own SDK. An amount without a currency is never sent."""
-    location: Location = Location.APPSFLYER
+    location: Literal["appsflyer", "amplitude"] = "appsflyer"
     """Who says where an event happened. `appsflyer`: country, region, city and DMA as AppsFlyer reports them, all four
     together, because in Amplitude one of them resets the others; none of them if country, state or city is not
     reported. `amplitude`: none of them. Where none is sent, Amplitude looks up the IP address."""
-    advertising_ids: AdvertisingIds = AdvertisingIds.SEND
+    advertising_ids: Literal["send", "match-only"] = "send"
     """Whether the IDFA and the Google or Amazon advertising id are sent to Amplitude, or only used to match, as keyed
     hashes."""
-    uninstalls: Uninstalls = Uninstalls.LEAVE_OUT
+    uninstalls: Literal["leave-out", "send"] = "leave-out"
     """Whether uninstalls are sent: as the event `[AppsFlyer] Uninstall`, and as the user property
     `[AppsFlyer] uninstalled at`, which the next conversion removes."""
-    double_attribution: DoubleAttribution = DoubleAttribution.PRIMARY
+    double_attribution: Literal["primary", "both", "first"] = "primary"
     """Which copies of an in-app event are sent that AppsFlyer attributes twice, within an open re-engagement window:
     `primary` (the other is filtered as `secondary_attribution`), `both` as two events, or the `first` that arrives.
     AppsFlyer tells them apart by `is_primary_attribution`: select it in the Push API settings."""
@@ -119,4 +84,4 @@ class EventMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """What the customer user id is to Amplitude, by either name of the setting."""
         if self.customer_user_id is not None:
             return self.customer_user_id
-        return CustomerUserId.NEVER if self.use_customer_user_id is False else CustomerUserId.SEND
+        return "never" if self.use_customer_user_id is False else "send"
