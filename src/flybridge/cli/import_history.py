@@ -69,7 +69,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         asks = not (options.yes or options.as_json)
         survey = await _survey(settings, plan, importing, store if asks else None)
         if asks:
-            _show_survey(survey)
+            show_survey(survey)
         await _check_days(settings, store, app, survey)
         await warn_unsighted(store, app)
         if asks and not confirmed("Import these rows? Nothing can be deleted in Amplitude."):
@@ -96,7 +96,7 @@ async def _dry_run(settings: Config, app: App, plan: ImportPlan, store: Store, o
         print_json(surveys if len(surveys) > 1 else surveys[0])
     else:
         for zone, survey in zip(zones, surveys, strict=True):
-            _show_survey(survey, f", if times are {zone}" if len(surveys) > 1 else "")
+            show_survey(survey, f", if times are {zone}" if len(surveys) > 1 else "")
     if not options.zones and (n := surveys[0].unmarked):
         silent = "1 file does not say in which zone its" if n == 1 else f"{n:,} files do not say in which zone their"
         complain(
@@ -129,7 +129,8 @@ async def _check_days(settings: Config, store: Store, app: App, survey: Survey) 
     await check_live_days(settings, store, app, days, SystemClock().now_ms(), more=more, remedy=remedy)
 
 
-def _show_survey(survey: Survey, assumed: str = "") -> None:
+def show_survey(survey: Survey, assumed: str = "") -> None:
+    """Print what files hold. `assumed` says under which assumption of their zone."""
     rows = [
         {"report": report, "outcome": outcome, "rows": n}
         for report, outcomes in survey.outcomes.items()

@@ -21,6 +21,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.history.gap_report import CAUSES, Gap, GapReport
 from flybridge.history.pull import Pulled
+from flybridge.history.pull_preview import PullPreview
 from flybridge.history.run import day_span
 from flybridge.history.source_counts import OTHERS
 from flybridge.operations.read_history import HistoryReader, check_live_days, plan_of
@@ -54,6 +55,9 @@ def pull(
     config: ConfigPath = None,
     only_app: OneApp = None,
     report: Reports = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would become of the rows. It costs the same calls.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Pull many days without a question.")] = False,
     rate: Rate = 0.0,
     as_json: AsJson = False,
@@ -64,6 +68,9 @@ def pull(
     """
     settings = configured(config, only_app)
     app = chosen_app(settings, only_app)
+    if dry_run:
+        _preview(settings, app, (from_day, to_day), _names(report), as_json=as_json)
+        return
 
     async def work(reader: HistoryReader) -> list[Pulled]:
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
@@ -72,7 +79,7 @@ def pull(
         is_long = until_ms - from_ms > app.history.trailing_days * DAY_MS
         if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, _names(report))):
             raise typer.Abort
-        shown = None if as_json else _show_progress
+        shown = _show_nothing if as_json else _show_progress
         return await reader.pull(app, from_ms, until_ms, _names(report), shown, rate=rate)
 
     span = f"From {from_day} to {to_day or 'now'}."
@@ -96,6 +103,33 @@ def pull(
         ]
         print_rows("Pulled into the inbox", rows, "No report was asked for.")
     if any(one.problem for one in done):
+        raise typer.Exit(1)
+
+
+def _preview(
+    settings: Config, app: App, days: tuple[str, str | None], reports: Sequence[str], *, as_json: bool
+) -> None:
+    """Show what reports hold. Exit code 1 if not all could be looked at."""
+    from flybridge.cli.import_history import show_survey  # noqa: PLC0415 - its readers take a while to load
+
+    async def work(reader: HistoryReader) -> PullPreview:
+        from_ms, until_ms = await _span(reader, app, *days)
+        shown = _show_nothing if as_json else _show_looked_at
+        found = await reader.preview(app, from_ms, until_ms, reports, shown)
+        await warn_unsighted(reader.store, app)
+        return found
+
+    found = run(_with_reader(settings, work))
+    calls, problems = sum(one.calls for one in found.reports), [one for one in found.reports if one.problem]
+    if as_json:
+        print_json(found)
+    else:
+        show_survey(found.survey)
+    for one in problems:
+        complain(f"{one.report}: {one.problem}")
+    spent = "1 call" if calls == 1 else f"{calls:,} calls"
+    complain(f"This has cost {spent} of AppsFlyer's quotas, and nothing was kept: the pull asks again.")
+    if problems or found.survey.problems:
         raise typer.Exit(1)
 
 
@@ -224,9 +258,20 @@ def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[str]) -> 
 
 
 def _show_progress(state: Pulled) -> None:
+    complain(f"{state.report}: {state.rows:,} rows, {state.taken:,} taken{_left(state)}")
+
+
+def _show_looked_at(state: Pulled) -> None:
+    complain(f"{state.report}: {state.rows:,} rows looked at{_left(state)}")
+
+
+def _show_nothing(_: Pulled) -> None:
+    """Show nothing of how far a pull is."""
+
+
+def _left(state: Pulled) -> str:
     n = len(state.pending)
-    left = f", {n} {'window' if n == 1 else 'windows'} to go" if n else ""
-    complain(f"{state.report}: {state.rows:,} rows, {state.taken:,} taken{left}")
+    return f", {n} {'window' if n == 1 else 'windows'} to go" if n else ""
 
 
 def _names(report: list[PulledReport] | None) -> tuple[str, ...]:

@@ -90,10 +90,16 @@ class Pulled(Struct, frozen=True):
 
 Read = Callable[[PullReport, RawFile], Awaitable[tuple[int, int]]]
 """Reads one whole report. Returns how many rows it has, and how many were taken."""
+Shown = Callable[[Pulled], None]
+"""Shows how far the pull of a report is."""
 
 
 class HistoryPull:
-    """Pulls the reports of one app into the inbox, without what is `forgotten`."""
+    """Pulls the reports of one app, without what is `forgotten`.
+
+    Pulls of another `kind` go on apart. Of one without a kind nothing is kept but that a quota is used up: it begins
+    anew each time.
+    """
 
     def __init__(
         self,
@@ -114,15 +120,14 @@ class HistoryPull:
         self.resumed = set[str]()
         """The reports of which the last run went on with what the run before it had left."""
 
-    async def run(
-        self, begin_ms: int, end_ms: int, read: Read, shown: Callable[[Pulled], None] = lambda _: None
-    ) -> list[Pulled]:
+    async def run(self, begin_ms: int, end_ms: int, read: Read, shown: Shown = lambda _: None) -> list[Pulled]:
         """Pull a span of all reports. One that is refused does not stop the others."""
         now_ms = self._clock.now_ms()
         first_s = (now_ms - self._lookback_ms) // 1000
         begin_s = max(begin_ms // 1000, first_s)
         span = PullWindow(begin_s, max(min(end_ms, now_ms) // 1000, begin_s))
-        before = {one.report: one for one in await standing(self._store, self._plan.app, self._kind)}
+        kept = await standing(self._store, self._plan.app, self._kind) if self._kind else ()
+        before = {one.report: one for one in kept}
         self._clear()
         self.resumed.clear()
         return [
@@ -136,7 +141,7 @@ class HistoryPull:
         span: PullWindow,
         before: Pulled | None,
         read: Read,
-        shown: Callable[[Pulled], None],
+        shown: Shown,
         *,
         first_s: int,
     ) -> Pulled:
@@ -153,7 +158,7 @@ class HistoryPull:
         pending, problem = self._left(report.name, state.pending, first_s)
         if pending != state.pending:
             state = msgspec.structs.replace(state, pending=pending, problem=problem)
-            await note(self._store, state, self._clock.now_ms(), self._kind)
+            await self._note(state)
         while state.pending:
             window, rest = state.pending[0], state.pending[1:]
             try:
@@ -166,7 +171,7 @@ class HistoryPull:
                     used_up = Pulled(state.app, report.name, span, problem=str(problem), again_ms=again_ms)
                     await note(self._store, used_up, now_ms, QUOTA)
                 state = msgspec.structs.replace(state, problem=f"{problem} {state.problem}".rstrip(), again_ms=again_ms)
-                await note(self._store, state, now_ms, self._kind)
+                await self._note(state)
                 return state
             if rows < 0:
                 halves = window.halves()
@@ -177,9 +182,13 @@ class HistoryPull:
             state = msgspec.structs.replace(
                 state, pending=rest, rows=state.rows + rows, taken=state.taken + taken, calls=state.calls + 1
             )
-            await note(self._store, state, self._clock.now_ms(), self._kind)
+            await self._note(state)
             shown(state)
         return state
+
+    async def _note(self, state: Pulled) -> None:
+        if self._kind:
+            await note(self._store, state, self._clock.now_ms(), self._kind)
 
     async def _used_up(self, report: PullReport) -> Pulled | None:
         """Return how the quota of a report was used up, if it is: by a pull of any kind and span."""
@@ -307,7 +316,7 @@ def _covers(outer: PullWindow, inner: PullWindow) -> bool:
 
 
 async def note(store: Store, state: Pulled, now_ms: int, kind: str = PULL) -> None:
-    """Keep how the pull of a report stands. Pulls of another `kind` go on apart."""
+    """Keep how the pull of a report stands."""
     state = msgspec.structs.replace(state, at_ms=now_ms)
     await store.put_state(f"{kind} {state.app} {state.report}", msgspec.json.encode(state))
 

@@ -95,9 +95,12 @@ class Surveyor:
 
     async def read(
         self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows | None, zone: Zone | None = None
-    ) -> None:
-        """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`."""
-        page = list[RawRow | Prospect]()
+    ) -> int:
+        """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`.
+
+        Returns how many rows were read.
+        """
+        page, before = list[RawRow | Prospect](), self._survey.rows
         self._survey.files += 1
         try:
             await self._read(of, rows, page, equal)
@@ -105,6 +108,7 @@ class Surveyor:
             self._survey.problems.append(str(problem))
         self._survey.unmarked += zone is not None and of.zone is zone
         await self._count(page, equal, of.zone.name)
+        return self._survey.rows - before
 
     async def _read(
         self, of: RawRows, rows: Iterable[SurveyedRow], page: list[RawRow | Prospect], equal: EqualRows | None

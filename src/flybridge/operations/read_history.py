@@ -20,7 +20,8 @@ from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.live_days import forgotten_live, remembered_ms
 from flybridge.history.locker import Locker, LockerFollower
 from flybridge.history.progress import Progress
-from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, taking
+from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, Shown, taking
+from flybridge.history.pull_preview import PullPreview, preview
 from flybridge.history.run import PROGRESS, overlap, refused
 from flybridge.history.schedule import ReadTask, TaskResult
 from flybridge.history.uptime import read_uptime
@@ -55,7 +56,7 @@ class HistoryReader(Struct, frozen=True):
         from_ms: int,
         until_ms: int,
         reports: Sequence[str] = (),
-        shown: Callable[[Pulled], None] | None = None,
+        shown: Shown = lambda _: None,
         *,
         rate: float = 0.0,
     ) -> list[Pulled]:
@@ -64,7 +65,24 @@ class HistoryReader(Struct, frozen=True):
         with closing(self._progress()) as progress:
             read = taking(plan, self.inbox.accept, progress, self.clock)
             puller = await self._puller(plan, PULL)
-            return await puller.run(from_ms, until_ms, read, shown or (lambda _: None))
+            return await puller.run(from_ms, until_ms, read, shown)
+
+    async def preview(
+        self, app: App, from_ms: int, until_ms: int, reports: Sequence[str] = (), shown: Shown = lambda _: None
+    ) -> PullPreview:
+        """Look at a span of an app's reports, and take nothing. It costs the same calls as the pull."""
+        plan = plan_of(app, reports)
+        with closing(self._progress()) as progress:
+            return await preview(
+                plan,
+                await self._puller(plan, ""),
+                (from_ms, until_ms),
+                self.flow,
+                self.store,
+                progress=progress,
+                now_ms=self.clock.now_ms(),
+                shown=shown,
+            )
 
     async def gaps(
         self,
