@@ -179,7 +179,7 @@ async def test_ids_that_are_too_short_are_removed_and_an_event_without_any_is_re
     assert (await client.upload(event(user_id="ann", device_id=None), options={"min_id_length": 3}))[0] == 200
 
 
-@pytest.mark.parametrize("word", ["anonymous", "NULL", "n/a", "", "-1", "lmy47d"])
+@pytest.mark.parametrize("word", ["anonymous", "NULL", "n/a", "", "-1", "lmy47d", "0" * 32, "0" * 16])
 async def test_placeholder_ids_are_refused_even_beside_a_good_one(client, word):
     """The words that name nobody make the event invalid."""
     status, answer = await client.upload(event(user_id=word))

@@ -163,6 +163,9 @@ def test_a_webhook_batch_is_read():
         ({"in_cohort": "true", "computed_time": 1692206763123}, (True, 1_692_206_763_123)),
         ({"in_cohort": True, "computed_time": "soon"}, (True, None)),
         ({"in_cohort": True}, (True, None)),
+        ({"in_cohort": "1"}, (True, None)),
+        ({"in_cohort": 0}, (False, None)),
+        ({"in_cohort": " No"}, (False, None)),
     ],
 )
 def test_a_template_may_write_flags_and_times_in_other_ways(fields, value):

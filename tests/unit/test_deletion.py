@@ -13,6 +13,9 @@ from flybridge.appsflyer import deletion as appsflyer
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.identity import IdKind
+from flybridge.sandbox.vendors.deletion import Deletions
+from flybridge.sandbox.vendors.users import ProjectUsers
+from flybridge.testing.clocks import ManualClock
 
 ADA = "ada@example.com"
 
@@ -42,6 +45,8 @@ def test_amplitude_is_asked_for_one_user_with_both_keys():
             "2026-12-01, 2026-12-02",
         ),
         (answer(200, {"invalid_ids": [ADA]}), True, "no such user"),
+        (answer(200, {"day": "2026-02-14", "amplitude_ids": [], "invalid_ids": [ADA]}), True, "no such user"),
+        (answer(200, {"day": "2026-02-14", "invalid_ids": []}), True, "2026-02-14"),
         (answer(200, {"day": ADA}), True, "accepted"),
         (answer(200, b"<html>"), False, "can't be read"),
         (answer(400, {"error": ADA}), False, "refuses the request"),
@@ -110,3 +115,26 @@ def test_appsflyers_answers(response, done, says):
     """Done or to be asked again; a request that is there already is done."""
     read = appsflyer.read(response)
     assert (read.done, says in read.detail, ADA in read.detail) == (done, True, False)
+
+
+@pytest.mark.parametrize(
+    ("user", "known", "said"),
+    [("ann-01", True, "in its job of"), ("bob-02", False, "no such user"), (12, False, "no such user")],
+)
+def test_the_sandbox_names_users_that_it_does_not_have(user, known, said):
+    """And refuses a request that does not ignore them."""
+    users = ProjectUsers()
+    users.find("ann-01", "d1")
+    vendor = Deletions(ManualClock(), users_of=lambda _: users)
+    asked = amplitude.request(Credentials("https://a", "key", "secret"), user)
+    scope = {
+        "method": "POST",
+        "path": amplitude.PATH,
+        "headers": [(name.lower().encode(), value.encode()) for name, value in asked.headers.items()],
+    }
+    found = vendor.answer(scope, asked.body)
+    erasure = amplitude.read(answer(found.status, found.content))
+    assert erasure.done
+    assert said in erasure.detail
+    strict = {name: value for name, value in json.loads(asked.body).items() if not name.startswith("ignore")}
+    assert vendor.answer(scope, json.dumps(strict).encode()).status == (200 if known else 400)

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from flybridge.history.files import RawRows
@@ -110,7 +111,8 @@ def test_revenue_is_price_times_quantity_where_it_is_not_given():
         [UploadedEvent("a", device_id="d", price=2.5, quantity=3), UploadedEvent("b", device_id="d", price=2.0)], 0
     )
     ledger.apply([UploadedEvent("c", device_id="d", price=2.5, revenue=-1.0), UploadedEvent("d", device_id="d")], 0)
-    assert [one.revenue for one in ledger.saved] == [7.5, 2.0, -1.0, None]
+    ledger.apply([UploadedEvent("e", device_id="d", price=2.5, quantity=2, revenue=9.0)], 0)
+    assert [one.revenue for one in ledger.saved] == [7.5, 2.0, -1.0, None, 5.0]
 
 
 def test_the_newest_user_of_an_id_gets_the_attribution():
@@ -188,6 +190,17 @@ def test_one_location_field_resets_the_other_three_and_revenue_is_added_raw():
     assert (user.location, user.revenue) == (("Germany", "Berlin", "Berlin", "Berlin"), 1510.0)
     ledger.apply([UploadedEvent("a", user_id="ann", country="France")], 0)
     assert user.location == ("France", None, None, None)
+
+
+def test_an_event_that_skips_user_properties_leaves_its_user_as_it_is():
+    """Its properties and its place are the event's alone."""
+    ledger = ProjectLedger("key")
+    ledger.apply([UploadedEvent("a", user_id="ann", user_properties={"plan": "pro"}, country="France")], 0)
+    past = {"user_properties": {"plan": "free", "old": 1}, "country": "Spain", "skips_user_properties": True}
+    ledger.apply([UploadedEvent("b", user_id="ann", **past)], 0)
+    user = ledger.users.find("ann", None)
+    assert (user.properties, user.location[0], user.events) == ({"plan": "pro"}, "France", 2)
+    assert msgspec.json.decode(b'{"$skip_user_properties_sync":true}', type=UploadedEvent).skips_user_properties
 
 
 def test_identify_changes_a_user_and_is_no_event():

@@ -27,6 +27,8 @@ from flybridge.lenient_json import decode
 FRAME: Final = "flybridge_list"
 _FIELDS: Final = frozenset({"amplitude_id", "amplitude_attribution_ids", "amplitude_event_type"})
 """Fields of users and events whose names begin as those of flags do."""
+_SAID: Final = {"1": True, "0": False, "yes": True, "no": False}
+"""How a template may write whether users enter, beside true and false."""
 ADD: Final = "add"
 REMOVE: Final = "remove"
 
@@ -148,7 +150,8 @@ def _batch(message: Any) -> CohortMessage | None:
         return None
     if FRAME in message:
         return _list_call(message)
-    cohort, entering = _text(message.get("cohort_id")), _flag(message.get("in_cohort"))
+    said = message.get("in_cohort")
+    cohort, entering = _text(message.get("cohort_id")), _SAID.get(str(said).strip().lower(), _flag(said))
     users = message.get("users")
     if not cohort or entering is None or not isinstance(users, Sequence) or isinstance(users, str):
         return None

@@ -94,11 +94,12 @@ def _accepted(body: bytes) -> Erasure:
     except (msgspec.DecodeError, RecursionError):
         return Erasure(False, "Amplitude's answer can't be read: check base_url and any proxy, then run it again.")
     jobs = [job for job in (answer if isinstance(answer, list) else [answer]) if isinstance(job, dict)]
+    # One user is asked for. An answer has the day of the job also where it is not that user's.
+    if any(job.get("invalid_ids") for job in jobs):
+        return Erasure(True, "Amplitude has no such user in this project.")
     days = sorted({str(job["day"]) for job in jobs if _is_day(job.get("day"))})
     if days:
         return Erasure(True, f"Amplitude deletes the user in its job of {', '.join(days)}.")
-    if any(job.get("invalid_ids") for job in jobs):
-        return Erasure(True, "Amplitude has no such user in this project.")
     return Erasure(True, "Amplitude has accepted the request.")
 
 

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct, field
 
+from flybridge.appsflyer.currencies import CODES
 from flybridge.delivery.exchange import json_object
 from flybridge.sandbox.http import SandboxAnswer, Scope, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
@@ -47,7 +49,19 @@ NOT_STRINGIFIED: Final = SandboxAnswer(500, "Internal Server Error")
 THROTTLED: Final = SandboxAnswer(429, "Too Many Requests")
 
 _ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
+_IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+_APPLE: Final = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
+METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT", "XDR"})
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
+
+_SCHEMA: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "eventCurrency": lambda said: isinstance(said, str) and said in CODES | METALS,
+    "ip": lambda said: isinstance(said, str) and bool(_IPV4.fullmatch(said)),
+    "att": lambda said: isinstance(said, int) and 0 <= said <= 3,
+    "idfa": lambda said: isinstance(said, str) and bool(_APPLE.fullmatch(said)),
+    "idfv": lambda said: isinstance(said, str) and bool(_APPLE.fullmatch(said)),
+}
+"""What the page's schema says of some parameters. Whether it is enforced is *unverified*."""
 
 
 class TakenEvent(Struct, frozen=True, gc=False):
@@ -148,6 +162,8 @@ def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnsw
         return BAD
     if not isinstance(value, str):
         return NOT_STRINGIFIED
+    if any(said is not None and not fits(said) for name, fits in _SCHEMA.items() if (said := message.get(name)) != ""):
+        return BAD
     values = json_object(value.encode()) if value.strip() else {}
     time_said = message.get("eventTime", "")
     if values is None or not isinstance(time_said, str) or (time_said and not _TIME.fullmatch(time_said)):

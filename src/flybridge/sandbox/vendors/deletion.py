@@ -47,6 +47,7 @@ class DeletionRequest(Struct):
     amplitude_ids: list[int] = []
     requester: str = ""
     ignore_invalid_id: bool = False
+    ignore_invalid_ids: bool = False
 
 
 class SubjectIdentity(Struct):
@@ -97,15 +98,22 @@ class Deletions(VendorApi, kw_only=True):
             return SandboxAnswer(400, {"error": "invalid request"})
         if not 0 < len(asked.user_ids) + len(asked.amplitude_ids) <= MAX_USERS:
             return SandboxAnswer(400, {"error": "between 1 and 100 users"})
+        numbers = {number_of(key, user): user for user in self.users_of(key)}
+        by_user_id = {user.user_id: number for number, user in numbers.items() if user.user_id}
+        found = {str(user): by_user_id[str(user)] for user in asked.user_ids if str(user) in by_user_id}
+        found |= {str(number): number for number in asked.amplitude_ids if number in numbers}
+        invalid = [user for user in (*asked.user_ids, *asked.amplitude_ids) if str(user) not in found]
+        if invalid and not (asked.ignore_invalid_id or asked.ignore_invalid_ids):
+            return SandboxAnswer(400, {"error": "invalid ids", "invalid_ids": invalid})
         self.asked += [("amplitude", key, str(user)) for user in (*asked.user_ids, *asked.amplitude_ids)]
         today = self._day(0)
         ids = [
             {"amplitude_id": number, "requester": asked.requester, "requested_on_day": today}
-            for number, _ in enumerate((*asked.user_ids, *asked.amplitude_ids), 1)
+            for number in dict.fromkeys(found.values())
         ]
         job: dict[str, Any] = {"day": self._day(14), "status": "staging", "amplitude_ids": ids}
-        if asked.ignore_invalid_id:
-            job["invalid_ids"] = []
+        if asked.ignore_invalid_id or asked.ignore_invalid_ids:
+            job["invalid_ids"] = invalid
         return SandboxAnswer(200, job)
 
     def _search(self, key: str, text: str) -> SandboxAnswer:

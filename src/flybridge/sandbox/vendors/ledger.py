@@ -263,7 +263,8 @@ _KINDS: Final = (("idfa", "idfa"), ("idfv", "idfv"), ("adid", "adid"), ("android
 
 
 def _revenue(event: UploadedEvent) -> float | None:
-    if event.revenue is not None or event.price is None:
+    # Of all three, price and quantity count (https://amplitude.com/docs/apis/analytics/http-v2).
+    if event.price is None or (event.revenue is not None and event.quantity is None):
         return event.revenue
     return event.price * (1 if event.quantity is None else event.quantity)
 

@@ -4,11 +4,13 @@
   event joins the two.
 - `$identify` changes user properties and is no event.
 - Setting one of country, region, city and DMA resets the other three.
+- An event with `$skip_user_properties_sync` leaves the properties and the place of its user as they are.
 - Revenue adds up the amounts as they are, whatever their currency.
 
 https://amplitude.com/docs/data/sources/instrument-track-unique-users,
 https://amplitude.com/docs/apis/analytics/identify,
 https://amplitude.com/docs/data/understand-ip-address-and-location,
+https://amplitude.com/docs/data/data-backfill,
 https://amplitude.com/docs/data/currency-conversion (read 2026-11-27).
 """
 
@@ -76,6 +78,8 @@ class ProjectUsers:
         user = self.find(event.user_id, event.device_id)
         user.events += 1
         user.revenue += revenue or 0.0
+        if event.skips_user_properties:
+            return
         place = (event.country, event.region, event.city, event.dma)
         if any(place):
             user.location = place

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import fields
 
 from flybridge.delivery.exchange import json_object, json_of
@@ -27,7 +27,7 @@ REFUSED_IDS: Final = frozenset(
         "00000000-0000-0000-0000-000000000000", "{}", "lmy47d", "0", "-1",
     }
 )  # fmt: skip
-"""Ids that make Amplitude answer 400. Compared without case (*unverified*)."""
+"""Ids that make Amplitude answer 400, beside those that are all zeros. Compared without case (*unverified*)."""
 
 
 class UploadedEvent(Struct, gc=False):
@@ -73,6 +73,7 @@ class UploadedEvent(Struct, gc=False):
     android_app_set_id: str | None = None
     partner_id: str | None = None
     plan: dict[str, Any] | None = None
+    skips_user_properties: bool | None = field(default=None, name="$skip_user_properties_sync")
 
 
 class UploadOptions(Struct, gc=False):
@@ -187,7 +188,7 @@ def _check(events: Sequence[UploadedEvent], shortest: int) -> tuple[Fields, Fiel
         if not event.event_type:
             missing.setdefault("event_type", []).append(index)
         for name, value in (("user_id", event.user_id), ("device_id", event.device_id)):
-            if value is not None and value.lower() in REFUSED_IDS:
+            if value is not None and (value.lower() in REFUSED_IDS or not value.strip("0-")):
                 invalid.setdefault(name, []).append(index)
             elif value is not None and len(value) < shortest:
                 setattr(event, name, None)
