@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.fields import ABSENT
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
+from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.history.csv_rows import CsvReader, may_be_header
 from flybridge.history.progress import BETWEEN
 from flybridge.history.rows import BadRow, RawRow
+
+T = TypeVar("T")
 
 BLOCK: Final = 1 << 20
 MAX_LINE: Final = csv.field_size_limit()
@@ -110,22 +114,37 @@ def _well_quoted(separator: bytes) -> re.Pattern[bytes]:
     return re.compile(rb'(?:[^"]*+(?<=[\n%b])%b(?=[\r\n%b]|\Z))*+[^"]*+\Z' % (one := re.escape(separator), value, one))
 
 
-def column_blocks(
-    reader: CsvReader, chosen: Sequence[str], repeating: Collection[str]
-) -> Iterator[ColumnBlock | bytes]:
-    """Yield the blocks of a file of which the reader has read the header, with the fields that are chosen.
+def are_provable(header: Columns, named: Report | None, needed: Collection[str]) -> bool:
+    """Whether all rows of a file are messages, and have the fields that are needed in columns of their own."""
+    return (
+        not header.again
+        and named in (None, *TAKEN)
+        and named is not Report.SKADNETWORK
+        and all(name in header.fields for name in needed)
+        and not any(name.startswith("skad_") for name in header.fields)
+    )
 
-    Of those that are `repeating` the different values are found as they are read. A block that has to be read row by
-    row is yielded as bytes, and is the last one.
+
+def rows_by_columns(
+    reader: CsvReader, chosen: Sequence[str], repeating: Collection[str], rows_of: Callable[[ColumnBlock], Iterator[T]]
+) -> Iterator[T | RawRow | BadRow]:
+    """Yield the rows of a file of which the reader has read the header: what `rows_of` makes of its blocks.
+
+    Blocks have the fields that are chosen. Of those that are `repeating` the different values are found as they are
+    read. All is read row by row if none is chosen, the times are not UTC or a line is cut, and so is what follows from
+    a block on that pyarrow would read otherwise.
     """
+    if not chosen or reader.is_cut or not reader.zone.is_utc:
+        yield from reader
+        return
     is_used = False
     try:
         for data in reader.blocks(BLOCK):
             if (block := _block(reader, data, chosen, repeating)) is None:
-                yield data
+                yield from reader.rows_from(data)
                 return
             is_used = True
-            yield block
+            yield from rows_of(block)
     finally:
         if is_used:
             import pyarrow  # noqa: PLC0415 - an extra

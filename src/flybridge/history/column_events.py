@@ -20,7 +20,7 @@ from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import NAMES
 from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report, report_of
-from flybridge.history.column_blocks import Codes, ColumnBlock, Texts, second_of
+from flybridge.history.column_blocks import Codes, ColumnBlock, Texts, are_provable, second_of
 from flybridge.history.progress import CONVERSIONS
 from flybridge.identity import installation
 from flybridge.mapping.performance import Counting, performance_of
@@ -85,14 +85,7 @@ class ColumnEvents:
         self._repeating = tuple(name for name in REPEATING if name in fields)
         self.needed = tuple(dict.fromkeys(name for name in (*NEEDED, *USED, *REPEATING, *also) if name in fields))
         """The columns that are read, `also` those that the caller wants; none if nothing can be proved."""
-        if (
-            header.again
-            or named not in {None, *TAKEN}
-            or named is Report.SKADNETWORK
-            or not all(name in fields for name in NEEDED)
-            or any(name in fields for name in UNUSUAL)
-            or any(name.startswith("skad_") for name in fields)
-        ):
+        if not are_provable(header, named, NEEDED) or any(name in fields for name in UNUSUAL):
             self.needed = ()
 
     def of(self, block: ColumnBlock) -> Iterator[ColumnEvent | None]:

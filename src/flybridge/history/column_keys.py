@@ -12,7 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from flybridge.appsflyer.raw_report import Report
-from flybridge.history.column_blocks import ColumnBlock, column_blocks, rows_beside
+from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import IDENTITY
@@ -49,16 +49,9 @@ def _rules_of(owner: KeyOwner) -> Rules:
 
 
 def keyed_rows(reader: CsvReader, owner: KeyOwner) -> Iterator[KeyedRow | RawRow | BadRow]:
-    """Yield the rows of a file of which the reader has read the header."""
+    """Return the rows of a file of which the reader has read the header."""
     events = ColumnEvents(_rules_of(owner), reader.columns, reader.named, IDENTITY)
-    if not events.needed or reader.is_cut or not reader.zone.is_utc:
-        yield from reader
-        return
-    for block in column_blocks(reader, events.needed, REPEATING):
-        if isinstance(block, bytes):
-            yield from reader.rows_from(block)
-        else:
-            yield from _rows(reader, block, events)
+    return rows_by_columns(reader, events.needed, REPEATING, lambda block: _rows(reader, block, events))
 
 
 def _rows(reader: CsvReader, block: ColumnBlock, events: ColumnEvents) -> Iterator[KeyedRow | RawRow | BadRow]:

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.raw_report import Report
-from flybridge.history.column_blocks import ColumnBlock, column_blocks, rows_beside
+from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvents
+from flybridge.history.column_keys import KeyedRow
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import hash_of_person
 from flybridge.history.rows import BadRow, RawRow
@@ -38,39 +38,25 @@ class ProspectOwner(Struct, frozen=True):
     names: tuple[str, ...]
 
 
-class Prospect(Struct, frozen=True, gc=False):
-    """A row of which only this is known: its report, why it is not sent, whether it names its user, and which event.
+class Prospect(KeyedRow, frozen=True, gc=False):
+    """A row of which also this is known: why it is not sent, whether it names its user, and whose it is.
 
-    `identity` is what tells it from equal rows, as `EqualRows` has it, of conversions None. `repeats`: its key is that
-    of all its equal rows. `revenue` and `currency` are as they are written.
+    `revenue` and `currency` are as they are written.
     """
 
-    number: int
-    report: Report
     unsent: Filter | Refuse | None
     is_named: bool
-    key: bytes
-    ms: int
-    identity: str | None
-    repeats: bool
     person: int
     revenue: str | None
     currency: str | None
 
 
 def prospects_of(reader: CsvReader, owner: ProspectOwner) -> Iterator[Prospect | RawRow | BadRow]:
-    """Yield the rows of a file of which the reader has read the header."""
+    """Return the rows of a file of which the reader has read the header."""
     rules = owner.rules
     events = ColumnEvents(rules, reader.columns, reader.named, (*owner.names, *IDS))
-    is_usual = rules.route == "http_v2" and not rules.compiled.where
-    if not events.needed or not is_usual or reader.is_cut or not reader.zone.is_utc:
-        yield from reader
-        return
-    for block in column_blocks(reader, events.needed, REPEATING):
-        if isinstance(block, bytes):
-            yield from reader.rows_from(block)
-        else:
-            yield from _rows(reader, block, events, owner)
+    chosen = events.needed if rules.route == "http_v2" and not rules.compiled.where else ()
+    return rows_by_columns(reader, chosen, REPEATING, lambda block: _rows(reader, block, events, owner))
 
 
 def _rows(
@@ -99,12 +85,12 @@ def _rows(
         yield Prospect(
             number,
             decided.report,
-            decided.outcome,
-            decided.outcome is None and _names_user(custom, customer, event.value, written, keys),
             event.key,
             event.second * 1000,
             None if decided.is_conversion else identity,
-            not decided.family,
+            bool(decided.family),
+            decided.outcome,
+            decided.outcome is None and _names_user(custom, customer, event.value, written, keys),
             hash_of_person(person.lower()),
             revenue,
             currency,

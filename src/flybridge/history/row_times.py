@@ -12,13 +12,14 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report
-from flybridge.history.column_blocks import ColumnBlock, column_blocks, second_of
+from flybridge.appsflyer.raw_report import FRAUD
+from flybridge.history.column_blocks import ColumnBlock, are_provable, rows_by_columns, second_of
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import CONVERSIONS, PERSON, hash_of_person
 from flybridge.history.rows import BadRow, RawRow
 
-NEEDED: Final = ("event_name", "event_time", PERSON[0])
+NEEDED: Final = ("event_name", "event_time")
+ALSO: Final = (PERSON[0], *FRAUD)
 REPEATING: Final = ("event_name", *FRAUD)
 
 
@@ -32,35 +33,18 @@ class RowTimes(Struct, frozen=True, gc=False):
 
 
 def timed_rows(reader: CsvReader) -> Iterator[RowTimes | RawRow | BadRow]:
-    """Yield the rows of a file of which the reader has read the header; many that are next to each other as one."""
-    if not _is_provable(reader):
-        yield from reader
-        return
-    chosen = [name for name in (*NEEDED, *FRAUD) if name in reader.columns.fields]
-    for block in column_blocks(reader, chosen, REPEATING):
-        if isinstance(block, bytes):
-            yield from reader.rows_from(block)
-            return
-        times, others = _timed(block)
-        if times.rows:
-            yield times
-        yield from reader.rows_of(block.data, others).values()
-        reader.lines += block.rows
+    """Return the rows of a file of which the reader has read the header; many that are next to each other as one."""
+    is_provable = are_provable(reader.columns, reader.named, NEEDED)
+    chosen = [name for name in (*NEEDED, *ALSO) if name in reader.columns.fields] if is_provable else ()
+    return rows_by_columns(reader, chosen, REPEATING, lambda block: _rows(reader, block))
 
 
-def _is_provable(reader: CsvReader) -> bool:
-    """Whether all rows of a file are messages, and have an event's name and time in columns of their own."""
-    fields = reader.columns.fields
-    return (
-        reader.zone.is_utc
-        and not reader.is_cut
-        and not reader.columns.again
-        and reader.named in (None, *TAKEN)
-        and reader.named is not Report.SKADNETWORK
-        and "event_name" in fields
-        and "event_time" in fields
-        and not any(name.startswith("skad_") for name in fields)
-    )
+def _rows(reader: CsvReader, block: ColumnBlock) -> Iterator[RowTimes | RawRow | BadRow]:
+    times, others = _timed(block)
+    if times.rows:
+        yield times
+    yield from reader.rows_of(block.data, others).values()
+    reader.lines += block.rows
 
 
 def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:

@@ -115,13 +115,6 @@ class Surveyor:
     ) -> None:
         survey, name = self._survey, of.file.name
         for row in rows:
-            if isinstance(row, Prospect):
-                survey.rows += 1
-                page.append(row)
-                if len(page) == PAGE:
-                    await self._count(page, equal, of.zone.name)
-                    page.clear()
-                continue
             if isinstance(row, RowTimes):
                 survey.rows += row.rows
                 self._widen(of.zone.name, row.first_ms, row.last_ms)
@@ -135,7 +128,8 @@ class Surveyor:
             if row.report not in TAKEN:
                 self._left_out[row.report.word] += 1
                 continue
-            self._show(name, dated(row))
+            if isinstance(row, RawRow):
+                self._show(name, dated(row))
             page.append(row)
             if len(page) == PAGE:
                 await self._count(page, equal, of.zone.name)
@@ -255,7 +249,7 @@ _HELD: Final = Hold(_NO_ITEM, (), (), 0, 0)
 def _filing(row: Prospect, ordinal: int) -> Filing:
     """Return what a row would become, without all that is sent and kept of it."""
     decision = row.unsent or (_NO_ITEM if row.is_named else _HELD)
-    return Filing(_UNREAD, decision, row.key, ordinal=ordinal if row.repeats else 0)
+    return Filing(_UNREAD, decision, row.key, ordinal=0 if row.is_conversion else ordinal)
 
 
 def _events_of(filing: Filing) -> tuple[bytes, ...]:
