@@ -137,16 +137,20 @@ def _counted(  # noqa: PLR0917 - a cache takes no names
     country: str | None,
     platform: str,
 ) -> tuple[Dimensions, Dimensions | None, bool]:
-    """Return what a message is counted under, what it tells of its installation, and whether it begins one."""
-    dimensions = _dimensions(
-        kind.family if kind.is_conversion else _kind_of_event(kind),
-        "" if kind.is_conversion else event or "",
-        "organic" if kind.is_organic else source or "",
-        None if kind.is_organic else campaign,
-        adset,
-        ad,
-        country,
-        platform,
+    """Return what a message is counted under, what it tells of its installation, and whether it begins one.
+
+    Labels are masked, shortened, and the same for the same source however it is written.
+    """
+    of_event = PerformanceKind.RETARGETED_EVENT if kind in RETARGETED else PerformanceKind.EVENT
+    dimensions = Dimensions(
+        kind.family if kind.is_conversion else of_event,
+        label("" if kind.is_conversion else event),
+        source_label("organic" if kind.is_organic else source or ""),
+        label(None if kind.is_organic else campaign),
+        label(adset),
+        label(ad),
+        country_label(country),
+        label(platform),
     )
     if kind.family in BEGINS:
         return dimensions, dimensions, True
@@ -166,15 +170,15 @@ def _skadnetwork(postback: Postback, platform: str, counting: Counting, event_ms
         return None
     source = postback.media_source or postback.get("ad_network_name") or postback.skad_ad_network_id
     campaign = postback.campaign or postback.skad_campaign_id or postback.get("skad_source_identifier")
-    dimensions = _dimensions(
+    dimensions = Dimensions(
         PerformanceKind.SKADNETWORK,
         "",
-        str(source or ""),
-        None if campaign is None else str(campaign),
-        None,
-        None,
-        postback.country_code,
-        platform,
+        source_label(str(source or "")),
+        label(None if campaign is None else str(campaign)),
+        "",
+        "",
+        country_label(postback.country_code),
+        label(platform),
     )
     # Apple tells no install time: AppsFlyer's event time is when the postback came, or an estimate.
     return Performance(dimensions, counting.day(event_ms))
@@ -185,33 +189,6 @@ def _kept_apart(postback: Postback, *, is_secondary: bool) -> str | None:
     if postback.blocked_reason is not None:
         return PerformanceKind.BLOCKED
     return PerformanceKind.SECONDARY if is_secondary else None
-
-
-def _kind_of_event(kind: Kind) -> str:
-    return PerformanceKind.RETARGETED_EVENT if kind in RETARGETED else PerformanceKind.EVENT
-
-
-def _dimensions(  # noqa: PLR0917 - the names of an ad
-    kind: str,
-    event: str,
-    source: str,
-    campaign: str | None,
-    adset: str | None,
-    ad: str | None,
-    country: str | None,
-    platform: str,
-) -> Dimensions:
-    """Return labels as they are counted: masked, shortened, and the same for the same source however it is written."""
-    return Dimensions(
-        kind,
-        label(event),
-        source_label(source),
-        label(campaign),
-        label(adset),
-        label(ad),
-        country_label(country),
-        label(platform),
-    )
 
 
 def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, bool, bool]:
