@@ -152,20 +152,11 @@ class Link:
 
     async def message(self, **which: Any) -> RawStreamMsg | None:
         """Read one message from the stream's leader, None if there is none. What it has is agreed upon."""
-        try:
-            return await self._call(lambda api: api.get_msg(self.settings.stream, **which))
-        except JetStreamRefusal as refused:
-            if refused.code in NOT_FOUND:
-                return None
-            raise InboxUnavailable(self.sentence(refused)) from None
+        return await self._if_there(lambda api: api.get_msg(self.settings.stream, **which))
 
     async def delete(self, sequence: int) -> None:
         """Delete one message from the stream. One that is gone is no error."""
-        try:
-            await self._call(lambda api: api.delete_msg(self.settings.stream, sequence))
-        except JetStreamRefusal as refused:
-            if refused.code not in NOT_FOUND:
-                raise InboxUnavailable(self.sentence(refused)) from None
+        await self._if_there(lambda api: api.delete_msg(self.settings.stream, sequence))
 
     async def subjects(self, kind: str) -> dict[str, int]:
         """Return the subjects of a kind that hold messages, and how many. The stream's leader answers, page by page."""
@@ -200,6 +191,15 @@ class Link:
             raise InboxUnavailable(self.sentence(_refused(error))) from None
         except (Error, OSError) as problem:
             raise InboxUnavailable(f"NATS at {self.hosts} did not confirm: {problem}. Try again.") from None
+
+    async def _if_there(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T | None:
+        """Call JetStream's API. Returns None if there is no such message or stream."""
+        try:
+            return await self._call(call)
+        except JetStreamRefusal as refused:
+            if refused.code in NOT_FOUND:
+                return None
+            raise InboxUnavailable(self.sentence(refused)) from None
 
     async def _ask(self, call: Callable[[JetStreamContext], Awaitable[T]]) -> T:
         try:
@@ -286,14 +286,11 @@ class Link:
         """Make the stream; of one that is there, change what can be changed and refuse what can't."""
         name, wanted = self.settings.stream, self._wanted()
         auto = 0 if self.settings.max_bytes else self.settings.auto_bytes
-        try:
-            info = await self._call(lambda api: api.stream_info(name))
-            found = info.config
-        except JetStreamRefusal as refused:
-            if refused.code not in NOT_FOUND:
-                raise InboxUnavailable(self.sentence(refused)) from None
+        info = await self._if_there(lambda api: api.stream_info(name))
+        if info is None:
             made = await self._made(lambda api, **bound: api.add_stream(**(wanted | bound)), auto)
         else:
+            made = found = info.config
             written = int((found.metadata or {}).get(FORMAT_KEY, "1"))
             if written > FORMAT:
                 raise InboxUnavailable(
@@ -311,7 +308,6 @@ class Link:
             wanted["metadata"] = {**(found.metadata or {}), **wanted["metadata"]}
             if auto and (found.max_bytes or 0) > 0:
                 wanted["max_bytes"], auto = found.max_bytes, 0
-            made = found
             if auto or any(getattr(found, key) != value for key, value in wanted.items()):
                 made = await self._made(
                     lambda api, **bound: api.update_stream(found, **(wanted | bound)), auto, info.state.bytes
