@@ -221,10 +221,6 @@ def _conversion(postback: Postback, named: str | None, retargeting: bool) -> str
 
 
 def _in_app(act: str, organic: bool) -> Kind:
-    match act:
-        case "re-engagement":
-            return Kind.RE_ENGAGEMENT_IN_APP
-        case "re-attribution":
-            return Kind.RE_ATTRIBUTION_IN_APP
-        case _:
-            return Kind.ORGANIC_INSTALL_IN_APP if organic else Kind.INSTALL_IN_APP
+    if act in ("re-engagement", "re-attribution"):
+        return Kind(f"{act}-in-app-event")
+    return Kind.ORGANIC_INSTALL_IN_APP if organic else Kind.INSTALL_IN_APP

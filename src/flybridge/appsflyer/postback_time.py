@@ -51,13 +51,7 @@ def has_fraction(text: str) -> bool:
 
 def local_time(text: str) -> datetime | None:
     """Return a time that has no zone; None if it has one, or if `time_ms` reads no time of it."""
-    if time_ms(text) is None:
-        return None
-    moment: datetime | None
-    try:
-        moment = _read(text)
-    except ValueError:
-        moment = moment_of(text)
+    moment = None if time_ms(text) is None else _moment(text)
     return moment if moment is not None and moment.tzinfo is None else None
 
 

@@ -108,9 +108,6 @@ def _identity(mapped: Mapped) -> Iterator[Explained]:
 
 def _masked(key: str, value: Any, ids: Sequence[bytes]) -> Any:
     """Mask values under a key for ids, and text that contains one of this person's ids."""
-    return mask(value) if _is_personal(key) or names_a_device(value, ids) else value
-
-
-def _is_personal(key: str) -> bool:
     lower = key.lower()
-    return lower in ID_KEYS or any(word in lower for word in ("id", "mail", "phone", "name", "user", "device"))
+    personal = lower in ID_KEYS or any(word in lower for word in ("id", "mail", "phone", "name", "user", "device"))
+    return mask(value) if personal or names_a_device(value, ids) else value

@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT
+from flybridge.amplitude.stream import only
 from flybridge.appsflyer.amounts import amount_of as read_amount
 from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
@@ -80,7 +81,7 @@ def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: l
     kind = "Refund" if amount < 0 else "Ad" if postback.event_name == "af_ad_revenue" else None
     product, quantity = bought.get("af_content_id"), bought.get("af_quantity")
     if product is not None and not isinstance(product, str):
-        product = plain(_single(product))
+        product = plain(only(product))
     if quantity is not None:
         quantity = integer(quantity)
     return Revenue(amount, currency, kind, product[:MAX_TEXT] if product else None, quantity or None)
@@ -106,8 +107,9 @@ def _chosen(postback: Postback, bought: dict[str, Any], rule: RevenueRule) -> Mo
 
 def _in_event_currency(postback: Postback, bought: dict[str, Any], rule: RevenueRule = ANYTHING) -> Money | None:
     """Return the amount as the event has it: AppsFlyer's, or what the SDK was given."""
+    # Carts pass amounts and currencies as lists.
     reported = None if "event_revenue_currency" in rule.without else currency_of(postback.event_revenue_currency)
-    amount, raw, stated = postback.event_revenue, bought.get("af_revenue"), _single(bought.get("af_currency"))
+    amount, raw, stated = postback.event_revenue, bought.get("af_revenue"), only(bought.get("af_currency"))
     given = currency_of(stated)
     currency = reported or given
     if amount is None:
@@ -135,11 +137,6 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value in ABSENT)
 
 
-def _single(value: Any) -> Any:
-    """Return the only member of a list, anything else as it is: carts pass amounts and currencies as lists."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
 def _in_selected_currency(postback: Postback) -> Money | None:
     amount, currency = postback.revenue_in_selected_currency, currency_of(postback.selected_currency)
     return None if amount is None or currency is None else (amount, currency)
@@ -157,7 +154,7 @@ def _why_none(postback: Postback, bought: dict[str, Any], choice: RevenueIn) -> 
         )
     if postback.event_revenue is None and read_amount(bought.get("af_revenue"), "JPY") is None:
         return "The amount in af_revenue can't be read and was left out: the SDK expects it as 1234.56."
-    written = currency_of(postback.event_revenue_currency) or currency_of(_single(bought.get("af_currency")))
+    written = currency_of(postback.event_revenue_currency) or currency_of(only(bought.get("af_currency")))
     if postback.event_revenue is None and read_amount(bought.get("af_revenue"), written) is None:
         return "The amount in af_revenue can be read in two ways and was left out: the SDK expects it as 1234.56."
     return "The revenue has no currency that is a code of ISO 4217 and was left out."

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.stream import appsflyer_ids, object_of
-from flybridge.amplitude.streamed import Streamed
+from flybridge.amplitude.streamed import Streamed, is_attribution_event
 from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.identity.masking import masked
@@ -123,7 +123,7 @@ def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
     """
     return (
         event.event_type.startswith((rules.prefix, PREFIX))
-        or event.find("is_attribution_event") in (True, "true")
+        or is_attribution_event(event)
         or rules.compiled.message_type_key in event.section("event_properties")
     )
 
