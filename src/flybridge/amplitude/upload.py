@@ -127,9 +127,8 @@ class HttpV2:
                 return [_ingested(answer, sum(map(_events_in, batch)))] * len(batch)
             case 400:
                 return self._invalid(batch, response, answer)
-            case 429:
-                named = _throttled(batch, answer, response)
-                return named or [status_verdict(response, alone=len(batch) == 1)] * len(batch)
+            case 429 if waits := _waits(batch, answer or {}, response):
+                return [waits.get(index, _AT_ONCE) for index in range(len(batch))]
             case _:
                 return [status_verdict(response, alone=len(batch) == 1)] * len(batch)
 
@@ -238,14 +237,6 @@ def _refused(batch: Sequence[Delivery], answer: Mapping[str, Any], response: Htt
         else:
             verdicts.append(waits.get(index, _AT_ONCE))
     return verdicts
-
-
-def _throttled(
-    batch: Sequence[Delivery], answer: Mapping[str, Any] | None, response: HttpResponse
-) -> list[Verdict] | None:
-    """Return the verdicts of a 429 that names events, devices or users; None if it names none of this batch."""
-    waits = _waits(batch, answer or {}, response)
-    return [waits.get(index, _AT_ONCE) for index in range(len(batch))] if waits else None
 
 
 def _waits(batch: Sequence[Delivery], answer: Mapping[str, Any], response: HttpResponse) -> dict[int, Verdict]:

@@ -87,26 +87,17 @@ def newest(files: Iterable[tuple[CostFilePlace, list[CostFileRow]]]) -> list[Cos
 
     A later batch replaces an earlier one as a whole: a source that it no longer names has no cost on that day.
     """
+    read = [(at, row) for at, rows in files for row in rows]
     last: dict[tuple[str, date], tuple[date, int]] = {}
-    found = list(files)
-    for at, rows in found:
-        for row in rows:
-            key = (row.app_id, row.day)
-            last[key] = max(last.get(key, (at.written, at.batch)), (at.written, at.batch))
+    for at, row in read:
+        batch = (at.written, at.batch)
+        last[row.app_id, row.day] = max(last.get((row.app_id, row.day), batch), batch)
+    read = [(at, row) for at, row in read if last[row.app_id, row.day] == (at.written, at.batch)]
     best: dict[tuple[str, date, str], int] = {}
-    for at, rows in found:
-        rank = REPORTS.index(at.report)
-        for row in rows:
-            if last[row.app_id, row.day] == (at.written, at.batch):
-                name = (row.app_id, row.day, row.media_source)
-                best[name] = min(best.get(name, rank), rank)
-    return [
-        row
-        for at, rows in found
-        for row in rows
-        if last[row.app_id, row.day] == (at.written, at.batch)
-        and best[row.app_id, row.day, row.media_source] == REPORTS.index(at.report)
-    ]
+    for at, row in read:
+        name, rank = (row.app_id, row.day, row.media_source), REPORTS.index(at.report)
+        best[name] = min(best.get(name, rank), rank)
+    return [row for at, row in read if best[row.app_id, row.day, row.media_source] == REPORTS.index(at.report)]
 
 
 def _text(value: Any) -> str:
