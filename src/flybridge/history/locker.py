@@ -157,43 +157,35 @@ class Locker:
         return page["objects"], page["common_prefixes"]
 
 
-class LockerFollower:
-    """Reads what is new in a Data Locker into the inbox."""
+class LockerFollower(Struct, frozen=True):
+    """Reads what is new in a Data Locker into the inbox. A folder without a mark is complete after `wait_ms`."""
 
-    def __init__(
-        self,
-        app: str,
-        app_id: str,
-        locker: Locker,
-        *,
-        store: Store,
-        accept: Accept,
-        data_dir: Path,
-        clock: Clock,
-        wait_ms: int,
-        dedup_days: int,
-        by_attribution: bool = False,
-    ) -> None:
-        self._app, self._app_id, self._locker = app, app_id, locker
-        self._store, self._accept, self._clock, self._wait_ms = store, accept, clock, wait_ms
-        self._dedup_days, self._by_attribution = dedup_days, by_attribution
-        self._progress_path = data_dir / "locker.db"
+    app: str
+    app_id: str
+    locker: Locker
+    store: Store
+    accept: Accept
+    data_dir: Path
+    clock: Clock
+    wait_ms: int
+    dedup_days: int
+    by_attribution: bool = False
 
     async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
         """Read each complete folder whose files have not been read as they are.
 
         What was pushed too long ago to be recognised is left out: it would be sent a second time.
         """
-        now_ms, done = self._clock.now_ms(), LockerRead()
-        forgotten = await forgotten_live(self._store, self._app, now_ms - (self._dedup_days - 1) * DAY_MS)
+        now_ms, done = self.clock.now_ms(), LockerRead()
+        forgotten = await forgotten_live(self.store, self.app, now_ms - (self.dedup_days - 1) * DAY_MS)
         seen = await self._seen()
-        folders = await self._locker.listed(day_of(now_ms - days * DAY_MS))
-        with closing(Progress(self._progress_path)) as progress:
+        folders = await self.locker.listed(day_of(now_ms - days * DAY_MS))
+        with closing(Progress(self.data_dir / "locker.db")) as progress:
             for folder in folders:
                 marks = {file.name: file.mark for file in folder.files}
                 if seen.get(folder.name) == marks or not marks:
                     continue
-                if not folder.is_complete and folder.newest_ms > now_ms - self._wait_ms:
+                if not folder.is_complete and folder.newest_ms > now_ms - self.wait_ms:
                     done.waiting += 1
                     continue
                 try:
@@ -202,8 +194,8 @@ class LockerFollower:
                     done.problems.append(str(problem))
                     continue
                 done.folders += 1
-                state = f"{STATE} {self._app} {folder.name}"
-                await self._store.put_state(state, msgspec.json.encode(marks))
+                state = f"{STATE} {self.app} {folder.name}"
+                await self.store.put_state(state, msgspec.json.encode(marks))
         await self._prune(seen, day_of(now_ms - KEPT_DAYS * DAY_MS))
         return done
 
@@ -211,7 +203,7 @@ class LockerFollower:
         """Read a folder. Raises what is wrong with a file after all others were read."""
 
         def wanted(row: RawRow) -> bool:
-            if not is_of_app(row.fields, self._app_id):
+            if not is_of_app(row.fields, self.app_id):
                 return False
             ms = happened_ms(row.fields)
             is_left_out = ms is not None and forgotten.holds(ms, folder.day)
@@ -219,9 +211,9 @@ class LockerFollower:
             return not is_left_out
 
         problems = list[FlybridgeError]()
-        taker = RowTaker(self._app, Source.LOCKER, self._accept, self._clock, wanted=wanted)
+        taker = RowTaker(self.app, Source.LOCKER, self.accept, self.clock, wanted=wanted)
         # Equal rows may stand in several parts of a folder: they are counted together.
-        with closing(progress.counting(by_attribution=self._by_attribution)) as equal:
+        with closing(progress.counting(by_attribution=self.by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
                 rows = RawRows(file, UTC_TIMES, _report(folder))
                 try:
@@ -238,16 +230,16 @@ class LockerFollower:
             raise problems[0]
 
     async def _seen(self) -> Mapping[str, Mapping[str, str]]:
-        beginning = f"{STATE} {self._app} "
+        beginning = f"{STATE} {self.app} "
         return {
             name.removeprefix(beginning): value
-            for name, value in readable(await self._store.states(beginning), _seen).items()
+            for name, value in readable(await self.store.states(beginning), _seen).items()
         }
 
     async def _prune(self, seen: Mapping[str, object], first_day: str) -> None:
         old = [name for name in seen if name.split(" ")[1] < first_day]
         if old:
-            await self._store.drop_states([f"{STATE} {self._app} {name}" for name in old])
+            await self.store.drop_states([f"{STATE} {self.app} {name}" for name in old])
 
 
 _seen: Final = msgspec.json.Decoder(dict[str, str]).decode
