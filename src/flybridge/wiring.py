@@ -18,7 +18,7 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.clock import Clock
-from flybridge.config.apps import App, AtExpiry, HoldV1, streams_of
+from flybridge.config.apps import App, streams_of
 from flybridge.config.notify import PORTS
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Endpoint
@@ -65,8 +65,8 @@ def build_flow(config: Config) -> Flow:
         app.name: AppFlow(
             rules_of(app),
             hold_window_hours=app.hold.window_hours,
-            hold_attribution=app.hold.v1 is HoldV1.WHEN_SEEN,
-            customer_user_at_expiry=app.hold.at_expiry is AtExpiry.SEND_AS_CUSTOMER_USER_ID,
+            hold_attribution=app.hold.v1 == "when-seen",
+            customer_user_at_expiry=app.hold.at_expiry == "send-as-customer-user-id",
             dedup_days=config.retention.dedup_days,
             history_days=config.retention.history_days,
             current_ms=round(app.amplitude.current_hours * HOUR_MS),
@@ -83,7 +83,7 @@ def build_flow(config: Config) -> Flow:
 def counting_of(app: App) -> Counting:
     """Return how performance of the app is counted."""
     chosen = app.insight
-    return Counting(chosen.timezone, chosen.currency, chosen.rates, chosen.detail.value)
+    return Counting(chosen.timezone, chosen.currency, chosen.rates, chosen.detail)
 
 
 def scopes_of(config: Config, now_ms: int) -> list[AppScope]:
@@ -208,7 +208,7 @@ def channels_of(config: Config, download: Download, clock: Clock) -> list[Channe
     if email := notify.email:
         password = email.password.reveal() if email.password else ""
         port = email.port or PORTS[email.security]
-        server = MailServer(email.host, port, email.security.value, email.user, password)
+        server = MailServer(email.host, port, email.security, email.user, password)
         found.append(MailChannel(server, email.sender, email.recipients))
     return found
 

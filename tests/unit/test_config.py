@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flybridge.config.apps import AtExpiry, HoldV1, Platform, Region, Route
+from flybridge.config.apps import Platform, Region, Route
 from flybridge.config.env_file import read_env_file
 from flybridge.config.settings import Config, load, loads, shown
 from flybridge.delivery.lifecycle import Uncertain
@@ -143,7 +143,7 @@ def test_a_small_file_gets_the_documented_defaults():
     assert config.delivery.uncertain is Uncertain.RESEND
     assert (config.retention.ledger_days, config.retention.dead_days, config.retention.dedup_days) == (30, 30, 7)
     assert (app.route, app.amplitude.region) == (Route.HTTP_V2, Region.US)
-    assert (app.hold.window_hours, app.hold.at_expiry, app.hold.v1) == (72, AtExpiry.DROP, HoldV1.IMMEDIATELY)
+    assert (app.hold.window_hours, app.hold.at_expiry, app.hold.v1) == (72, "drop", "immediately")
     assert app.mapping.include == ("*",)
     assert app.appsflyer.token_header == "Authorization"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import asdict
@@ -52,20 +52,6 @@ class Region(StrEnum):
 
     US = "us"
     EU = "eu"
-
-
-class AtExpiry(StrEnum):
-    """What happens to attribution whose user was never seen."""
-
-    DROP = "drop"
-    SEND_AS_CUSTOMER_USER_ID = "send-as-customer-user-id"
-
-
-class HoldV1(StrEnum):
-    """When the route `attribution` sends."""
-
-    IMMEDIATELY = "immediately"
-    WHEN_SEEN = "when-seen"
 
 
 class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,28 +124,12 @@ class HoldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     window_hours: Annotated[float, Meta(gt=0, le=MAX_WINDOW_HOURS)] = 72.0
     """How long attribution waits for a sighting of its user, in hours since reception."""
-    at_expiry: AtExpiry = AtExpiry.DROP
+    at_expiry: Literal["drop", "send-as-customer-user-id"] = "drop"
     """What happens after that. `drop` ends it as expired; `send-as-customer-user-id` sends what has a customer user id
     under that id, which makes a new user in Amplitude if there is none."""
-    v1: HoldV1 = HoldV1.IMMEDIATELY
+    v1: Literal["immediately", "when-seen"] = "immediately"
     """When the route `attribution` sends: `immediately`, so that Amplitude waits for the user (72 hours, then it drops
     the event silently), or `when-seen`, so that flybridge waits and accounts for what never matched."""
-
-
-class Detail(StrEnum):
-    """The finest level of an ad that performance is counted by."""
-
-    CAMPAIGN = "campaign"
-    ADSET = "adset"
-    AD = "ad"
-
-
-class CostsFrom(StrEnum):
-    """Where spend, clicks and impressions are pulled from."""
-
-    NOWHERE = "nowhere"
-    AGGREGATE = "aggregate"
-    MASTER = "master"
 
 
 class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,9 +143,9 @@ class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rates: dict[str, Annotated[float, Meta(gt=0)]] = field(default_factory=dict)
     """What one unit of another currency is worth in `currency`, for amounts that AppsFlyer has not converted:
     `{ EUR = 1.08 }`. An amount in any other currency is counted as not converted, and not added up."""
-    detail: Detail = Detail.CAMPAIGN
+    detail: Literal["campaign", "adset", "ad"] = "campaign"
     """The finest level that is counted: `campaign`, `adset`, or `ad`. Each makes more cells a day."""
-    costs: CostsFrom = CostsFrom.NOWHERE
+    costs: Literal["nowhere", "aggregate", "master"] = "nowhere"
     """Where spend, clicks and impressions are pulled from every `insight.costs_every_hours`: AppsFlyer's Aggregate Pull
     API (`aggregate`), which every plan has, or its Master API (`master`), which is premium. Both need
     `appsflyer.api_token`."""

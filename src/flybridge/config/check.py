@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec.structs import fields
 
 from flybridge.audiences.settings import AudienceSettings, Identifier, called
-from flybridge.config.apps import App, AppInsight, AppsFlyer, CostsFrom, Platform, Route, streams_of
+from flybridge.config.apps import App, AppInsight, AppsFlyer, Platform, Route, streams_of
 from flybridge.config.console import Console
-from flybridge.config.notify import Notify, NotifyEmail, Security
+from flybridge.config.notify import Notify, NotifyEmail
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_appsflyer.settings import Stream
@@ -149,7 +149,7 @@ def _check_email(email: NotifyEmail) -> None:
     if bool(email.user) != bool(email.password):
         missing = "password" if email.user else "user"
         raise ConfigError(f"notify.email.{missing}", "is missing.", "A login needs a user and a password.")
-    if email.password and email.security is Security.NONE:
+    if email.password and email.security == "none":
         raise ConfigError(
             "notify.email.security", "would send the password in clear.", 'Write "starttls" or "tls", or no password.'
         )
@@ -190,7 +190,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
             f"{path}.mapping.include", "is an empty list, so nothing would be sent.", 'Write ["*"] to send all events.'
         )
     _check_insight(f"{path}.insight", app.insight)
-    if app.insight.costs is not CostsFrom.NOWHERE:
+    if app.insight.costs != "nowhere":
         _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, "apps.insight.costs")
     _check_zone(f"{path}.amplitude.timezone", app.amplitude.timezone)
     for number, stream in enumerate(app.streams):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -14,15 +13,7 @@ _Hour = Annotated[
 ]
 
 
-class Security(StrEnum):
-    """How the connection to a mail server is encrypted."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-    NONE = "none"
-
-
-PORTS: Final = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
+PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class NotifyWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +44,7 @@ class NotifyEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The mail server."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     """Its port. 0: the usual one, which is 587 with `starttls`, 465 with `tls`, 25 with `none`."""
-    security: Security = Security.STARTTLS
+    security: Literal["starttls", "tls", "none"] = "starttls"
     """`starttls` encrypts the connection before anything is sent, `tls` from its beginning, `none` never."""
     user: str = ""
     """The name to log in with. Empty: no login."""

@@ -20,7 +20,6 @@ from msgspec import Struct
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import AggregateReport
 from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, SpendRow
-from flybridge.config.apps import CostsFrom
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
@@ -57,10 +56,10 @@ def cost_plans_of(config: Config, *, ask_anyway: bool = False) -> list[CostPlan]
     plans = []
     for app in config.apps:
         chosen, account = app.insight, appsflyer_account_of(app)
-        origin = chosen.costs.value
-        if origin == CostsFrom.NOWHERE and ask_anyway and account is not None and chosen.cost_files is None:
-            origin = CostsFrom.AGGREGATE.value
-        if origin != CostsFrom.NOWHERE and account is not None:
+        origin = chosen.costs
+        if origin == "nowhere" and ask_anyway and account is not None and chosen.cost_files is None:
+            origin = "aggregate"
+        if origin != "nowhere" and account is not None:
             plans.append(CostPlan(app.name, origin, chosen.timezone, chosen.currency, account))
         if chosen.cost_files is not None:
             of_app = account or AppsFlyerAccount(app.appsflyer_app_id, "")
