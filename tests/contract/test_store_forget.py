@@ -50,6 +50,24 @@ async def test_what_waits_ends_as_forgotten_and_others_are_left_alone(store):
     assert await store.audit() == []
 
 
+async def test_what_would_end_as_forgotten_is_known_beforehand(store):
+    """And nothing is kept of the question. What happened after the request would not, nor would the neighbour's."""
+    await file(store, about(waiting("w", "idfa"), "af", "idfa"), about(waiting("other", "idfa-2"), "af-2", "idfa-2"))
+    asked = [
+        about(direct("again"), "af"),
+        about(direct("later"), "af", event_ms=ASKED_MS + 1),
+        about(direct("neighbour"), "af-2"),
+        about(direct("same device"), "new", "idfa"),
+        about(direct("by that device's installation"), "new"),
+        direct("nobody's"),
+    ]
+    assert await store.are_forgotten(asked) == [False] * 6
+    await forget(store, "af")
+    for _ in range(2):
+        assert await store.are_forgotten(asked) == [True, False, False, True, True, False]
+    assert await file(store, *asked, now_ms=ASKED_MS + 2) == {"forgotten": 3, "pending": 3}
+
+
 async def test_a_delivered_line_stays_counted_and_is_nobodys(store):
     """Digest and insert_id go, the outcome stays."""
     await file(store, about(direct("d"), "af"))

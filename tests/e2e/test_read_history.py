@@ -619,10 +619,10 @@ def sent_installs(now_ms: int) -> tuple[int, list[bytes]]:
     """Return the beginning of the day before yesterday, and installs of two of its hours that are sent."""
     day_ms = now_ms - now_ms % DAY_MS - 2 * DAY_MS
     times = [_text(day_ms + hour * HOUR_MS + n * 1000) for hour in (1, 20) for n in range(20)]
-    custom = json.dumps({"amplitude_device_id": "device-0001"})
-    fields = {"event_name": "install", "app_id": APP, "custom_data": custom}
+    fields = {"event_name": "install", "app_id": APP}
     bodies = [
         fields
+        | {"custom_data": json.dumps({"amplitude_device_id": f"device-{n:04}"})}
         | {"appsflyer_id": f"17-{n}", "event_time": time, "install_time": time}
         | {"media_source": "organic" if n % 2 else "tiktok"}
         for n, time in enumerate(times)
@@ -773,3 +773,18 @@ async def test_what_a_data_locker_has_hours_later_is_late(tmp_path):
             causes[gap.hour[-5:], gap.cause] += gap.missing
         assert causes == {("01:00", LATE): 20, ("20:00", OTHER): 20}
         assert found.reports == ("installs",)
+
+
+async def test_what_was_forgotten_is_not_missing(tmp_path):
+    """Its keys went with the person. It would be read each day anew, only to be dropped."""
+    now_ms = SystemClock().now_ms()
+    day_ms, bodies = sent_installs(now_ms)
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        vendor.raw_data.add(APP, bodies)
+        await push(reader, bodies[:-1])
+        (filing,) = reader.flow.filings([Envelope("shop", Source.PUSH, Media.JSON, now_ms, bodies[0])])
+        await reader.store.forget(filing.persons[0].keys[:1], now_ms, receipt="request")
+        for missing in (1, 0):
+            found = await reader.gaps(reader.config.apps[0], day_ms, day_ms + DAY_MS, fill=True)
+            assert (found.rows, found.missing, found.filled) == (len(bodies), missing, missing)
+            assert (await process(reader))["forgotten"] == 1

@@ -1,11 +1,11 @@
 """Gaps: what AppsFlyer has and flybridge does not, and the other way round, by media source, with the likely causes.
 
-AppsFlyer has reports (Pull API) and the files of a Data Locker. A row is missing if its event was never filed:
-as pushed, read from a file, or anything else. What the rules would leave out is not missing. AppsFlyer does not push a
-message again, so that each outage leaves a gap; with `fill` exactly the missing rows are taken.
+AppsFlyer has reports (Pull API) and the files of a Data Locker. A row is missing if its event was never filed: as
+pushed, read from a file, or anything else. What the rules would leave out is not missing, nor is what was forgotten.
+AppsFlyer does not push a message again, so that each outage leaves a gap; with `fill` exactly the missing rows are
+taken.
 
-The other way is by day: of what was delivered to Amplitude, what AppsFlyer's side does not have. It is looked for only
-where all reports of a kind of event were read to their ends.
+The other way is by day: of what was delivered to Amplitude, what AppsFlyer's side does not have (see `surplus`).
 """
 
 from __future__ import annotations
@@ -311,9 +311,10 @@ class GapFinder:
         filings = self._flow.filings([self._envelope(row, source, ordinal, now_ms) for row, ordinal in rows])
         self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
         known = await self._store.are_known(filings, now_ms)
+        forgotten = await self._store.are_forgotten(filings)
         missing = set[int]()
-        for (row, _), filing, is_known in zip(rows, filings, known, strict=True):
-            if is_known or not _counts(filing):
+        for (row, _), filing, is_known, is_forgotten in zip(rows, filings, known, forgotten, strict=True):
+            if is_known or is_forgotten or not _counts(filing):
                 continue
             missing.add(row.number)
             ms = happened_ms(row.fields) or 0

@@ -49,7 +49,7 @@ from flybridge.store.core.pruning import (
     prune_seen,
     prune_step,
 )
-from flybridge.store.core.related import forget_related
+from flybridge.store.core.related import are_forgotten, forget_related
 from flybridge.store.core.seal_check import is_checked, put_check
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.core.turns import take_turn
@@ -188,6 +188,10 @@ class Store(ABC):
     async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""
         return await self._read(lambda db: are_known(db, filings, now_ms))
+
+    async def are_forgotten(self, filings: Sequence[Filing]) -> Sequence[bool]:
+        """Return for each filing whether it would end as forgotten."""
+        return await self._read(lambda db: are_forgotten(db, filings))
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         """Return the lanes that have something due."""

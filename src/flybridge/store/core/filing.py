@@ -207,7 +207,7 @@ class _Batch:
 
     def _spare(self, filings: Sequence[Filing]) -> list[Filing]:
         """Remove what is about people who are forgotten."""
-        known = tombstones(self._ledger, filings)
+        known = tombstones(self._ledger.tables, filings)
         if known:
             self.related = related(self._ledger.tables, filings, known)
             known |= self.related

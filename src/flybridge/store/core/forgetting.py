@@ -82,13 +82,13 @@ def link(ledger: LedgerWriter, filings: Iterable[Filing]) -> tuple[dict[str, int
     return found, {key for key, _ in new_rows}
 
 
-def tombstones(ledger: LedgerWriter, filings: Iterable[Filing]) -> dict[bytes, int]:
+def tombstones(rows: Rows, filings: Iterable[Filing]) -> dict[bytes, int]:
     """Return since when the people of these filings are forgotten, by key; empty if none is."""
-    if not ledger.tables.read(Read.TOMBSTONED):
+    if not rows.read(Read.TOMBSTONED):
         return {}
     keys = {key for filing in filings for person in filing.persons for key in person.keys}
     keys |= {key for filing in filings for key in filing.mentions}
-    return dict(ledger.tables.among(Read.TOMBSTONES, keys))
+    return dict(rows.among(Read.TOMBSTONES, keys))
 
 
 def spared(filing: Filing, known: Mapping[bytes, int]) -> Filing | None:

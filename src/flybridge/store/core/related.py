@@ -13,15 +13,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from flybridge.errors import FlybridgeError
 from flybridge.records import Filing
 from flybridge.sealing import Seal
-from flybridge.store.core.forgetting import EVERY_DAY, SHARED, is_gone, reach, rows_of, wipe
+from flybridge.store.core.forgetting import EVERY_DAY, SHARED, is_gone, reach, rows_of, spared, tombstones, wipe
 from flybridge.store.core.holding import waiting
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import forget_members
-from flybridge.store.core.tables import Read, Tables, Write
+from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 
 
-def related(tables: Tables, filings: Sequence[Filing], known: Mapping[bytes, int]) -> dict[bytes, int]:
+def are_forgotten(rows: Rows, filings: Sequence[Filing]) -> list[bool]:
+    """Return for each filing whether it would end as forgotten."""
+    known = tombstones(rows, filings)
+    known |= related(rows, filings, known) if known else {}
+    return [bool(known) and spared(filing, known) is None for filing in filings]
+
+
+def related(rows: Rows, filings: Sequence[Filing], known: Mapping[bytes, int]) -> dict[bytes, int]:
     """Return the other keys of the forgotten people whom these filings are about, and since when they are forgotten.
 
     Of what was received before a request all keys count, as they would have then. Of what came later, from a file for
@@ -40,7 +47,7 @@ def related(tables: Tables, filings: Sequence[Filing], known: Mapping[bytes, int
                     continue
                 since_ms = max(forgotten[key] for key in person.keys if key in forgotten)
                 for key in person.keys if received_ms <= since_ms else person.keys[:1]:
-                    if forgotten.get(key, -1) < since_ms and not _is_shared(tables, key, owners):
+                    if forgotten.get(key, -1) < since_ms and not _is_shared(rows, key, owners):
                         forgotten[key] = new[key] = since_ms
                         is_growing = True
     return new
@@ -56,8 +63,8 @@ def _owners(filings: Iterable[Filing]) -> Mapping[bytes, set[bytes]]:
     return found
 
 
-def _is_shared(tables: Tables, key: bytes, owners: Mapping[bytes, set[bytes]]) -> bool:
-    return len(owners[key]) > SHARED or len(tables.read(Read.PERSONS_OF_KEY, key, SHARED + 1)) > SHARED
+def _is_shared(rows: Rows, key: bytes, owners: Mapping[bytes, set[bytes]]) -> bool:
+    return len(owners[key]) > SHARED or len(rows.read(Read.PERSONS_OF_KEY, key, SHARED + 1)) > SHARED
 
 
 def forget_related(ledger: LedgerWriter, seal: Seal, keys: Mapping[bytes, int], now_ms: int) -> int:
