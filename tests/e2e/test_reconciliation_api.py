@@ -19,6 +19,7 @@ from flybridge.store.figures import DayReport
 from flybridge.store.performance import date_of
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.web.app import description
+from flybridge.web.console.waterfall import waterfall
 
 URL = "/api/v1/reconciliation"
 YESTERDAY = date_of(TODAY - 1).isoformat()
@@ -74,11 +75,13 @@ async def test_rows_are_by_day_and_source(store):
         "flybridge_with_appsflyer": 8,
         "flybridge_with_amplitude": 8,
         "causes": [
-            {"code": "gap", "step": "appsflyer", "n": -1, "details": []},
-            {"code": "held", "step": "amplitude", "n": -3,
+            {"code": "gap", "step": "appsflyer", "n": -1, "more": 0, "less": 1, "details": []},
+            {"code": "held", "step": "amplitude", "n": -3, "more": 0, "less": 3,
              "details": [{"detail": "adid", "n": -1}, {"detail": "idfa", "n": -2}]},
         ],
         "unexplained": {"appsflyer": -1, "amplitude": 0},
+        "unexplained_parts": {"appsflyer": {"more": 0, "less": 1}, "amplitude": {"more": 0, "less": 0}},
+        "left": 1,
     }  # fmt: skip
     assert (found["rows"][1]["amplitude"], found["rows"][1]["unexplained"]["amplitude"]) == (None, None)
     assert [one["code"] for one in found["causes"]] == list(CAUSES)
@@ -97,6 +100,32 @@ async def test_sums_add_up_over_days(store):
     ):
         explained = sum(one["n"] for one in total["causes"] if one["step"] == step)
         assert before + explained + total["unexplained"][step] == after
+
+
+@pytest.mark.parametrize("by", ["date", "source", "app", "date,source"])
+async def test_what_is_too_much_of_one_source_does_not_hide_what_is_missing_of_another(store, by):
+    """In no group, of no step, and of causes alike: their sums are 0."""
+    rows = [
+        row("a", (10, 15, 15), Part("restricted", 3)), row("b", (10, 5, 5), Part("restricted", -3)),
+        row("c", (4, 4, 6)), row("d", (4, 4, 2)),
+    ]  # fmt: skip
+    await store.put_day_reports([day(5, *rows)])
+    date = date_of(TODAY - 5).isoformat()
+    _, found = await Web(store).get(URL, f"from={date}&to={date}&by={by}")
+    total = found["total"]
+    assert total["unexplained"] == {"appsflyer": 0, "amplitude": 0}
+    assert total["unexplained_parts"] == {step: {"more": 2, "less": 2} for step in ("appsflyer", "amplitude")}
+    assert total["left"] == sum(one["left"] for one in found["rows"]) == 8
+    (restricted,) = total["causes"]
+    assert {name: restricted[name] for name in ("code", "n", "more", "less")} == {
+        "code": "restricted", "n": 0, "more": 3, "less": 3,
+    }  # fmt: skip
+    steps = [(step.kind, step.n, step.details) for step in waterfall(total).steps]
+    offset = [("in some rows", -2), ("in others", 2)]
+    assert steps == [
+        ("base", 28, []), ("less", 0, [("in some rows", -3), ("in others", 3)]), ("unexplained", 0, offset),
+        ("base", 28, []), ("unexplained", 0, offset), ("base", 28, []),
+    ]  # fmt: skip
 
 
 async def test_an_in_app_event_may_have_the_name_of_a_conversion(store):

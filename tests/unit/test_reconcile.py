@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES, UNEXPLAINED
+from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES, STEPS, UNEXPLAINED
 from flybridge.insight.comparison import (
     ALL_EVENTS,
+    ComparedGroup,
     ComparedKey,
     ComparedRow,
     DayComparison,
@@ -326,6 +327,15 @@ def test_the_sums_hold_and_no_evidence_is_used_twice(*, rows, told, sums, states
     assert -sums["unreadable"] <= used.get("unreadable", 0) <= 0
     assert used.get("restricted", 0) == 0  # what is taken from one source is given to another
     assert used.get("restricted_by_policy", 0) == 0
+    whole = ComparedGroup()
+    for row in found.rows:
+        whole.add(row)
+    left = [abs(n) for row in found.rows for step in STEPS if (n := row.unexplained(step)) is not None]
+    assert whole.left == (sum(left) if left else None)
+    compared = {step: [row for row in found.rows if row.unexplained(step) is not None] for step in STEPS}
+    named = {part.code for step in STEPS for row in compared[step] for part in row.parts
+             if CAUSES[part.code].step == step}  # fmt: skip
+    assert set(whole.by_cause()) == named
     assert read(written(found)) == found
 
 

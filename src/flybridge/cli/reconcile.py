@@ -252,18 +252,13 @@ def _row(by: Sequence[str], one: Mapping[str, Any]) -> dict[str, Any]:
         "AppsFlyer": _number(one["appsflyer"]),
         "flybridge": _number(one["flybridge"]),
         "Amplitude": _number(one["amplitude"]),
-        "unexplained": _unexplained(one["unexplained"]),
+        "unexplained": _number(one["left"]),
     }
 
 
 def _number(n: float | None, sign: str = "") -> str:
     """Return a count, or an amount to the cent."""
     return "n/a" if n is None else f"{n:{sign},}" if isinstance(n, int) else f"{n:{sign},.2f}"
-
-
-def _unexplained(left: Mapping[str, float | None]) -> str:
-    known = [n for n in left.values() if n is not None]
-    return _number(sum(map(abs, known)) if known else None)
 
 
 def _cause(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,6 +268,9 @@ def _cause(one: Mapping[str, Any]) -> dict[str, Any]:
         + (f" ({detail['events']:,} events)" if detail.get("events") else "")
         for detail in one["details"]
     )
+    if one["more"] and one["less"]:
+        offset = f"in some rows {_number(-one['less'], '+')}, in others {_number(one['more'], '+')}"
+        details = f"{details}; {offset}" if details else offset
     return {
         "cause": cause.title,
         "n": _number(one["n"], "+"),

@@ -128,7 +128,8 @@ class ComparedGroup(Struct):
     """Sums of several rows, of one or more days.
 
     `with_appsflyer` and `with_amplitude` are flybridge's count in those rows where the other side is known: the
-    differences are counted there.
+    differences are counted there. `more` and `less` have, by cause and by step of what no cause explains, what is added
+    and taken away: one row's part does not hide that of another. Parts below `least` are no difference there.
     """
 
     appsflyer: int | None = None
@@ -139,6 +140,9 @@ class ComparedGroup(Struct):
     parts: dict[tuple[str, str], int] = field(default_factory=dict)
     events: dict[tuple[str, str], int] = field(default_factory=dict)
     unexplained: dict[str, int | None] = field(default_factory=lambda: {APPSFLYER: None, AMPLITUDE: None})
+    more: dict[str, int] = field(default_factory=dict)
+    less: dict[str, int] = field(default_factory=dict)
+    least: int = 1
 
     def add(self, row: ComparedRow) -> None:
         """Add a row."""
@@ -154,17 +158,31 @@ class ComparedGroup(Struct):
             if left is None:
                 continue
             self.unexplained[step] = (self.unexplained[step] or 0) + left
+            self._note(step, left)
             for part in row.parts:
                 if CAUSES[part.code].step == step:
                     at = (part.code, part.detail)
                     self.parts[at] = self.parts.get(at, 0) + part.n
                     self.events[at] = self.events.get(at, 0) + part.events
+                    self._note(part.code, part.n)
+
+    def _note(self, of: str, n: int) -> None:
+        if abs(n) >= self.least:
+            into = self.more if n > 0 else self.less
+            into[of] = into.get(of, 0) + abs(n)
+
+    @property
+    def left(self) -> int | None:
+        """What no cause explains, whether too much or too little; None if no row has two sides to compare."""
+        if all(n is None for n in self.unexplained.values()):
+            return None
+        return sum(side.get(step, 0) for side in (self.more, self.less) for step in self.unexplained)
 
     def by_cause(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the parts that are not zero by code and detail, in the order of the causes."""
+        """Return the parts by code and detail, in the order of the causes: all that change the count of some row."""
         found: dict[str, dict[str, int]] = {}
         for code in CAUSES:
             details = {detail: n for (of, detail), n in sorted(self.parts.items()) if of == code and n}
-            if details:
+            if details or self.more.get(code) or self.less.get(code):
                 found[code] = details
         return found

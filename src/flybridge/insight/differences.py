@@ -44,6 +44,8 @@ COUNT: Final = "count"
 REVENUE: Final = "revenue"
 METRICS: Final = (COUNT, REVENUE)
 
+CENT: Final = MICRO // 100
+
 
 class DifferenceQuestion(Struct, frozen=True):
     """A period, the groups, and what is compared: a kind of conversion, or the in-app event of a name.
@@ -103,12 +105,13 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
         REPORT, question.first, question.last, app=scopes[0].name if len(scopes) == 1 else None
     )
     days = [found for one in reports if one.app in names and (found := read(one)) is not None]
+    least = 1 if question.metric == COUNT else CENT // 2
     groups: dict[tuple[str, ...], ComparedGroup] = {}
-    total = ComparedGroup()
+    total = ComparedGroup(least=least)
     for day in days:
         for row in _chosen(day.rows if question.metric == COUNT else day.revenue, question):
             labels = {"app": day.app, "date": date_of(day.day).isoformat(), "media_source": row.key.media_source}
-            groups.setdefault(tuple(labels[name] for name in question.by), ComparedGroup()).add(row)
+            groups.setdefault(tuple(labels[name] for name in question.by), ComparedGroup(least=least)).add(row)
             total.add(row)
     by_date = question.by.index("date") if "date" in question.by else None
     ordered = sorted(groups, key=lambda group: (group[by_date] if by_date is not None else "",
@@ -176,13 +179,17 @@ def _chosen(rows: Iterable[ComparedRow], question: DifferenceQuestion) -> Iterab
 def plain(group: ComparedGroup, metric: str = COUNT) -> dict[str, Any]:
     """Return the sums of a group as plain values. What is not known is None.
 
-    Of revenue the figures are amounts, and each cause says how many `events` have made it.
+    Of revenue the figures are amounts, and each cause says how many `events` have made it. `more` and `less` are what
+    a cause, or no cause, adds to some rows and takes from others; `left` is all that no cause explains.
     """
     is_count = metric == COUNT
     shown: Callable[[int | None], float | None] = (lambda n: n) if is_count else _amount
 
+    def offset(of: str) -> dict[str, Any]:
+        return {"more": shown(group.more.get(of, 0)), "less": shown(group.less.get(of, 0))}
+
     def part(code: str, details: Mapping[str, int]) -> dict[str, Any]:
-        found = {"code": code, "step": CAUSES[code].step, "n": shown(sum(details.values()))}
+        found = {"code": code, "step": CAUSES[code].step, "n": shown(sum(details.values())), **offset(code)}
         if not is_count:
             found["events"] = sum(group.events[code, detail] for detail in details)
         named = [
@@ -199,6 +206,8 @@ def plain(group: ComparedGroup, metric: str = COUNT) -> dict[str, Any]:
         "flybridge_with_amplitude": shown(group.with_amplitude),
         "causes": [part(code, details) for code, details in group.by_cause().items()],
         "unexplained": {step: shown(n) for step, n in group.unexplained.items()},
+        "unexplained_parts": {step: offset(step) for step in group.unexplained},
+        "left": shown(group.left),
     }
 
 

@@ -84,14 +84,22 @@ def waterfall(total: Mapping[str, Any], events: Mapping[str, str] | None = None)
 def _causes(rows: list[Any], total: Mapping[str, Any], step: str, level: int) -> int:
     """Add the rows of one step; return the count that they lead to."""
     for cause in total["causes"]:
-        if cause["step"] == step and cause["n"]:
+        if cause["step"] == step:
             kind = "more" if cause["n"] > 0 else "less"
             rows.append((kind, CAUSES[cause["code"]].title, cause["n"], level, cause))
             level += cause["n"]
-    if left := total["unexplained"][step]:
-        rows.append(("unexplained", "Unexplained", left, level, {}))
+    left, parts = total["unexplained"][step], total["unexplained_parts"][step]
+    if parts["more"] or parts["less"]:
+        rows.append(("unexplained", "Unexplained", left, level, parts))
         level += left
     return level
+
+
+def _offset(parts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return what is taken from some rows and added to others, if both is the case: their sum hides it."""
+    if not (parts.get("more") and parts.get("less")):
+        return []
+    return [("in some rows", -parts["less"]), ("in others", parts["more"])]
 
 
 def _detail(text: str) -> str:
@@ -124,5 +132,5 @@ def _step(
         sentence, remedy = known.sentence, known.remedy
         if outcome := OUTCOME_OF.get(known.code):
             path = f"/events?{urlencode({**events, 'outcome': outcome})}"
-    details = [(_detail(one["detail"]), one["n"]) for one in cause.get("details", ())]
+    details = [(_detail(one["detail"]), one["n"]) for one in cause.get("details", ())] + _offset(cause)
     return Step(kind, title, n, round(min(x, WIDTH - width), 1), round(width, 1), sentence, remedy, path, details)

@@ -237,7 +237,6 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counts(name: str, sums: Mapping[str, Any], under: Sequence[Counts] = ()) -> Counts:
     """Return one row: the differences are of what is known on both sides."""
-    left = [n for n in sums["unexplained"].values() if n is not None]
     appsflyer, amplitude = sums["appsflyer"], sums["amplitude"]
     return Counts(
         name,
@@ -246,7 +245,7 @@ def _counts(name: str, sums: Mapping[str, Any], under: Sequence[Counts] = ()) ->
         amplitude,
         None if appsflyer is None else sums["flybridge_with_appsflyer"] - appsflyer,
         None if amplitude is None else amplitude - sums["flybridge_with_amplitude"],
-        sum(abs(n) for n in left) if left else None,
+        sums["left"],
         under,
     )
 
