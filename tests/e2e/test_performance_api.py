@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from html import unescape
 from typing import Any
 
 import pytest
 
 from flybridge.config.console import Console
+from flybridge.errors import InboxUnavailable
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.metrics import METRICS
@@ -33,26 +36,34 @@ TODAY = NOW_MS // DAY_MS
 class NoInbox:
     """An inbox that nobody asks."""
 
+    async def depth(self, _: int) -> None:
+        """Be away."""
+        raise InboxUnavailable("It is away.")
+
+
+async def filed(store: SqliteStore, messages: Sequence[Mapping[str, Any]]) -> None:
+    """File messages as those of the app."""
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
+    envelopes = [
+        Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(one).encode(), f"{one['appsflyer_id']}-{number}")
+        for number, one in enumerate(messages)
+    ]
+    await store.file(flow.filings(envelopes), NOW_MS)
+
 
 @pytest.fixture
 async def store(tmp_path) -> AsyncIterator[SqliteStore]:
     """Return a store that has counted one install and one purchase a week ago."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
     await store.open()
-    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
     came = {"install_time": f"{date_of(TODAY - 7)} 10:00:00", "appsflyer_id": "1-1", "media_source": "Facebook Ads"}
-    messages = [
+    await filed(store, [
         came | {"event_name": "install", "conversion_type": "install", "event_time": came["install_time"]},
         came
         | {
             "event_name": "af_purchase", "event_time": f"{date_of(TODAY - 6)} 11:00:00", "event_revenue_usd": 12.5,
         },
-    ]  # fmt: skip
-    envelopes = [
-        Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, json.dumps(one).encode(), f"r{number}")
-        for number, one in enumerate(messages)
-    ]
-    await store.file(flow.filings(envelopes), NOW_MS)
+    ])  # fmt: skip
     yield store
     await store.close()
 
@@ -70,6 +81,12 @@ class Web:
 
     async def get(self, path: str, query: str = "", auth: str = "") -> tuple[int, Any]:
         """Return status and body."""
+        status, kind, body = await self.answer(path, query, auth)
+        assert kind == b"application/json"
+        return status, json.loads(body)
+
+    async def answer(self, path: str, query: str = "", auth: str = "") -> tuple[int, bytes, bytes]:
+        """Return status, type and body."""
         sent: list[dict[str, Any]] = []
         headers = [(b"host", b"localhost")]
         if auth:
@@ -86,8 +103,8 @@ class Web:
             return {"type": "http.request", "body": b""}
 
         await self.console(scope, receive, send)
-        assert (b"content-type", b"application/json") in sent[0]["headers"]
-        return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+        kind = dict(sent[0]["headers"])[b"content-type"]
+        return sent[0]["status"], kind, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 async def test_the_answer_has_rows_and_a_total(store):
@@ -131,3 +148,28 @@ async def test_it_is_shown_to_whom_the_console_is_shown(store, path):
     web = Web(store, b"the password")
     assert (await web.get(path))[0] == 401
     assert (await web.get(path, auth="anybody:the password"))[0] == 200
+
+
+async def test_a_row_leads_to_its_own_figures(store):
+    """A campaign below a source to those of that source alone, though another has one of the same name."""
+    at = f"{date_of(TODAY - 3)} 10:00:00"
+    usual = {"event_name": "install", "conversion_type": "install", "event_time": at, "install_time": at}
+    who = [("a", "Same"), ("a", "Same"), ("b", "Same"), ("b", "Other")]
+    await filed(store, [
+        usual | {"appsflyer_id": f"2-{number}", "media_source": source, "campaign": campaign}
+        for number, (source, campaign) in enumerate(who)
+    ])  # fmt: skip
+    web = Web(store)
+
+    async def page(query: str) -> str:
+        status, _, body = await web.answer("/", query)
+        assert status == 200
+        return body.decode()
+
+    row = re.compile(
+        r'class="depth-1">\s*<th[^>]*>\s*(?:<a class="long" href="/\?([^"]*)">)?\s*Same\b.*?</svg>(\d+)', re.DOTALL
+    )
+    rows = row.findall(await page(""))
+    assert sorted(n for _, n in rows) == ["1", "2"]
+    for query, n in rows:
+        assert f'<p class="value">{n}<' in (await page(unescape(query)))
