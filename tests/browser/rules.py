@@ -8,6 +8,18 @@ from playwright.async_api import Page
 LOOKS = [(1440, False), (390, True)]
 """Width, and whether it is dark: colours do not depend on the width, nor the order on the colours."""
 
+NARROWEST = 320
+"""A page 1280 wide at 400 %: all of it has to be there without scrolling to the side."""
+TABLET = 850
+"""About the narrowest at which tables are no cards."""
+
+COVERED = """() => [...document.querySelectorAll("table")].flatMap(table => {
+    const name = [...table.querySelectorAll("tbody th")].find(one => getComputedStyle(one).position === "sticky");
+    const room = table.parentElement.clientWidth;
+    return name && name.offsetWidth > 0.6 * room ? [`${name.offsetWidth} of ${room}: ${name.textContent.trim()}`] : [];
+})"""
+"""Names of rows that stay in sight and leave no room for figures."""
+
 STOPS = "a[href], button, select, summary, textarea, input:not([type=hidden]), [tabindex='0']"
 NUMBER = f"""() => {{
     // Live parts are put in place of themselves while the keys are pressed: the stops are looked for each time.
@@ -37,10 +49,11 @@ THIN_OUT = """() => {
 async def without_violation(page: Page) -> None:
     """Wide and light, narrow and dark: by axe, with everything open; nothing is wider than the screen."""
     await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-    for width, _ in LOOKS:
+    for width in (*(width for width, _ in LOOKS), TABLET, NARROWEST):
         await page.set_viewport_size({"width": width, "height": 900})
         wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, width
+        assert await page.evaluate(COVERED) == [], width
     await page.evaluate(THIN_OUT)
     # The policy of the pages forbids scripts of others; the debugger's own are not bound by it.
     await page.evaluate(AXE)

@@ -61,8 +61,10 @@ identifier = "idfv"
 cadence = "realtime"
 name = "buyers"
 """
+LONG = "name" * 20
 INSTALL = {
-    "event_name": "install", "conversion_type": "install", "media_source": "tiktok & co", "campaign": "one",
+    "event_name": "install", "conversion_type": "install", "media_source": f"tiktok & co {LONG}",
+    "campaign": f"one {LONG}",
     "appsflyer_id": "1629191854863-7087037", "event_time": "2026-01-31 11:59:59.123",
     "install_time": "2026-01-31 11:59:59.123", "platform": "ios", "idfv": "BCCE52E7-03EE-321A-B3D4-E57123966239",
 }  # fmt: skip

@@ -112,7 +112,16 @@ def test_two_amounts_that_are_compared_are_written_alike():
 def test_an_axis_is_short():
     """It has no room for zeros."""
     assert [axis("money")(n) for n in (0, 250, 2500, 2.5e6, 3e9)] == ["0", "250", "2.5k", "2.5m", "3bn"]
-    assert axis("share")(0.25) == "25 %"
+    assert [axis("share")(n) for n in (0, 0.25, 9.5, 50, 1e5)] == ["0 %", "25 %", "950 %", "5k %", "10m %"]
+
+
+@pytest.mark.parametrize("unit", ["share", "money", "count"])
+@given(st.floats(1e-3, 1e9))
+def test_no_mark_of_an_axis_is_cut_off(unit, most):
+    """It has room for seven characters; 5e+03 % has eight."""
+    chart = lines(["1"], [Series("a", "s0", [most])], axis(unit))
+    for mark in (tick.text for picture in chart for tick in picture.up):
+        assert len(mark) <= 7, mark
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 9, 10, 11, 26, 99, 101, 12_345])

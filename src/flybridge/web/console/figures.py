@@ -74,12 +74,11 @@ def axis(unit: str) -> Callable[[float], str]:
     """Return how values stand at an axis: short."""
 
     def form(value: float) -> str:
-        if unit == SHARE:
-            return f"{value * 100:.3g} %"
-        for factor, sign in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
+        value, percent = (value * 100, " %") if unit == SHARE else (value, "")
+        for factor, sign in ((1e12, "tn"), (1e9, "bn"), (1e6, "m"), (1e3, "k")):
             if abs(value) >= factor:
-                return f"{value / factor:.3g}{sign}"
-        return f"{value:.3g}"
+                return f"{value / factor:.3g}{sign}{percent}"
+        return f"{value:.3g}{percent}"
 
     return form
 
