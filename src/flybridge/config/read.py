@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final, Literal, get_args, get_origin
@@ -111,9 +112,13 @@ class ConfigReader:
         resolved = self._resolve(value, path) if isinstance(value, str) else value
         try:
             # Environment variables and files hold text, so a number may be text there.
-            return msgspec.convert(resolved, kind, strict=not reference)
+            found = msgspec.convert(resolved, kind, strict=not reference)
         except msgspec.ValidationError:
             raise _wrong(path, value, allowed(kind), _nearest(kind, resolved)) from None
+        # TOML has inf, too, which is more than any least number.
+        if isinstance(found, float) and not isfinite(found):
+            raise _wrong(path, value, allowed(kind))
+        return found
 
     def _secret(self, kind: Any, value: object, path: str) -> Secret:
         text = self._text(kind, value, path)
