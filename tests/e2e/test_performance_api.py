@@ -25,6 +25,7 @@ from flybridge.store.sqlite.store import SqliteStore
 from flybridge.system.secret import Secret
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.console.app import ConsoleApp
+from flybridge.web.console.figures import MAX_ROWS, MAX_UNDER
 from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.site import Site
@@ -173,3 +174,26 @@ async def test_a_row_leads_to_its_own_figures(store):
     assert sorted(n for _, n in rows) == ["1", "2"]
     for query, n in rows:
         assert f'<p class="value">{n}<' in (await page(unescape(query)))
+
+
+async def test_the_search_finds_what_a_long_table_leaves_out(store):
+    """By source and by campaign below one. Without a search the largest stand in the table, and how many do not."""
+    at = f"{date_of(TODAY - 3)} 10:00:00"
+    usual = {"event_name": "install", "conversion_type": "install", "event_time": at, "install_time": at}
+    installs = [(f"source-{number}", f"campaign-{number}") for number in range(MAX_ROWS + 30)]
+    installs += [("source-0", f"more-{number}") for number in range(MAX_UNDER + 5)]
+    await filed(store, [
+        usual | {"appsflyer_id": f"3-{number}", "media_source": source, "campaign": campaign}
+        for number, (source, campaign) in enumerate(installs)
+    ])  # fmt: skip
+    web = Web(store)
+
+    async def page(query: str = "") -> str:
+        return (await web.answer("/", query))[2].decode()
+
+    whole = await page()
+    assert "31 smaller rows stand together in one" in whole
+    left_out = [campaign for source, campaign in installs if f">{source}<" not in whole or f">{campaign}<" not in whole]
+    assert len(left_out) == 31 + 6
+    for campaign in (left_out[0], left_out[-1]):
+        assert f">{campaign}<" in await page(f"search={campaign.upper()}+")

@@ -19,6 +19,7 @@ from flybridge.store.figures import DayReport
 from flybridge.store.performance import date_of
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.web.app import description
+from flybridge.web.console.pages.differences import MAX_ROWS
 from flybridge.web.console.waterfall import waterfall
 
 URL = "/api/v1/reconciliation"
@@ -126,6 +127,16 @@ async def test_what_is_too_much_of_one_source_does_not_hide_what_is_missing_of_a
         ("base", 28, []), ("less", 0, [("in some rows", -3), ("in others", 3)]), ("unexplained", 0, offset),
         ("base", 28, []), ("unexplained", 0, offset), ("base", 28, []),
     ]  # fmt: skip
+
+
+async def test_rows_that_a_page_leaves_out_are_named(store):
+    """They are in its total, and in its CSV."""
+    await store.put_day_reports([day(5, *(row(f"source-{n:03}", (1, 1, 1)) for n in range(MAX_ROWS + 7)))])
+    date = date_of(TODAY - 5).isoformat()
+    status, _, body = await Web(store).answer("/differences", f"from={date}&to={date}&by=media_source")
+    page = body.decode()
+    assert (status, page.count(">source-")) == (200, MAX_ROWS)
+    assert "7 more rows are in the total and in the CSV." in page
 
 
 async def test_an_in_app_event_may_have_the_name_of_a_conversion(store):

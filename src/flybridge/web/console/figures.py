@@ -133,15 +133,24 @@ def cells_of(node: Node, heads: Sequence[str]) -> Markup:
 
 
 class Table:
-    """Makes rows of a table from an answer. `metrics` are its columns; shares are of the metric `of`."""
+    """Makes rows of a table from an answer. `metrics` are its columns; shares are of the metric `of`.
+
+    If there are more rows than a table has, those with `words` in their name or below them come before larger ones.
+    """
 
     def __init__(
-        self, found: PerformanceReport, rows: Sequence[PerformanceRow], metrics: Sequence[Metric], of: Metric
+        self,
+        found: PerformanceReport,
+        rows: Sequence[PerformanceRow],
+        metrics: Sequence[Metric],
+        of: Metric,
+        words: str = "",
     ) -> None:
         self._found = found
         self._rows = rows
         self._metrics = metrics
         self._of = of
+        self._words = words.strip().lower()
         self.total = merged(row.figures for row in rows)
         self._whole = of.compute(self.total) or 0
 
@@ -170,11 +179,16 @@ class Table:
             groups.setdefault(row.labels[label], []).append(row)
         summed = [(value, own, merged(row.figures for row in own)) for value, own in groups.items()]
         summed.sort(key=lambda one: (-(self._of.compute(one[2]) or 0), -one[2].revenue, str(one[0])))
+        if self._words and len(summed) > most:
+            summed.sort(key=lambda one: not self._is_named(one[1], levels))
         nodes = [self._node(label, value, own, figures, deeper) for value, own, figures in summed[:most]]
         if rest := summed[most:]:
             figures = merged(one for _, _, one in rest)
             nodes.append(self._made("", f"{len(rest):,} more", "", figures, ()))
         return nodes, len(rest)
+
+    def _is_named(self, rows: Sequence[PerformanceRow], levels: Sequence[str]) -> bool:
+        return any(self._words in name_of(label, row.labels[label]).lower() for row in rows for label in levels)
 
     def _node(
         self, label: str, value: Any, rows: Sequence[PerformanceRow], figures: Figures, deeper: Sequence[str]

@@ -122,6 +122,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
     fine = await read_differences(site.store, scopes, asked_differences(it.given(f"{it.by},{other}"), scopes))
     findings = await read_findings(site.store, scopes)
     total = whole["total"]
+    rows = _rows(whole["rows"], fine["rows"], it.by, other)
     chosen = it.filters
     asked = CohortDifferenceQuestion(chosen.first, chosen.last, ("media_source",), chosen.media_source or None)
     cohorts = await read_cohort_differences(site.store, scopes, asked)
@@ -139,7 +140,8 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "looked": [one for one in findings["apps"] if one["made_at"]],
         "counts": _counts("Total", total),
         "waterfall": waterfall(total, _events_of(it)),
-        "rows": _rows(whole["rows"], fine["rows"], it.by, other)[:MAX_ROWS],
+        "rows": rows[:MAX_ROWS],
+        "left_out": len(rows[MAX_ROWS:]),
         "days": whole["days"],
         "cohorts": [_cohort(one, cohorts["currency"]) for one in cohorts["total"]],
         "cohort_days": len({day["date"] for day in cohorts["days"] if day["made_at"]}),

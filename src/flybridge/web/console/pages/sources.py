@@ -105,7 +105,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         if instead:
             found = await read_performance(site.store, scopes, filters.question(*labels), horizons)
     rows = kept(found.rows, filters)
-    table = Table(found, rows, metrics, METRICS[MAIN[filters.view]])
+    table = Table(found, rows, metrics, METRICS[MAIN[filters.view]], query.get("search", ""))
     nodes, left_out = table.nodes(levels)
     of_days = horizons if filters.booking == "install" else ()
     daily = await read_performance(site.store, scopes, filters.question("day", "media_source"), of_days)

@@ -43,6 +43,10 @@
         show();
         remember("search", search.value);
       });
+      // What a long table has left out is looked for where all of it is known.
+      search.addEventListener("change", () => {
+        if (table.querySelector("[data-rest]")) location.reload();
+      });
     }
     groups.forEach((group) => {
       if (!group.under.length) return;
