@@ -72,6 +72,9 @@ class Vendors:
 def test_keys_are_those_of_every_app_kind_and_secret():
     """What was filed under a former secret, or in either case of the letters, is found too."""
     keys = keys_of(PersonIds(advertising_id="AB-CD-EF"), apps("a", "i"), KEYRING)
+    written = PersonIds(advertising_id="{AB-CD-EF}", appsflyer_id='"1768000000000-4711000"')
+    assert written.values == ("1768000000000-4711000", "AB-CD-EF")
+    assert (written.of_kind(IdKind.ADID), written.of_kind(IdKind.APPSFLYER_ID)) == written.values[::-1]
     assert len(keys) == 2 * 5 * 2
     assert keys == tuple(sorted(keys)) == keys_of(PersonIds(advertising_id="ab-cd-ef"), apps("i", "a"), KEYRING)
     device = keys_of(PersonIds(device_id="AB-CD-EF"), apps("i"), KEYRING)

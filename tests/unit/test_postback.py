@@ -271,10 +271,22 @@ def test_broken_text_and_numbers_do_not_cost_the_message(body: bytes) -> None:
     assert parse(body).event_name == "install"
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_message_that_was_encoded_once_more_is_read(times: int) -> None:
+    """Also its fields that are not listed."""
+    body = json.dumps({"event_name": "install", "unheard_of": "x"})
+    for _ in range(times):
+        body = json.dumps(body)
+    found = parse(body.encode())
+    assert (found.event_name, found.get("unheard_of")) == ("install", "x")
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"", "not_json"),
+        (b'"{"', "not_an_object"),
+        (b'"[{}]"', "not_an_object"),
         (b"{", "not_json"),
         (b"hello", "not_json"),
         (b"\xff\xfe", "not_json"),

@@ -128,6 +128,24 @@ def test_the_template_of_amplitudes_page_is_read_as_configured():
     assert decision.event_ms == 1_795_168_800_000
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        json.dumps,
+        lambda event: json.dumps(json.dumps(event)),
+        lambda event: [json.dumps(event)],
+        lambda event: {"event": json.dumps(event)},
+        lambda event: {"event": [event]},
+        lambda event: {"events": json.dumps([event])},
+        lambda event: {"input": json.dumps(event)},
+    ],
+)
+def test_an_event_that_was_encoded_once_more_is_taken_apart(wrapped):
+    """In whatever stands around it."""
+    assert filed(wrapped(EVENT)).decision == filed(EVENT).decision
+    assert isinstance(filed(EVENT).decision, Deliver)
+
+
 def test_keys_that_name_people_are_not_repeated():
     """The detail is shown."""
     decision = filed({"someone@example.com": 1, "x" * 500: 2}).decision

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.stream import object_of, platform_of, text_of, time_ms
@@ -122,20 +123,25 @@ def read_message(body: bytes, names: Mapping[str, str]) -> Any:
 
 def unwrapped(message: Any) -> Any:
     """Return what stands in `{"events": ...}`, `{"event": ...}`, `{"input": ...}` or, as in the Identify API,
-    `{"identification": ...}`; a list of one is that one.
+    `{"identification": ...}`, or in JSON that was encoded once more; a list of one is that one.
     """
     for _ in range(MAX_WRAPPERS):
         match message:
             case {"event_type": _}:
                 return message
             case (
-                {"events": dict() | list() as inner} | {"input": dict() | list() as inner} | {"event": dict() as inner}
+                {"events": dict() | list() | str() as inner}
+                | {"input": dict() | list() | str() as inner}
+                | {"event": dict() | list() | str() as inner}
+                | {"identification": dict() | list() | str() as inner}
+                | [dict() | list() | str() as inner]
             ):
                 message = inner
-            case {"identification": dict() | list() as inner}:
-                message = inner
-            case [dict() | list() as inner]:
-                message = inner
+            case str() if message.lstrip()[:1] in ("{", "[", '"'):
+                try:
+                    message = decode(message.encode("utf-8", "surrogatepass"))
+                except (msgspec.DecodeError, RecursionError):
+                    return message
             case _:
                 return message
     return message

@@ -63,6 +63,8 @@ WITHOUT_PERMISSION: Final = {
 """Flags of what the person has allowed, as they are where nothing is. What can't be read is no permission."""
 
 MAX_FIELDS: Final = 2000
+MAX_ENCODED: Final = 4
+"""How often a message may have been encoded once more."""
 
 IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id"})
 """Ids of which a part would be another's."""
@@ -193,6 +195,8 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
         except (ValueError, OverflowError) as problem:
             return _not_json(problem)
         notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
+    if not isinstance(message, dict) and (inner := _object_in(message)) is not None:
+        message, body = inner, msgspec.json.encode(inner)
     if not isinstance(message, dict):
         return Dead(
             "decode",
@@ -201,6 +205,18 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
             "Send one AppsFlyer message per request, as a JSON object.",
         )
     return _coerce(message, body, notes)
+
+
+def _object_in(message: Any) -> dict[str, Any] | None:
+    """Return the object of a message that was encoded more than once; None if there is none."""
+    for _ in range(MAX_ENCODED):
+        if not isinstance(message, str):
+            break
+        try:
+            message = msgspec.json.decode(message)
+        except (msgspec.DecodeError, UnicodeError):
+            return None
+    return message if isinstance(message, dict) else None
 
 
 def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postback:

@@ -20,7 +20,7 @@ from flybridge.clock import Clock
 from flybridge.config.apps import App
 from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
-from flybridge.identity import IdKind, Keyring, usable
+from flybridge.identity import IdKind, Keyring, device_identifier, installation, usable
 from flybridge.identity.mentions import mentions
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt, VendorStep
@@ -59,15 +59,17 @@ class PersonIds(Struct, frozen=True):
     def values(self) -> tuple[str, ...]:
         """The ids, trimmed, without zeros and placeholders, and what a device id was made of."""
         made_of = [value for _, value in device_ids(usable(self.device_id) or "", "")]
-        given = dict.fromkeys((self.customer_user_id, self.device_id, self.appsflyer_id, self.advertising_id, *made_of))
+        given = dict.fromkeys([*(value for _, value in self.kinds), *made_of])
         return tuple(found for value in given if (found := usable(value)) is not None)
 
     @property
     def kinds(self) -> list[tuple[IdKind, str | None]]:
-        """The ids with the kinds that they may be of."""
-        found = [(IdKind.CUSTOMER_USER_ID, self.customer_user_id), (IdKind.APPSFLYER_ID, self.appsflyer_id)]
+        """The ids with the kinds that they may be of. Those of devices are without quotes and braces around them."""
+        found = [(IdKind.CUSTOMER_USER_ID, self.customer_user_id)]
         found.append((IdKind.AMPLITUDE_DEVICE_ID, self.device_id))
-        return found + [(kind, self.advertising_id) for kind in ADVERTISING]
+        found.append((IdKind.APPSFLYER_ID, installation(self.appsflyer_id)))
+        advertising_id = device_identifier(self.advertising_id) or self.advertising_id
+        return found + [(kind, advertising_id) for kind in ADVERTISING]
 
     def of_kind(self, kind: IdKind) -> str | None:
         """Return the id of a kind; None if there is none."""

@@ -20,7 +20,7 @@ from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
-from flybridge.identity import device_identifier, usable
+from flybridge.identity import device_identifier, installation, usable
 from flybridge.mapping.consent import UNKNOWN, att_of
 from flybridge.mapping.table import flag, plain
 
@@ -54,7 +54,7 @@ def states(value: Any) -> bool:
 
 def appsflyer_id(value: Any) -> str | None:
     """13 digits, a dash, 7 to 19 digits; nothing else is an AppsFlyer id."""
-    found = bare(value)
+    found = installation(bare(value))
     return found if found is not None and _APPSFLYER_ID.fullmatch(found) else None
 
 
