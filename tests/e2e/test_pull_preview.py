@@ -11,13 +11,14 @@ from msgspec import structs
 from test_read_history import APP, CONFIG, happened, push, reading, sandbox
 from typer.testing import CliRunner
 
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.cli.app import app as cli
 from flybridge.clock import SystemClock
 from flybridge.history.pull import QUOTA, standing
 from flybridge.records import DAY_MS, day_of
 from flybridge.testing.clocks import ManualClock
 
-INSTALLS = ("installs_report", "organic_installs_report")
+INSTALLS = (PulledReport.INSTALLS, PulledReport.ORGANIC_INSTALLS)
 
 
 async def run(place: Path, *words: str):

@@ -14,7 +14,7 @@ import pytest
 from msgspec import structs
 
 from flybridge.appsflyer.postback_time import time_ms
-from flybridge.appsflyer.raw_pull import REPORTS, PullWindow, windows
+from flybridge.appsflyer.raw_pull import USUAL, PulledReport, PullWindow, windows
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.delivery.context import Context
@@ -180,9 +180,9 @@ async def test_ad_revenue_has_reports_of_its_own(tmp_path):
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_data.add(APP, [json.dumps(one).encode() for one in messages])
         app = reader.config.apps[0]
-        reports = ("ad_revenue_raw", "ad_revenue_organic_raw", "ad-revenue-raw-retarget")
+        reports = tuple(PulledReport)[-3:]
         for _ in range(2):
-            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("in_app_events_report", *reports))
+            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, (PulledReport.EVENTS, *reports))
             assert [(one.rows, one.problem) for one in done] == [(0, ""), (2, ""), (1, ""), (1, "")]
             assert new(await process(reader)) == len(messages)
 
@@ -194,7 +194,7 @@ async def test_a_full_window_is_halved_until_nothing_is_left_out(tmp_path):
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_data.add(APP, bodies)
         vendor.raw_pull.rows, vendor.raw_pull.quota = 30, 10_000
-        plan = PullPlan("shop", APP, "token", origin, tuple(REPORTS)[:8])
+        plan = PullPlan("shop", APP, "token", origin, USUAL)
         progress = Progress(tmp_path / "imports.db")
         puller = HistoryPull(
             plan, reader.store, reader.download, data_dir=tmp_path, clock=SystemClock(), kind=PULL, full=30
@@ -242,7 +242,7 @@ async def test_an_answer_that_is_no_report_is_no_empty_report(tmp_path, fault, w
         vendor.raw_data.add(APP, bodies)
         vendor.raw_pull.scripted.append(fault)
         app = reader.config.apps[0]
-        done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("in_app_events_report",))
+        done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, (PulledReport.EVENTS,))
         assert word in done[0].problem
         assert done[0].pending
 
@@ -255,7 +255,7 @@ async def test_a_refusal_says_what_to_mend(tmp_path, token, app_id, word):
     """Errors are JSON, text or a page."""
     now_ms = SystemClock().now_ms()
     async with sandbox() as (_, origin), reading(tmp_path, origin) as reader:
-        plan = PullPlan("shop", app_id, token, origin, ("installs_report",))
+        plan = PullPlan("shop", app_id, token, origin, (PulledReport.INSTALLS,))
         puller = HistoryPull(plan, reader.store, reader.download, data_dir=tmp_path, clock=SystemClock())
 
         async def read(*_):
@@ -267,7 +267,7 @@ async def test_a_refusal_says_what_to_mend(tmp_path, token, app_id, word):
 
 def test_windows_are_the_widest_and_halve_at_days():
     """Quotas count calls, not rows."""
-    report = REPORTS["in_app_events_report"]
+    report = PulledReport.EVENTS
     day = 86_400
     assert windows(report, 0, 31 * day) == [PullWindow(0, 31 * day)]
     assert windows(report, 0, 40 * day) == [PullWindow(0, 31 * day), PullWindow(31 * day, 40 * day)]
@@ -562,7 +562,7 @@ async def test_a_scheduled_pull_begins_where_what_was_pushed_is_remembered(tmp_p
 @pytest.mark.parametrize("days_later", [1, 6, 30, 85, 88])
 async def test_a_pull_goes_on_without_what_has_got_out_of_reach(tmp_path, days_later):
     """What is left of days that reports no longer have is said once, and does not keep the rest from coming."""
-    now_ms, report = SystemClock().now_ms(), "installs_report"
+    now_ms, report = SystemClock().now_ms(), PulledReport.INSTALLS
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         app, vendor.raw_pull.quota = reader.config.apps[0], 0
         (first,) = await reader.pull(app, now_ms - 89 * DAY_MS, now_ms, (report,))
@@ -583,7 +583,7 @@ async def test_a_quota_that_is_used_up_is_not_asked_for_by_another_command_or_sp
     now_ms = SystemClock().now_ms()
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_pull.quota = 0
-        app, report = reader.config.apps[0], ("installs_report",)
+        app, report = reader.config.apps[0], (PulledReport.INSTALLS,)
         used_up = (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
         assert "quota" in used_up
         vendor.raw_pull.quota = 24
@@ -593,7 +593,7 @@ async def test_a_quota_that_is_used_up_is_not_asked_for_by_another_command_or_sp
             searched = await reader.gaps(app, now_ms - days * DAY_MS, now_ms, fill=False, reports=report)
             assert searched.problems == (used_up,)
         assert sum(vendor.raw_pull.calls.values()) == 0
-        (other,) = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, ("reinstalls",))
+        (other,) = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, (PulledReport.REINSTALLS,))
         assert (other.problem, other.calls) == ("", 1)
         midnight_ms = now_ms - now_ms % DAY_MS + DAY_MS
         for clock_ms, problem in ((midnight_ms - 1000, used_up), (midnight_ms + 60_000, "")):
@@ -606,7 +606,7 @@ async def test_a_report_that_breaks_off_is_asked_again_by_another_span(tmp_path)
     """Only a quota of the day is of all commands: what is wrong with one answer says nothing of another."""
     now_ms = SystemClock().now_ms()
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
-        app, report = reader.config.apps[0], ("installs_report",)
+        app, report = reader.config.apps[0], (PulledReport.INSTALLS,)
         vendor.raw_pull.scripted.extend(["html"])
         assert "web page" in (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
         assert (await reader.pull(app, now_ms - 6 * DAY_MS, now_ms, report))[0].problem == ""
@@ -634,7 +634,7 @@ async def test_a_search_that_goes_on_the_next_day_does_not_take_what_it_has_comp
     """A quota that is used up in the middle: what was compared before it is not compared again, and that is said."""
     now_ms = SystemClock().now_ms()
     day_ms, bodies = sent_installs(now_ms)
-    installs = ("installs_report", "organic_installs_report")
+    installs = (PulledReport.INSTALLS, PulledReport.ORGANIC_INSTALLS)
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_data.add(APP, bodies)
         vendor.raw_pull.rows = 15

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.history.files import RawRows, local_file
@@ -138,7 +139,7 @@ async def test_the_event_loop_goes_on_while_a_report_is_unpacked_and_counted(
 
     going = asyncio.create_task(clock.go_round())
     async with opened_store(config) as store:
-        plan = PullPlan("shop", "com.example.shop", "token", reports=("installs_report",))
+        plan = PullPlan("shop", "com.example.shop", "token", reports=(PulledReport.INSTALLS,))
         download = Answered(gzip.compress(HEADER) if packed else HEADER, clock)
         (done,) = await HistoryPull(plan, store, download, tmp_path, clock).run(NOW_MS - DAY_MS, NOW_MS, read)
     going.cancel()

@@ -10,7 +10,6 @@ AppsFlyer's devhub, read 2026-11-27).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -44,53 +43,35 @@ _AD_REVENUE: Final = _FEW + ",monetization_network,mediation_network,ad_unit,pla
 
 
 class PulledReport(StrEnum):
-    """The raw-data reports: conversions first, retargeting before the reports that may hold copies of its events."""
+    """The raw-data reports: conversions first, retargeting before the reports that may hold copies of its events.
 
-    INSTALLS = "installs_report"
-    ORGANIC_INSTALLS = "organic_installs_report"
-    REINSTALLS = "reinstalls"
-    ORGANIC_REINSTALLS = "reinstalls_organic"
-    RETARGETING = "installs-retarget"
-    RETARGETED_EVENTS = "in-app-events-retarget"
-    EVENTS = "in_app_events_report"
-    ORGANIC_EVENTS = "organic_in_app_events_report"
-    UNINSTALLS = "uninstall_events_report"
-    ORGANIC_UNINSTALLS = "organic_uninstall_events_report"
-    AD_REVENUE = "ad_revenue_raw"
-    ORGANIC_AD_REVENUE = "ad_revenue_organic_raw"
-    RETARGETED_AD_REVENUE = "ad-revenue-raw-retarget"
-
-
-class PullReport(Struct, frozen=True):
-    """One report: its name in the address, the most days of a window, and the additional fields that it has.
-
-    Windows are no longer than AppsFlyer's help centre has allowed: 60 days, and 31 days of in-app events
+    `longest_days` are the most days of a window, and `additional` the additional fields that a report has. Windows are
+    no longer than AppsFlyer's help centre has allowed: 60 days, and 31 days of in-app events
     (https://support.appsflyer.com/hc/en-us/articles/207034366, older versions).
     """
 
-    name: str
     longest_days: int
     additional: str
 
+    def __new__(cls, name: str, longest_days: int, additional: str) -> PulledReport:
+        report = str.__new__(cls, name)
+        report._value_, report.longest_days, report.additional = name, longest_days, additional
+        return report
 
-REPORTS: Final[Mapping[str, PullReport]] = {
-    report.value: PullReport(report.value, longest_days, additional)
-    for report, longest_days, additional in (
-        (PulledReport.INSTALLS, 60, _ALL),
-        (PulledReport.ORGANIC_INSTALLS, 60, _ALL),
-        (PulledReport.REINSTALLS, 60, _ALL),
-        (PulledReport.ORGANIC_REINSTALLS, 60, _ALL),
-        (PulledReport.RETARGETING, 60, _ALL),
-        (PulledReport.RETARGETED_EVENTS, 31, _ALL),
-        (PulledReport.EVENTS, 31, _ALL),
-        (PulledReport.ORGANIC_EVENTS, 31, _ORGANIC_EVENTS),
-        (PulledReport.UNINSTALLS, 60, _FEW),
-        (PulledReport.ORGANIC_UNINSTALLS, 60, _FEW),
-        (PulledReport.AD_REVENUE, 31, _AD_REVENUE),
-        (PulledReport.ORGANIC_AD_REVENUE, 31, _AD_REVENUE),
-        (PulledReport.RETARGETED_AD_REVENUE, 31, _AD_REVENUE),
-    )
-}
+    INSTALLS = "installs_report", 60, _ALL
+    ORGANIC_INSTALLS = "organic_installs_report", 60, _ALL
+    REINSTALLS = "reinstalls", 60, _ALL
+    ORGANIC_REINSTALLS = "reinstalls_organic", 60, _ALL
+    RETARGETING = "installs-retarget", 60, _ALL
+    RETARGETED_EVENTS = "in-app-events-retarget", 31, _ALL
+    EVENTS = "in_app_events_report", 31, _ALL
+    ORGANIC_EVENTS = "organic_in_app_events_report", 31, _ORGANIC_EVENTS
+    UNINSTALLS = "uninstall_events_report", 60, _FEW
+    ORGANIC_UNINSTALLS = "organic_uninstall_events_report", 60, _FEW
+    AD_REVENUE = "ad_revenue_raw", 31, _AD_REVENUE
+    ORGANIC_AD_REVENUE = "ad_revenue_organic_raw", 31, _AD_REVENUE
+    RETARGETED_AD_REVENUE = "ad-revenue-raw-retarget", 31, _AD_REVENUE
+
 
 USUAL: Final = tuple(PulledReport)[:8]
 """What is pulled unless it is said otherwise: installs, conversions and in-app events."""
@@ -118,13 +99,13 @@ class PullWindow(Struct, frozen=True, order=True):
         return PullWindow(self.begin_s, middle), PullWindow(middle, self.end_s)
 
 
-def windows(report: PullReport, begin_s: int, end_s: int) -> list[PullWindow]:
+def windows(report: PulledReport, begin_s: int, end_s: int) -> list[PullWindow]:
     """Return the widest windows that make up a span."""
     longest = report.longest_days * DAY_S
     return [PullWindow(at, min(at + longest, end_s)) for at in range(begin_s, end_s, longest)]
 
 
-def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, window: PullWindow) -> HttpRequest:
+def pull_request(origin: str, api_token: str, app_id: str, report: PulledReport, window: PullWindow) -> HttpRequest:
     """Build the request for a window. Both ends are included by AppsFlyer, to the second."""
     given = {
         "from": clock_time(window.begin_s * 1000),
@@ -132,7 +113,7 @@ def pull_request(origin: str, api_token: str, app_id: str, report: PullReport, w
         "maximum_rows": str(MAX_ROWS),
         "additional_fields": report.additional,
     }
-    return AppsFlyerAccount(app_id, api_token, origin).report(PATH.format(report=report.name), given)
+    return AppsFlyerAccount(app_id, api_token, origin).report(PATH.format(report=report.value), given)
 
 
 def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:

@@ -69,18 +69,18 @@ def pull(
     settings = configured(config, only_app)
     app = chosen_app(settings, only_app)
     if dry_run:
-        _preview(settings, app, (from_day, to_day), _names(report), as_json=as_json)
+        _preview(settings, app, (from_day, to_day), report or (), as_json=as_json)
         return
 
     async def work(reader: HistoryReader) -> list[Pulled]:
         from_ms, until_ms = await _span(reader, app, from_day, to_day)
-        plan_of(app, _names(report))  # what is refused is not asked for
+        plan_of(app, report or ())  # what is refused is not asked for
         await warn_unsighted(reader.store, app)
         is_long = until_ms - from_ms > app.history.trailing_days * DAY_MS
-        if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, _names(report))):
+        if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, report or ())):
             raise typer.Abort
         shown = _show_nothing if as_json else _show_progress
-        return await reader.pull(app, from_ms, until_ms, _names(report), shown, rate=rate)
+        return await reader.pull(app, from_ms, until_ms, report or (), shown, rate=rate)
 
     span = f"From {from_day} to {to_day or 'now'}."
     with audited(settings, "pull", app.name, span, job=Job("pull", [app.name]), new=True) as result:
@@ -107,7 +107,7 @@ def pull(
 
 
 def _preview(
-    settings: Config, app: App, days: tuple[str, str | None], reports: Sequence[str], *, as_json: bool
+    settings: Config, app: App, days: tuple[str, str | None], reports: Sequence[PulledReport], *, as_json: bool
 ) -> None:
     """Show what reports hold. Exit code 1 if not all could be looked at."""
     from flybridge.cli.import_history import show_survey  # noqa: PLC0415 - its readers take a while to load
@@ -156,7 +156,7 @@ def gaps(
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
         meter = Meter("rows compared")
         found = await reader.gaps(
-            app, from_ms, until_ms, fill=fill, reports=_names(report), locker=locker, shown=meter.count
+            app, from_ms, until_ms, fill=fill, reports=report or (), locker=locker, shown=meter.count
         )
         meter.end()
         return found
@@ -249,7 +249,7 @@ def _summed(gaps: Sequence[Gap], when: Callable[[Gap], str], named: int | None =
     ]
 
 
-def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[str]) -> str:
+def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[PulledReport]) -> str:
     days, n = (until_ms - 1) // DAY_MS - from_ms // DAY_MS + 1, len(reports or app.history.reports)
     return (
         f"Pull {days} days of {'1 report' if n == 1 else f'{n} reports'} of {app.name}? Amplitude bills a person for "
@@ -272,10 +272,6 @@ def _show_nothing(_: Pulled) -> None:
 def _left(state: Pulled) -> str:
     n = len(state.pending)
     return f", {n} {'window' if n == 1 else 'windows'} to go" if n else ""
-
-
-def _names(report: list[PulledReport] | None) -> tuple[str, ...]:
-    return tuple(one.value for one in report or ())
 
 
 async def _span(

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.appsflyer.postback_time import time_ms
-from flybridge.appsflyer.raw_pull import REPORTS
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import Report, report_named
 from flybridge.history.gap_report import BEFORE, LATE, OTHER, OUTAGE, SOURCE, GapReport
 from flybridge.history.locker import LockerFolder
@@ -70,7 +70,7 @@ def arrival_since(before: GapReport | None, report: str) -> Arrival:
     """
     if before is None or before.missing != before.filled or report not in before.reports:
         return UNKNOWN
-    if report_named(report) not in PROMPT or not REPORTS.keys() >= set(before.reports):
+    if report_named(report) not in PROMPT or not set(before.reports) <= set(PulledReport):
         return UNKNOWN
     # It was read after the span had ended.
     return Arrival(before.until_ms, 0, before.from_ms, before.until_ms)

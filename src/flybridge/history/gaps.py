@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from flybridge.appsflyer.postback_time import time_ms
-from flybridge.appsflyer.raw_pull import PullReport
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
@@ -107,9 +107,9 @@ class GapFinder:
         """Compare a span of time with the Pull API. What could not be compared is said in `problems`."""
         before = next(iter(await last_found(self._store, self._plan.app)), None)
 
-        async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
-            arrival = arrival_since(before, report.name)
-            return await self._compare(report.name, Source.PULL, [file], (0, 2**62), arrival)
+        async def read(report: PulledReport, file: RawFile) -> tuple[int, int]:
+            arrival = arrival_since(before, report.value)
+            return await self._compare(report.value, Source.PULL, [file], (0, 2**62), arrival)
 
         begun_ms = self._clock.now_ms()
         done = await pull.run(from_ms, until_ms, read)

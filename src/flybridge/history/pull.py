@@ -25,8 +25,7 @@ from flybridge.appsflyer.raw_pull import (
     DAY_S,
     LOOKBACK_DAYS,
     MAX_ROWS,
-    REPORTS,
-    PullReport,
+    PulledReport,
     PullWindow,
     check_pulled,
     pull_request,
@@ -64,7 +63,7 @@ class PullPlan(Struct, frozen=True):
     app_id: str
     api_token: str
     base_url: str = ""
-    reports: tuple[str, ...] = ()
+    reports: tuple[PulledReport, ...] = ()
     by_attribution: bool = False
     rate: float = 0.0
 
@@ -88,7 +87,7 @@ class Pulled(Struct, frozen=True):
     at_ms: int = 0
 
 
-Read = Callable[[PullReport, RawFile], Awaitable[tuple[int, int]]]
+Read = Callable[[PulledReport, RawFile], Awaitable[tuple[int, int]]]
 """Reads one whole report. Returns how many rows it has, and how many were taken."""
 Shown = Callable[[Pulled], None]
 """Shows how far the pull of a report is."""
@@ -131,13 +130,13 @@ class HistoryPull:
         self._clear()
         self.resumed.clear()
         return [
-            await self._report(REPORTS[name], span, before.get(name), read, shown, first_s=first_s)
-            for name in self._plan.reports
+            await self._report(report, span, before.get(report), read, shown, first_s=first_s)
+            for report in self._plan.reports
         ]
 
     async def _report(
         self,
-        report: PullReport,
+        report: PulledReport,
         span: PullWindow,
         before: Pulled | None,
         read: Read,
@@ -145,17 +144,17 @@ class HistoryPull:
         *,
         first_s: int,
     ) -> Pulled:
-        state = Pulled(self._plan.app, report.name, span, tuple(windows(report, span.begin_s, span.end_s)))
+        state = Pulled(self._plan.app, report.value, span, tuple(windows(report, span.begin_s, span.end_s)))
         if before is not None and before.pending and _covers(before.wanted, span):
             # What the last run has left, and what has happened since.
-            self.resumed.add(report.name)
+            self.resumed.add(report.value)
             added = windows(report, before.wanted.end_s, span.end_s)
             state = msgspec.structs.replace(state, pending=(*before.pending, *added))
             if before.again_ms > self._clock.now_ms():
                 return msgspec.structs.replace(state, problem=before.problem, again_ms=before.again_ms)
         if (used_up := await self._used_up(report)) is not None:
             return msgspec.structs.replace(state, problem=used_up.problem, again_ms=used_up.again_ms)
-        pending, problem = self._left(report.name, state.pending, first_s)
+        pending, problem = self._left(report.value, state.pending, first_s)
         if pending != state.pending:
             state = msgspec.structs.replace(state, pending=pending, problem=problem)
             await self._note(state)
@@ -168,7 +167,7 @@ class HistoryPull:
                 now_ms = self._clock.now_ms()
                 again_ms = now_ms + round(again_s * 1000) if again_s else 0
                 if again_s and again_s > MINUTE_S and isinstance(problem, ReportRefused) and problem.quota:
-                    used_up = Pulled(state.app, report.name, span, problem=str(problem), again_ms=again_ms)
+                    used_up = Pulled(state.app, report.value, span, problem=str(problem), again_ms=again_ms)
                     await note(self._store, used_up, now_ms, QUOTA)
                 state = msgspec.structs.replace(state, problem=f"{problem} {state.problem}".rstrip(), again_ms=again_ms)
                 await self._note(state)
@@ -176,7 +175,7 @@ class HistoryPull:
             if rows < 0:
                 halves = window.halves()
                 if not halves:
-                    sentence = f"A second of {report.name} has {self._full:,} rows or more: some are out of reach."
+                    sentence = f"A second of {report.value} has {self._full:,} rows or more: some are out of reach."
                     state = msgspec.structs.replace(state, problem=sentence)
                 rest, rows = (*halves, *rest), 0
             state = msgspec.structs.replace(
@@ -190,11 +189,11 @@ class HistoryPull:
         if self._kind:
             await note(self._store, state, self._clock.now_ms(), self._kind)
 
-    async def _used_up(self, report: PullReport) -> Pulled | None:
+    async def _used_up(self, report: PulledReport) -> Pulled | None:
         """Return how the quota of a report was used up, if it is: by a pull of any kind and span."""
         now_ms = self._clock.now_ms()
         noted = await standing(self._store, self._plan.app, QUOTA)
-        return next((one for one in noted if one.report == report.name and one.again_ms > now_ms), None)
+        return next((one for one in noted if one.report == report.value and one.again_ms > now_ms), None)
 
     def _left(self, report: str, pending: Sequence[PullWindow], first_s: int) -> tuple[tuple[PullWindow, ...], str]:
         """Return what may be pulled of some windows, and why the rest may not."""
@@ -208,18 +207,18 @@ class HistoryPull:
             problems.append(f"{_days_of(report, left_s)} left out: {why}")
         return tuple(left), " ".join(problems)
 
-    async def _window(self, report: PullReport, window: PullWindow, read: Read) -> tuple[int, int]:
+    async def _window(self, report: PulledReport, window: PullWindow, read: Read) -> tuple[int, int]:
         """Pull one window. Returns -1 rows for one that is full: the rest of it was left out."""
         folder = self._data_dir / FOLDER
         private_directory(folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            path = Path(place) / f"{report.name}.csv"
+            path = Path(place) / f"{report.value}.csv"
             private_file(path)
             plan = self._plan
             request = pull_request(plan.base_url, plan.api_token, plan.app_id, report, window)
             await self._save(request, report, path)
             file = local_file(path)
-            file = msgspec.structs.replace(file, name=f"{report.name} of {window.text}")
+            file = msgspec.structs.replace(file, name=f"{report.value} of {window.text}")
             if await asyncio.to_thread(count_rows, file, self._full) >= self._full:
                 return -1, 0
             return await read(report, file)
@@ -231,7 +230,7 @@ class HistoryPull:
                 if place.stat().st_mtime < time.time() - LEFT_S:
                     shutil.rmtree(place, ignore_errors=True)
 
-    async def _save(self, request: HttpRequest, report: PullReport, path: Path) -> None:
+    async def _save(self, request: HttpRequest, report: PulledReport, path: Path) -> None:
         """Save an answer, after its redirects. The token goes to AppsFlyer's API alone."""
         for _ in range(REDIRECTS):
             async with self._download.open(request, public=not self._plan.base_url) as answer:
@@ -248,15 +247,15 @@ class HistoryPull:
                 if head.startswith(GZIP):
                     head = await asyncio.to_thread(_unpack, path, report)
                 response = HttpResponse(answer.status, answer.headers, head[:HEAD_BYTES])
-                check_pulled(response, report.name, self._clock.now_ms() // 1000)
+                check_pulled(response, report.value, self._clock.now_ms() // 1000)
                 length = answer.headers.get("content-length", "")
                 if length.isdecimal() and int(length) != size:
-                    raise ReportRefused(f"The answer for {report.name} broke off: it is asked again.", 60.0)
+                    raise ReportRefused(f"The answer for {report.value} broke off: it is asked again.", 60.0)
                 return
-        raise ReportRefused(f"AppsFlyer redirects {report.name} without end: check base_url.")
+        raise ReportRefused(f"AppsFlyer redirects {report.value} without end: check base_url.")
 
 
-def _unpack(path: Path, report: PullReport) -> bytes:
+def _unpack(path: Path, report: PulledReport) -> bytes:
     """Unpack an answer that is compressed though none was asked for. Returns its beginning.
 
     The object store behind a signed address has files as they were put there.
@@ -267,9 +266,9 @@ def _unpack(path: Path, report: PullReport) -> bytes:
         packed.seek(0)
         try:
             with path.open("wb") as file:
-                shutil.copyfileobj(unpacked(packed, report.name), file)
+                shutil.copyfileobj(unpacked(packed, report.value), file)
         except (EOFError, zlib.error):
-            raise ReportRefused(f"The answer for {report.name} broke off: it is asked again.", 60.0) from None
+            raise ReportRefused(f"The answer for {report.value} broke off: it is asked again.", 60.0) from None
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
 
@@ -291,9 +290,9 @@ def taking(
     """Return how the rows of a report get into the inbox."""
     taker = RowTaker(plan.app, Source.PULL, accept, clock, wanted=wanted, rate=plan.rate)
 
-    async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
+    async def read(report: PulledReport, file: RawFile) -> tuple[int, int]:
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
-            rows = RawRows(file, UTC_TIMES, report_named(report.name))
+            rows = RawRows(file, UTC_TIMES, report_named(report.value))
             done: Taken = await taker.take(file.name, rows, equal)
         return done.rows, done.taken + done.bad
 

@@ -11,7 +11,7 @@ from contextlib import closing
 
 from msgspec import Struct
 
-from flybridge.appsflyer.raw_pull import PullReport
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import report_named
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import ProspectOwner
@@ -50,8 +50,8 @@ async def preview(
     surveyor, rules = Surveyor(plan.app, progress, now_ms, flow.prospects, known), flow.rules_of(plan.app)
     assert rules is not None, "what is pulled is of an app of the configuration"
 
-    async def read(report: PullReport, file: RawFile) -> tuple[int, int]:
-        rows = RawRows(file, UTC_TIMES, report_named(report.name))
+    async def read(report: PulledReport, file: RawFile) -> tuple[int, int]:
+        rows = RawRows(file, UTC_TIMES, report_named(report.value))
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
             return await surveyor.read(rows, rows.prospects(ProspectOwner(rules, equal.names)), equal), 0
 

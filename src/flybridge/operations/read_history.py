@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.clock import Clock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
@@ -55,7 +56,7 @@ class HistoryReader(Struct, frozen=True):
         app: App,
         from_ms: int,
         until_ms: int,
-        reports: Sequence[str] = (),
+        reports: Sequence[PulledReport] = (),
         shown: Shown = lambda _: None,
         *,
         rate: float = 0.0,
@@ -68,7 +69,7 @@ class HistoryReader(Struct, frozen=True):
             return await puller.run(from_ms, until_ms, read, shown)
 
     async def preview(
-        self, app: App, from_ms: int, until_ms: int, reports: Sequence[str] = (), shown: Shown = lambda _: None
+        self, app: App, from_ms: int, until_ms: int, reports: Sequence[PulledReport] = (), shown: Shown = lambda _: None
     ) -> PullPreview:
         """Look at a span of an app's reports, and take nothing. It costs the same calls as the pull."""
         plan = plan_of(app, reports)
@@ -91,7 +92,7 @@ class HistoryReader(Struct, frozen=True):
         until_ms: int,
         *,
         fill: bool,
-        reports: Sequence[str] = (),
+        reports: Sequence[PulledReport] = (),
         locker: bool = False,
         shown: Callable[[int], None] = lambda _: None,
     ) -> GapReport:
@@ -223,7 +224,7 @@ async def check_live_days(
         raise ConfigError("retention.dedup_days", problem, remedy)
 
 
-def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> PullPlan:
+def plan_of(app: App, reports: Sequence[PulledReport] = (), *, locker: bool = False) -> PullPlan:
     """Return what is pulled of an app, or with `locker` whose rows of a Data Locker are compared.
 
     Raises `ConfigError` without a token, without a Data Locker, for reports of one, or where history can't be taken.
@@ -247,6 +248,6 @@ def plan_of(app: App, reports: Sequence[str] = (), *, locker: bool = False) -> P
         account.app_id,
         account.api_token,
         account.origin,
-        tuple(reports) or tuple(report.value for report in app.history.reports),
+        tuple(reports) or app.history.reports,
         app.by_attribution,
     )

@@ -18,7 +18,7 @@ from msgspec import Struct, field, structs
 
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import currency_of
-from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PullReport
+from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
@@ -151,15 +151,16 @@ class RawReader:
             for one in left:
                 await note(self._store, structs.replace(one, again_ms=0), now_ms, KIND)
             # Only the rest is read: a report that is complete would be read twice.
-            plan = structs.replace(plan, reports=tuple(one.report for one in left))
+            unread = {one.report for one in left}
+            plan = structs.replace(plan, reports=tuple(report for report in plan.reports if report in unread))
             await self._clock.sleep(PAUSE_S)
         self._evidence.problem = next((one.problem for one in left), "")
         self._finish()
         return self._evidence
 
-    async def _read(self, report: PullReport, file: RawFile) -> tuple[int, int]:
+    async def _read(self, report: PulledReport, file: RawFile) -> tuple[int, int]:
         rows, page = 0, list[RawRow]()
-        for row in RawRows(file, UTC_TIMES, report_named(report.name)):
+        for row in RawRows(file, UTC_TIMES, report_named(report.value)):
             rows += 1
             if isinstance(row, RawRow) and row.report in TAKEN:
                 page.append(row)

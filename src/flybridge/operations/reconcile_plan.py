@@ -82,8 +82,7 @@ def _raw(app: App, config: Config, flow: Flow) -> RawSource | None:
     account = appsflyer_account_of(app)
     if not config.insight.reconcile_by_raw_data or account is None or app.platform is Platform.OTHER:
         return None
-    reports = tuple(report.value for report in app.history.reports)
-    pull = PullPlan(app.name, account.app_id, account.api_token, account.origin, reports)
+    pull = PullPlan(app.name, account.app_id, account.api_token, account.origin, app.history.reports)
     return RawSource(pull, flow.filings, config.data_dir)
 
 
