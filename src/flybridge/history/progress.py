@@ -215,17 +215,16 @@ class Progress:
         at = self.reached(app, name, mark)
         if at.done or again:
             at = Checkpoint(0, 0, False)
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(
-            "INSERT INTO files (app, name, mark, bytes, lines, done) VALUES (?, ?, ?, ?, ?, 0) "
-            "ON CONFLICT (app, name) DO UPDATE SET mark = excluded.mark, bytes = excluded.bytes, "
-            "lines = excluded.lines, done = 0",
-            (app, name, mark, at.bytes, at.lines),
-        )
-        (file,) = self._db.execute("SELECT id FROM files WHERE app = ? AND name = ?", (app, name)).fetchone()
-        if not at.bytes:
-            self._db.execute("DELETE FROM equal_rows WHERE file = ?", (file,))
-        self._db.execute("COMMIT")
+        with _transaction(self._db):
+            self._db.execute(
+                "INSERT INTO files (app, name, mark, bytes, lines, done) VALUES (?, ?, ?, ?, ?, 0) "
+                "ON CONFLICT (app, name) DO UPDATE SET mark = excluded.mark, bytes = excluded.bytes, "
+                "lines = excluded.lines, done = 0",
+                (app, name, mark, at.bytes, at.lines),
+            )
+            (file,) = self._db.execute("SELECT id FROM files WHERE app = ? AND name = ?", (app, name)).fetchone()
+            if not at.bytes:
+                self._db.execute("DELETE FROM equal_rows WHERE file = ?", (file,))
         return FileProgress(self._db, file, at, EqualRows(self._db, file, by_attribution=by_attribution))
 
     def counting(self, *, by_attribution: bool) -> TrialCount:
@@ -305,14 +304,12 @@ class FileProgress:
 
     def save(self, end: int, lines: int) -> None:
         """Note, in one transaction, that all rows up to here are in the inbox."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self.equal.write()
-        self._db.execute("UPDATE files SET bytes = ?, lines = ? WHERE id = ?", (end, lines, self._file))
-        self._db.execute("COMMIT")
+        with _transaction(self._db):
+            self.equal.write()
+            self._db.execute("UPDATE files SET bytes = ?, lines = ? WHERE id = ?", (end, lines, self._file))
 
     def finish(self) -> None:
         """Note that the file was read to its end. The count of its equal rows is dropped."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("UPDATE files SET done = 1 WHERE id = ?", (self._file,))
-        self._db.execute("DELETE FROM equal_rows WHERE file = ?", (self._file,))
-        self._db.execute("COMMIT")
+        with _transaction(self._db):
+            self._db.execute("UPDATE files SET done = 1 WHERE id = ?", (self._file,))
+            self._db.execute("DELETE FROM equal_rows WHERE file = ?", (self._file,))
