@@ -152,20 +152,16 @@ def _batch(message: Any) -> CohortMessage | None:
         return _list_call(message)
     said = message.get("in_cohort")
     cohort, entering = _text(message.get("cohort_id")), _SAID.get(str(said).strip().lower(), _flag(said))
-    users = message.get("users")
-    if not cohort or entering is None or not isinstance(users, Sequence) or isinstance(users, str):
-        return None
-    entries = [entry for user in users if (entry := _entry(user)) is not None]
-    if users and not entries:
+    if not cohort or entering is None or (members := _members(message.get("users"))) is None:
         return None
     return CohortMessage(
         cohort,
         entering,
-        entries,
+        members[0],
         _text(message.get("cohort_name")),
         _text(message.get("message_id")),
         time_ms(message.get("computed_time")),
-        _unread(users),
+        members[1],
     )
 
 
@@ -177,16 +173,20 @@ def without_frame(message: Any) -> Any:
 def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
     message, action = frame.get("message"), frame.get("action")
     users = message.get("userIds", message.get("users")) if isinstance(message, Mapping) else message
-    if action not in {ADD, REMOVE} or not isinstance(users, Sequence) or isinstance(users, str):
+    if action not in {ADD, REMOVE} or (members := _members(users)) is None:
         return None
-    entries = [entry for user in users if (entry := _entry(user)) is not None]
+    return CohortMessage(_text(frame.get(FRAME)), action == ADD, members[0], unread=members[1])
+
+
+def _members(users: Any) -> tuple[Sequence[CohortEntry], Sequence[Any]] | None:
+    """Return the members in a list of users, and those that can't be read; None if it is no list or none can be."""
+    if not isinstance(users, Sequence) or isinstance(users, str):
+        return None
+    read = [(user, _entry(user)) for user in users]
+    entries = [entry for _, entry in read if entry is not None]
     if users and not entries:
         return None
-    return CohortMessage(_text(frame.get(FRAME)), action == ADD, entries, unread=_unread(users))
-
-
-def _unread(users: Sequence[Any]) -> Sequence[Any]:
-    return tuple(user for user in users if _entry(user) is None and not _is_anonymous(user))
+    return entries, tuple(user for user, entry in read if entry is None and not _is_anonymous(user))
 
 
 def _entry(user: Any) -> CohortEntry | None:

@@ -60,23 +60,21 @@ def request(credentials: Credentials, user: str | int, requester: str = "") -> H
     return HttpRequest("POST", credentials.origin.rstrip("/") + PATH, headers, msgspec.json.encode(body))
 
 
+REFUSALS: Final = {
+    400: "Amplitude refuses the request (400): the user id may be unknown to the project.",
+    401: "Amplitude does not accept the credentials: check api_key and secret_key of the app.",
+    403: "Amplitude refuses this sender (403): check the app's region and any proxy.",
+    404: "What answered is not Amplitude's User Privacy API: check base_url and region.",
+    429: "Amplitude takes one deletion request a second: run the command again.",
+}
+
+
 def read(response: HttpResponse) -> Erasure:
     """Return the result of a request. Never raises, and never quotes the answer, which repeats ids."""
-    match response.status:
-        case 200:
-            return _accepted(response.body)
-        case 400:
-            return Erasure(False, "Amplitude refuses the request (400): the user id may be unknown to the project.")
-        case 401:
-            return Erasure(False, "Amplitude does not accept the credentials: check api_key and secret_key of the app.")
-        case 403:
-            return Erasure(False, "Amplitude refuses this sender (403): check the app's region and any proxy.")
-        case 404:
-            return Erasure(False, "What answered is not Amplitude's User Privacy API: check base_url and region.")
-        case 429:
-            return Erasure(False, "Amplitude takes one deletion request a second: run the command again.")
-        case status:
-            return Erasure(False, f"Amplitude answered {status}: run the command again later.")
+    if response.status == 200:
+        return _accepted(response.body)
+    again = f"Amplitude answered {response.status}: run the command again later."
+    return Erasure(False, REFUSALS.get(response.status, again))
 
 
 class _Match(msgspec.Struct):
