@@ -193,7 +193,12 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
             body = mended(text_of(body))
             message = msgspec.json.decode(body)
         except (ValueError, OverflowError) as problem:
-            return _not_json(problem)
+            return Dead(
+                "decode",
+                "not_json",
+                f"The message is not readable JSON: {type(problem).__name__}.",
+                "Check that AppsFlyer's Push API, and nothing else, posts to this address.",
+            )
         notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
     if not isinstance(message, dict) and (inner := _object_in(message)) is not None:
         message, body = inner, msgspec.json.encode(inner)
@@ -317,12 +322,3 @@ _BY_KIND: Final = ((Text, _short), (LongText, _whole), (Flag, _flag), (Amount, _
 _READERS: Final[Mapping[str, Callable[[str, Any, list[str]], Any]]] = {
     name: next((reader for known, reader in _BY_KIND if known == kind), _as_is) for name, kind in KINDS.items()
 }
-
-
-def _not_json(problem: Exception) -> Dead:
-    return Dead(
-        "decode",
-        "not_json",
-        f"The message is not readable JSON: {type(problem).__name__}.",
-        "Check that AppsFlyer's Push API, and nothing else, posts to this address.",
-    )

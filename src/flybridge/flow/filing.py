@@ -107,16 +107,9 @@ class Flow:
         """Process one envelope. May raise any exception if flybridge itself has a defect."""
         app = self._apps.get(envelope.app)
         if app is None:
-            return Filing(envelope, _unknown_app(envelope.app), digest=digest_of(envelope.app, envelope.body))
+            detail = f"The app {envelope.app!r} is not in the configuration any more."
+            decision = Dead("decode", "unknown_app", detail, "Add it under [[apps]] and replay.")
+            return Filing(envelope, decision, digest=digest_of(envelope.app, envelope.body))
         if envelope.source in POSTBACKS:
             return self._postbacks.filings([(envelope, app)])[0]
         return with_members(self._amplitude.filing(envelope, app), app.audiences, self._keyring)
-
-
-def _unknown_app(app: str) -> Dead:
-    return Dead(
-        "decode",
-        "unknown_app",
-        f"The app {app!r} is not in the configuration any more.",
-        "Add it under [[apps]] and replay.",
-    )

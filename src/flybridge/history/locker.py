@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
+from flybridge.appsflyer.raw_report import ORDER, TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
@@ -215,7 +215,7 @@ class LockerFollower(Struct, frozen=True):
         # Equal rows may stand in several parts of a folder: they are counted together.
         with closing(progress.counting(by_attribution=self.by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
-                rows = RawRows(file, UTC_TIMES, _report(folder))
+                rows = RawRows(file, UTC_TIMES, report_named(f"t={folder.report}/"))
                 try:
                     taken: Taken = await taker.take(file.name, rows, equal)
                 except InboxUnavailable:
@@ -249,7 +249,3 @@ def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
     """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
     said = fields.get("app_id", "").strip().lower()
     return not said or said.removeprefix("id") == app_id.lower().removeprefix("id")
-
-
-def _report(folder: LockerFolder) -> Report | None:
-    return report_named(f"t={folder.report}/")

@@ -51,7 +51,7 @@ def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
     """Return the times of the rows that are proved by their columns, and the places of the others."""
     seconds, conversions, others = list[int](), list[tuple[int, int]](), list[int]()
     values, names = block.codes("event_name") if block.has("event_name") else ((), [None] * block.rows)
-    kinds = [_is_conversion(value) for value in values]
+    kinds = [None if value is None or not value.strip() else value in CONVERSIONS for value in values]
     fraud = {
         place for name in FRAUD if block.has(name) for place, text in enumerate(block.texts(name)) if text is not None
     }
@@ -67,8 +67,3 @@ def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
             conversions.append((hash_of_person(person.lower()), second * 1000))
     first, last = (min(seconds), max(seconds)) if seconds else (0, 0)
     return RowTimes(len(seconds), first * 1000, last * 1000, conversions), others
-
-
-def _is_conversion(name: str | None) -> bool | None:
-    """Whether an event with this name is a conversion; None if it is no name."""
-    return None if name is None or not name.strip() else name in CONVERSIONS

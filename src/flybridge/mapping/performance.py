@@ -109,8 +109,9 @@ def performance_of(
     revenue, paid, converted = (0, False, True) if kind.is_conversion else _money(postback, facts.whole, counting)
     touched = postback.attributed_touch_time
     day = counting.day
-    if (kept_apart := _kept_apart(postback, is_secondary=is_secondary)) is not None:
-        return Performance(dimensions._replace(kind=kept_apart), day(moment))
+    if postback.blocked_reason is not None or is_secondary:  # in no figure
+        apart = PerformanceKind.SECONDARY if postback.blocked_reason is None else PerformanceKind.BLOCKED
+        return Performance(dimensions._replace(kind=apart), day(moment))
     return Performance(
         dimensions,
         day(moment),
@@ -182,13 +183,6 @@ def _skadnetwork(postback: Postback, platform: str, counting: Counting, event_ms
     )
     # Apple tells no install time: AppsFlyer's event time is when the postback came, or an estimate.
     return Performance(dimensions, counting.day(event_ms))
-
-
-def _kept_apart(postback: Postback, *, is_secondary: bool) -> str | None:
-    """Return the kind of what is in no figure; None of what is."""
-    if postback.blocked_reason is not None:
-        return PerformanceKind.BLOCKED
-    return PerformanceKind.SECONDARY if is_secondary else None
 
 
 def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, bool, bool]:
