@@ -33,6 +33,11 @@ IN_NO_FIGURE: Final = frozenset({PerformanceKind.UNSEEN, PerformanceKind.SECONDA
 
 ORGANIC: Final = "organic"
 RESTRICTED: Final = "restricted"
+WITHOUT_COST: Final = frozenset({ORGANIC, RESTRICTED, OTHER, ""})
+"""Sources that are none: what they brought cost nothing, or is in the spend of others."""
+
+NAMED: Final = 3
+"""How many sources a note names."""
 
 
 class AppScope(Struct, frozen=True):
@@ -178,10 +183,13 @@ async def _read_app(
         group = tuple([event if label == "event" else getattr(labels, label) for label in by])
         return groups.setdefault(group, Figures())
 
+    brought: set[str] = set()
     for row in await store.performance(asked):
         if row.kind in IN_NO_FIGURE:
             continue
         it = figures(row.labels, row.event)
+        if row.kind == PerformanceKind.INSTALL or row.revenue:
+            brought.add(row.labels.media_source)
         match row.kind:
             case PerformanceKind.INSTALL:
                 it.installs += row.n
@@ -211,7 +219,9 @@ async def _read_app(
             at.revenue += sums.revenue
             at.attributed_revenue += sums.revenue if sums.labels.media_source != ORGANIC else 0
     if question.platform is None or question.platform == app.platform:
-        await _read_costs(store, app, asked, figures, notes, horizons=horizons)
+        costed = await _read_costs(store, app, asked, figures, notes, horizons=horizons)
+        if costed and (free := sorted(brought - costed - WITHOUT_COST)):
+            notes.append(_uncosted_note(app, free))
     if not horizons:
         return
     unseen = sum(
@@ -228,14 +238,18 @@ async def _read_app(
 
 async def _read_costs(
     store: Store, app: AppScope, asked: Slice, figures: Any, notes: list[str], *, horizons: Sequence[int]
-) -> None:
+) -> set[str]:
+    """Add costs to the figures; return the sources that a spend is known of."""
     missing: set[str] = set()
+    costed: set[str] = set()
     for cost in await store.costs(asked, (WHOLE, *horizons)):
         labels = structs.replace(cost.labels, platform=app.platform) if "platform" in asked.by else cost.labels
         spend = spend_in(app, cost)
         if spend is None and cost.spend is not None:
             missing.add(cost.currency)
         it = figures(labels)
+        if cost.spend is not None:
+            costed.add(cost.labels.media_source)
         if cost.horizon == WHOLE:
             it.spend = add(it.spend, spend)
             it.clicks = add(it.clicks, cost.clicks)
@@ -247,6 +261,16 @@ async def _read_costs(
         notes.append(
             f"{app.name}: costs in {', '.join(sorted(missing))} are left out; give apps.insight.rates a rate for it."
         )
+    return costed
+
+
+def _uncosted_note(app: AppScope, sources: Sequence[str]) -> str:
+    """Return a sentence about sources that brought something and have no known spend, where others have one."""
+    more = f" and {len(sources) - NAMED:,} more" if len(sources) > NAMED else ""
+    return (
+        f"{app.name}: no spend is known of {', '.join(sources[:NAMED])}{more}. eCPI, ROAS and the like of all sources "
+        "together have their installs and revenue all the same."
+    )
 
 
 def spend_in(app: AppScope, cost: CostSums) -> int | None:
