@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
 from secrets import token_urlsafe
@@ -19,6 +20,7 @@ from msgspec import Struct, structs
 
 from flybridge.clock import Clock
 from flybridge.config.console import Grant
+from flybridge.errors import StoreUnavailable
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import with_times
 
@@ -116,12 +118,16 @@ class Sessions:
         now_ms = self._clock.now_ms()
         if session is None or self._is_over(session, now_ms):
             return None
-        if now_ms - session.seen_ms >= TOUCH_MS:
-            await self._store.put_state(SESSIONS + key + SEEN, str(now_ms).encode())
+        if not 0 <= now_ms - session.seen_ms < TOUCH_MS:
+            # While the disk is full the pages that say so can be read.
+            with suppress(StoreUnavailable):
+                await self._store.put_state(SESSIONS + key + SEEN, str(now_ms).encode())
         return session
 
     def _is_over(self, session: Session, now_ms: int) -> bool:
-        return now_ms - session.seen_ms >= self._idle_ms or now_ms - session.began_ms >= self._longest_ms
+        # What was noted while the clock was ahead may have been at any time.
+        idle_ms, age_ms = now_ms - session.seen_ms, now_ms - session.began_ms
+        return not (-self._idle_ms < idle_ms < self._idle_ms and -self._idle_ms < age_ms < self._longest_ms)
 
     async def end(self, key: str) -> None:
         """End a session at once."""

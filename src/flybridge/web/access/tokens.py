@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from flybridge.config.console import Grant
+from flybridge.errors import StoreUnavailable
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import with_times
 
@@ -66,8 +68,9 @@ async def find_token(store: Store, text: str, now_ms: int) -> ApiToken | None:
     token = (await _all(store, TOKENS + id_)).get(id_)
     if token is None or now_ms >= token.ends_ms or not compare_digest(token.digest, _digest(secret)):
         return None
-    if now_ms - token.used_ms >= TOUCH_MS:
-        await store.put_state(TOKENS + id_ + USED, str(now_ms).encode())
+    if not 0 <= now_ms - token.used_ms < TOUCH_MS:
+        with suppress(StoreUnavailable):  # as for sessions
+            await store.put_state(TOKENS + id_ + USED, str(now_ms).encode())
     return token
 
 

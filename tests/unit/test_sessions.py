@@ -1,0 +1,95 @@
+"""When a login ends, whatever the clock does, and that it goes on while nothing can be written."""
+
+from __future__ import annotations
+
+import pytest
+
+from flybridge.config.console import Grant
+from flybridge.errors import StoreUnavailable
+from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.testing.clocks import ManualClock
+from flybridge.web.access.sessions import PLAIN_COOKIE, Sessions, Signer
+from flybridge.web.access.tokens import find_token, make_token
+
+NOW_MS = 1_800_000_000_000
+MINUTE_MS = 60_000
+IDLE_MS, LONGEST_MS = 30 * MINUTE_MS, 12 * HOUR_MS
+
+
+class States:
+    """A store of named values, on a disk that may be full."""
+
+    def __init__(self):
+        self.values = {}
+        self.is_full = False
+
+    async def put_state(self, name, value):
+        if self.is_full:
+            raise StoreUnavailable("The disk is full.")
+        self.values[name] = value
+
+    async def states(self, beginning):
+        return [(name, value) for name, value in self.values.items() if name.startswith(beginning)]
+
+    async def drop_states(self, names):
+        for name in names:
+            self.values.pop(name, None)
+
+
+class Login:
+    """A login, and the requests that follow."""
+
+    def __init__(self):
+        self.store, self.clock = States(), ManualClock(NOW_MS)
+        self.sessions = Sessions(self.store, self.clock, Signer(b"secret"), idle_ms=IDLE_MS, longest_ms=LONGEST_MS)
+        self.cookies = {}
+
+    async def begin(self):
+        begun = await self.sessions.begin("ann", Grant.OPERATE, "password", proof="p", address="127.0.0.1")
+        self.cookies = {PLAIN_COOKIE: begun.cookie}
+
+    async def goes_on(self, after_ms):
+        (self.clock.advance if after_ms > 0 else self.clock.set_back)(abs(after_ms) / 1000)
+        return await self.sessions.find(self.cookies, plain=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("steps", "goes_on"),
+    [
+        ([IDLE_MS - 1], True),
+        ([IDLE_MS], False),
+        ([IDLE_MS - 1] * 2, True),
+        ([IDLE_MS - 1] * 25, False),  # after twelve hours in any case
+        ([-MINUTE_MS], True),  # a clock is set right by seconds now and then
+        ([-MINUTE_MS, IDLE_MS - 1], True),
+        ([MINUTE_MS, -MINUTE_MS, MINUTE_MS * 28], True),
+        ([-IDLE_MS], False),
+        ([-DAY_MS], False),
+        ([-3650 * DAY_MS], False),
+    ],
+)
+async def test_a_login_ends_whatever_the_clock_does(steps, goes_on):
+    """One that began while the clock was years ahead would last for years."""
+    login = Login()
+    await login.begin()
+    assert [await login.goes_on(step) for step in steps][-1] is goes_on
+
+
+async def test_what_was_used_while_the_clock_was_ahead_is_used_from_now_on_once_it_is_back():
+    """By the minute as before, and not only once the former time has come."""
+    login = Login()
+    await login.begin()
+    assert await login.goes_on(20 * MINUTE_MS)
+    assert await login.goes_on(-15 * MINUTE_MS)
+    assert not await login.goes_on(IDLE_MS)
+
+
+async def test_pages_can_be_read_while_nothing_can_be_written():
+    """They say that the disk is full."""
+    login = Login()
+    await login.begin()
+    _, text = await make_token(login.store, "report", Grant.READ, now_ms=NOW_MS, ends_ms=NOW_MS + DAY_MS)
+    login.store.is_full = True
+    assert await login.goes_on(10 * MINUTE_MS)
+    assert await find_token(login.store, text, NOW_MS + 10 * MINUTE_MS) is not None
+    assert not await login.goes_on(IDLE_MS)
