@@ -38,8 +38,8 @@ from flybridge.delivery.exchange import HttpRequest, HttpResponse, Limits
 from flybridge.identity import Keyring
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore
-from flybridge.store.postgres.cohorts import PostgresCohorts
-from flybridge.store.sqlite.cohorts import SqliteCohorts
+from flybridge.store.postgres.store import PostgresCohorts
+from flybridge.store.sqlite.store import SqliteCohorts
 from flybridge.testing.audiences import audience_rule
 from flybridge.testing.postgres import postgres
 

@@ -20,11 +20,9 @@ from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Target
-from flybridge.store.postgres.cohorts import PostgresCohorts
-from flybridge.store.postgres.store import PostgresStore
+from flybridge.store.postgres.store import PostgresCohorts, PostgresStore
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.nats import NatsCluster, binary
 
 SEAL = Seal(b"the secret of the contract suite")

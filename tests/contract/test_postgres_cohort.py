@@ -15,8 +15,7 @@ from flybridge.records import Apply, Filing, Member, MemberChange, Person, Sourc
 from flybridge.sealing import Seal
 from flybridge.service.backends import opened_cohorts
 from flybridge.store.audiences.records import EXTRAS_WAIT_MS, NEVER_MS, Action, Run, Target
-from flybridge.store.postgres.cohorts import PostgresCohorts
-from flybridge.store.postgres.store import PostgresStore
+from flybridge.store.postgres.store import PostgresCohorts, PostgresStore
 from flybridge.testing.postgres import postgres
 
 pytestmark = pytest.mark.service

@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from flybridge.demo.sender import Outgoing, Sender
-from flybridge.sandbox.push import RETRIES, SPACING_S, PushRetries
+from flybridge.demo.sender import RETRIES, SPACING_S, Outgoing, PushRetries, Sender
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.processes import free_port
 

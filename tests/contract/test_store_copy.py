@@ -35,8 +35,7 @@ from flybridge.store.performance import CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.receipt import VendorStep
 from flybridge.store.records import AttemptRecord, Capacity, Settlement
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.store.trail import Deed
 
 pytestmark = pytest.mark.service

@@ -17,7 +17,7 @@ from flybridge.history.gap_report import last_found
 from flybridge.history.pull import standing as pulled
 from flybridge.history.uptime import read_uptime
 from flybridge.insight.heard import read_heard
-from flybridge.insight.refused_starts import read_refused_starts
+from flybridge.insight.standstill import read_refused_starts
 from flybridge.notifications.notifier import read_states
 from flybridge.operations.pull_costs import standing as costs_standing
 from flybridge.records import Apply, Filing

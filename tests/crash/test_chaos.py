@@ -9,8 +9,8 @@ import pytest
 
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.run import Scenario, run_scenario
+from flybridge.demo.sender import PushRetries
 from flybridge.errors import FlybridgeError
-from flybridge.sandbox.push import PushRetries
 
 EVENTS = int(os.environ.get("FLYBRIDGE_CHAOS_EVENTS", "10000"))
 SPREAD_S = EVENTS / 20_000

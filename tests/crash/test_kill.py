@@ -9,8 +9,7 @@ import pytest
 
 from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario
-from flybridge.demo.sender import Sent
-from flybridge.sandbox.push import PushRetries
+from flybridge.demo.sender import PushRetries, Sent
 
 KILLS = int(os.environ.get("FLYBRIDGE_KILLS", "20"))
 

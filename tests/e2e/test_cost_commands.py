@@ -13,7 +13,7 @@ from flybridge.clock import SystemClock
 from flybridge.records import DAY_MS
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox, running
-from flybridge.sandbox.traffic.spending import idle_days
+from flybridge.sandbox.traffic.reported import idle_days
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 
 APP = "com.example.shop"

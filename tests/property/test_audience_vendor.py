@@ -27,8 +27,7 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 

@@ -28,11 +28,9 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
 from flybridge.store.audiences.protocol import CohortStore
-from flybridge.store.postgres.cohorts import PostgresCohorts
-from flybridge.store.postgres.store import PostgresStore
+from flybridge.store.postgres.store import PostgresCohorts, PostgresStore
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside

@@ -30,8 +30,7 @@ from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Hold, Media, Source
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
-from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
-from flybridge.sandbox.vendors.raw_data import cell, report_of
+from flybridge.sandbox.vendors.raw_data import ADDITIONAL, DEFAULT, cell, report_of
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.stores import write_empty_store

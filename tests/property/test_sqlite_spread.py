@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flybridge.store.core.tables import Write
-from flybridge.store.sqlite.spread import SIZES, Spread
 from flybridge.store.sqlite.sql import WRITES
+from flybridge.store.sqlite.tables import SIZES, Spread
 
 LARGEST = max(SIZES)
 rows = st.lists(st.tuples(st.integers(0, 40), st.integers(-5, 5)), max_size=2 * LARGEST + 7)

@@ -26,8 +26,7 @@ from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sealing import Seal
 from flybridge.store.audiences.records import NEVER_MS
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside

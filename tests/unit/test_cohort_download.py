@@ -20,8 +20,7 @@ from flybridge.identity import Keyring
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort, written
 from flybridge.sealing import Seal
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside

@@ -17,8 +17,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox
-from flybridge.sandbox.traffic.reported import AdSpend
-from flybridge.sandbox.traffic.spending import SPENDING
+from flybridge.sandbox.traffic.reported import SPENDING, AdSpend
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
 from flybridge.sealing import Seal
 from flybridge.store.performance import day_number

@@ -31,7 +31,7 @@ from flybridge.history.csv_rows import MAX_RECORD
 from flybridge.history.files import RawRows, find_files, local_file
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, happened_ms
-from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
+from flybridge.sandbox.vendors.raw_data import ADDITIONAL, DEFAULT
 
 HEADER = "AppsFlyer ID,Event Name,Event Time,Event Value\n"
 UTC_ZONE = Zone("UTC")

@@ -26,7 +26,7 @@ from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull, stand
 from flybridge.parquet import ParquetWriter
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox
-from flybridge.sandbox.traffic.spending import SPENDING, idle_days
+from flybridge.sandbox.traffic.reported import SPENDING, idle_days
 from flybridge.sandbox.traffic.traffic import START_MS, TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors.cost_etl import COLUMNS
 from flybridge.store.job_runs import MOST, JobRun, note_run, read_runs

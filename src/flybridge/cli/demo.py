@@ -16,13 +16,13 @@ from flybridge.cli.printing import console, print_json, print_rows, say
 from flybridge.demo.environment import Environment, LocalEnvironment
 from flybridge.demo.outage import play_outage
 from flybridge.demo.run import DemoResult, Scenario, run_scenario, started
+from flybridge.demo.sender import PushRetries
 from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Lines, Screen
 from flybridge.errors import FlybridgeError
 from flybridge.records import day_of
 from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
-from flybridge.sandbox.push import PushRetries
 from flybridge.system.running import run, stop_on_signals
 
 

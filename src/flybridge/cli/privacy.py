@@ -24,8 +24,7 @@ from flybridge.identity import Keyring
 from flybridge.insight.account import read_account
 from flybridge.insight.heard import read_heard
 from flybridge.insight.native import native_warnings
-from flybridge.insight.refused_starts import read_refused_starts
-from flybridge.insight.standstill import RECENT_RUNS
+from flybridge.insight.standstill import RECENT_RUNS, read_refused_starts
 from flybridge.insight.ways import reach
 from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look

@@ -15,12 +15,11 @@ from msgspec import structs
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.demo.performance import tell_sandbox, truth_of
 from flybridge.demo.run import wait_for_rest
-from flybridge.demo.sender import Outgoing, Sender
+from flybridge.demo.sender import Outgoing, PushRetries, Sender
 from flybridge.demo.verdict import OutageVerdict
 from flybridge.history.gap_report import GapReport
 from flybridge.operations.read_history import HistoryReader
 from flybridge.records import DAY_MS, HOUR_MS
-from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.traffic import TrafficMessage, TrafficOptions, generate
 from flybridge.sandbox.traffic.truth import Fate, compare
 from flybridge.service import backends

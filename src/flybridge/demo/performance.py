@@ -25,8 +25,7 @@ from flybridge.insight.performance import AppScope, Question, read_performance
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull
 from flybridge.sandbox.client import SandboxClient
 from flybridge.sandbox.traffic.planned import TrafficMessage
-from flybridge.sandbox.traffic.reported import Reported
-from flybridge.sandbox.traffic.spending import idle_days
+from flybridge.sandbox.traffic.reported import Reported, idle_days
 from flybridge.sandbox.traffic.truth import Fate
 from flybridge.sandbox.vendors.aggregates import PER_USD
 from flybridge.store.performance import date_of, day_number

@@ -29,14 +29,13 @@ from flybridge.demo.reconciliation import (
     tell_raw_data,
 )
 from flybridge.demo.records import judge_records, read_records
-from flybridge.demo.sender import Outgoing, Sender, Sent
+from flybridge.demo.sender import Outgoing, PushRetries, Sender, Sent
 from flybridge.demo.streams import StreamVerdict, interleaved
 from flybridge.demo.verdict import AppVerdict, OutageVerdict
 from flybridge.demo.watch import ServiceFigures
 from flybridge.errors import FlybridgeError
 from flybridge.insight.account import Account, balance
 from flybridge.records import DAY_MS
-from flybridge.sandbox.push import PushRetries
 from flybridge.sandbox.traffic.products import products
 from flybridge.sandbox.traffic.traffic import TrafficMessage, TrafficOptions, generate
 from flybridge.service import backends

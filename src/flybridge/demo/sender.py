@@ -4,14 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from time import perf_counter
+from typing import Final
 
 import aiohttp
 from msgspec import Struct
 
 from flybridge.clock import Clock, SystemClock
 from flybridge.records import digest_of
-from flybridge.sandbox.push import AT_ONCE_S, PushRetries
+
+RETRIES: Final = 4
+SPACING_S: Final = 900.0
+AT_ONCE_S: Final = 0.05
+
+
+class PushRetries(StrEnum):
+    """When a push message that was not taken is sent again. `ALWAYS` is for tests that kill the receiver.
+
+    An older version of Push API's page says that AppsFlyer does not, and the present one says nothing
+    (https://support.appsflyer.com/hc/en-us/articles/207034356, read 2026-11-27). Partner postbacks, elsewhere in
+    AppsFlyer, are sent again after a 5xx: four times, 15 minutes apart
+    (https://support.appsflyer.com/hc/en-us/articles/360001376085, read 2026-11-27).
+    """
+
+    NEVER = "never"
+    ON_5XX = "5xx"
+    ALWAYS = "always"
+
+    def wait_s(self, status: int, tries: int) -> float | None:
+        """Return the wait in seconds before the next try, after `tries` of them; None if the message is lost.
+
+        `status` is that of the last answer, 0 if there was none.
+        """
+        match self:
+            case PushRetries.NEVER:
+                return None
+            case PushRetries.ON_5XX:
+                return SPACING_S if status >= 500 and tries <= RETRIES else None
+            case PushRetries.ALWAYS:
+                return AT_ONCE_S
 
 
 class Outgoing(Struct, frozen=True):

@@ -15,9 +15,8 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, field
 
 from flybridge.sandbox.traffic.planned import MessageKind
-from flybridge.sandbox.traffic.reported import AdSpend, Reported
+from flybridge.sandbox.traffic.reported import SPENDING, AdSpend, Reported
 from flybridge.sandbox.traffic.sources import ORGANIC
-from flybridge.sandbox.traffic.spending import SPENDING
 
 HORIZONS: Final = (0, 1, 3, 7, 14, 30, 90)
 LAST: Final = 90

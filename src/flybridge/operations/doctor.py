@@ -24,8 +24,7 @@ from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, unstored_sentence
-from flybridge.insight.refused_starts import RefusedStart, refused_start_sentence
-from flybridge.insight.standstill import audience_sentence, standing_still
+from flybridge.insight.standstill import RefusedStart, audience_sentence, refused_start_sentence, standing_still
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
 from flybridge.store.audiences.records import Run

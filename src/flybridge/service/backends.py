@@ -15,17 +15,15 @@ from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import ConfigError, FlybridgeError, SealBroken
 from flybridge.inbox.protocol import Inbox
 from flybridge.inbox.sqlite import SqliteInbox
-from flybridge.insight.refused_starts import clear_refused_start, note_refused_start
+from flybridge.insight.standstill import clear_refused_start, note_refused_start
 from flybridge.sealing import Seal
 from flybridge.service.data_lock import WorkerId, data_lock, shared_worker
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
-from flybridge.store.sqlite.cohorts import SqliteCohorts
-from flybridge.store.sqlite.store import SqliteStore
+from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 
 if TYPE_CHECKING:
-    from flybridge.store.postgres.cohorts import PostgresCohorts
-    from flybridge.store.postgres.store import PostgresStore
+    from flybridge.store.postgres.store import PostgresCohorts, PostgresStore
 
 AUTO_BYTES: Final = 16 * 2**30
 """The bound that a stream without `cluster.max_bytes` gets, if the servers have room for it."""
@@ -44,8 +42,7 @@ def open_store(config: Config, *, checks_seal: bool = True) -> Store:
 
 def _postgres() -> tuple[type[PostgresStore], type[PostgresCohorts]]:
     try:
-        from flybridge.store.postgres.cohorts import PostgresCohorts  # noqa: PLC0415
-        from flybridge.store.postgres.store import PostgresStore  # noqa: PLC0415 - psycopg is an extra
+        from flybridge.store.postgres.store import PostgresCohorts, PostgresStore  # noqa: PLC0415 - psycopg is an extra
     except ImportError:
         raise ConfigError(
             "cluster.postgres", "the client of PostgreSQL is not installed.", "pip install 'flybridge[cluster]'."

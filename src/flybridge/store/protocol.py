@@ -27,7 +27,8 @@ from msgspec import structs
 
 from flybridge.records import DAY_MS, HOUR_MS, DeadLetter, Delivery, Filing, day_of
 from flybridge.sealing import Seal
-from flybridge.store.core import events, performance_reports, reports, trail
+from flybridge.store import trail
+from flybridge.store.core import events, performance_reports, reports
 from flybridge.store.core.attempts import attempts_of
 from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import arrived_after_all, listed, listed_ids, named, named_ids, redeliver, taken

@@ -32,7 +32,7 @@ from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.coverage import Cover, covers, with_largest_platforms
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import HeldSum, summed
-from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
+from flybridge.insight.standstill import RefusedStart, read_refused_starts
 from flybridge.records import DAY_MS, day_of
 from flybridge.roles import ALL_ROLES, Role
 from flybridge.store.protocol import Store

@@ -15,9 +15,8 @@ from msgspec import Struct
 from flybridge.sandbox.traffic.in_app_events import MAKERS, EventContent
 from flybridge.sandbox.traffic.people import DeviceIdKind, IdentitySource, SeenBy, TrafficPerson
 from flybridge.sandbox.traffic.postbacks import TrafficInstallation, message, sighting
-from flybridge.sandbox.traffic.reported import Reported
+from flybridge.sandbox.traffic.reported import Reported, spent
 from flybridge.sandbox.traffic.sources import ORGANIC, RESTRICTED
-from flybridge.sandbox.traffic.spending import spent
 from flybridge.sandbox.traffic.truth import Expected, Fate, Truth
 
 

@@ -2,7 +2,7 @@
 
 Figures are LTV: what a user does later is booked on the day of the install, and in reports about retargeting on the day
 of the conversion (https://support.appsflyer.com/hc/en-us/articles/360014697157, read 2026-11-27). Costs, clicks and
-impressions are those that networks report of the installs: see `traffic.spending`.
+impressions are those that networks report of the installs: see `traffic.reported`.
 
 https://support.appsflyer.com/hc/en-us/articles/207034346 (read 2026-11-27).
 """
@@ -19,8 +19,7 @@ from msgspec import Struct, field
 
 from flybridge.sandbox.traffic.people import COUNTRIES
 from flybridge.sandbox.traffic.planned import MessageKind
-from flybridge.sandbox.traffic.reported import AdSpend, Reported
-from flybridge.sandbox.traffic.spending import SPENDING
+from flybridge.sandbox.traffic.reported import SPENDING, AdSpend, Reported
 
 PER_USD: Final[Mapping[str, float]] = {country.currency: country.per_usd for country in COUNTRIES}
 LOYAL: Final = 3

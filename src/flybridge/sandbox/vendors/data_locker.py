@@ -18,8 +18,7 @@ from typing import Any, Final
 
 from flybridge.clock import Clock
 from flybridge.records import day_of
-from flybridge.sandbox.vendors.raw_columns import ADDITIONAL, DEFAULT
-from flybridge.sandbox.vendors.raw_data import LOCKER, RawData, as_csv, cell
+from flybridge.sandbox.vendors.raw_data import ADDITIONAL, DEFAULT, LOCKER, RawData, as_csv, cell
 
 HOME: Final = "1cd7-acc-example-1cd7/data-locker-hourly"
 HOUR_S: Final = 3600

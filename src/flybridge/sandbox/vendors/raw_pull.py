@@ -31,8 +31,7 @@ from msgspec import field
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.aggregates import ReportedApp
-from flybridge.sandbox.vendors.raw_columns import ADDITIONAL
-from flybridge.sandbox.vendors.raw_data import NAMES, RawData, as_csv, cells, header
+from flybridge.sandbox.vendors.raw_data import ADDITIONAL, NAMES, RawData, as_csv, cells, header
 
 PATH: Final = "/api/raw-data/export/app/"
 SIGNED: Final = "/sandbox/raw/file/"

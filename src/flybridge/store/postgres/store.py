@@ -10,17 +10,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+import psycopg
+
 from flybridge.records import DAY_MS, day_of
+from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.audiences.records import Claim
+from flybridge.store.audiences.snapshot import Snapshot
 from flybridge.store.core.ledger import LedgerWriter
-from flybridge.store.core.tables import Rows
+from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
-from flybridge.store.postgres.pool import Pool, reading, repeated, transaction
+from flybridge.store.postgres.pool import Pool, reading, repeated, transaction, unavailable
+from flybridge.store.postgres.snapshot import PostgresSnapshot
 from flybridge.store.postgres.sql import FOLD
-from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresTables
+from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresChanges, PostgresTables
 from flybridge.store.protocol import Store
 
 WRITERS: Final = 4
 READERS: Final = 2
+COHORT_WRITERS: Final = 2
 FOLD_DAYS: Final = 3
 
 P = ParamSpec("P")
@@ -86,3 +93,49 @@ def _fold(ledger: LedgerWriter, before_day: str) -> None:
     if isinstance(ledger.tables, PostgresTables) and ledger.tables.only("fold"):
         for sql in FOLD:
             ledger.tables.db.execute(sql.encode(), (before_day,) if "$1" in sql else ())
+
+
+class PostgresCohorts(CohortStore):
+    """Audiences in the store's database, which any number of processes sync. Every verb may be repeated.
+
+    An audience is run by the worker that has claimed it, until its lease lapses; of many that find it due one gets the
+    claim. The row of the audience is the lock on everything about it, see `store.audiences.audience`. The gate of
+    docs/adr/0009-postgres-store.md is not taken: forgetting a person locks the rows of all audiences.
+    """
+
+    async def _connect(self) -> None:
+        dsn = str(self._place)
+        await asyncio.to_thread(prepare, dsn)
+        self._writers = Pool(lambda: connect_writer(dsn, counts=False), COHORT_WRITERS, "cohorts-writer", lambda: None)
+        self._readers = Pool(lambda: connect_reader(dsn), 1, "cohorts-reader", lambda: None)
+
+    async def _disconnect(self) -> None:
+        await self._writers.close()
+        await self._readers.close()
+
+    async def _write(self, verb: Callable[[Changes], T]) -> T:
+        def attempt(db: Db) -> T:
+            tables = PostgresChanges(db)
+            with transaction(db) as commit, db.pipeline():
+                result = verb(tables)
+                tables.finish()
+                commit()
+            return result
+
+        return await self._writers.run(lambda db: repeated(lambda: attempt(db)))
+
+    async def _read(self, query: Callable[[Rows], T]) -> T:
+        return await self._readers.run(reading(query))
+
+    def _snapshot(self, claim: Claim) -> Snapshot:
+        return PostgresSnapshot(str(self._place), self._seal, claim.id)
+
+    async def unstage(self, claim: Claim) -> None:
+        if (stage := self._stages.pop(claim.id, None)) is not None:
+            await self._bulk(stage.close)
+
+    async def _bulk(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except psycopg.Error as error:
+            raise unavailable(error) from error

@@ -1,7 +1,7 @@
 """SQLite's text for every statement of `store.core.tables`.
 
 What is read as in `store.core.queries` is translated, what SQLite has to be asked in another way is written here. Lists
-are `(??)`, for `sqlite.connection.among`. Writes run once per row, or for groups of rows (`sqlite.spread`).
+are `(??)`, for `sqlite.connection.among`. Writes run once per row, or for groups of rows (`sqlite.tables.Spread`).
 """
 # ruff: noqa: S608 - the pieces are this module's own
 

@@ -15,8 +15,7 @@ from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.insight.heard import refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
-from flybridge.insight.refused_starts import refused_start_sentence
-from flybridge.insight.standstill import audience_sentence, standing_still
+from flybridge.insight.standstill import audience_sentence, refused_start_sentence, standing_still
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
 from flybridge.web.console.reading import Reading

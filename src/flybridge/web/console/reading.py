@@ -21,8 +21,7 @@ from flybridge.insight.account import Account, balance, read_account
 from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
-from flybridge.insight.refused_starts import RefusedStart, read_refused_starts
-from flybridge.insight.standstill import RECENT_RUNS
+from flybridge.insight.standstill import RECENT_RUNS, RefusedStart, read_refused_starts
 from flybridge.notifications.notifier import read_states
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.audiences.protocol import CohortStore
