@@ -187,7 +187,7 @@ async def begun(gate: ConsoleGate, user: str, password: str) -> dict[str, str]:
         login.name or user, login.grant, "password" if login.name else "shared password",
         proof=gate.proof_of(login), address="10.0.0.7",
     )  # fmt: skip
-    return {"cookie": f"{SECURE_COOKIE}={session.cookie}"}
+    return {"cookie": f"{SECURE_COOKIE}={session}"}
 
 
 async def test_a_session_lasts_while_it_is_used_and_no_longer_than_its_time(gate_of, clock):

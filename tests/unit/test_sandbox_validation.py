@@ -37,12 +37,12 @@ def test_every_upload_is_either_taken_whole_or_refused_with_a_documented_body(ev
     """What is taken has a type and somebody it belongs to; what is refused names its events truly."""
     found = read({"api_key": "key", "events": events, "options": options})
     if isinstance(found, ErrorAnswer):
-        assert (found.status, found.body["code"]) == (400, 400)
+        assert (found.status, found.content["code"]) == (400, 400)
         assert all(0 <= index < len(events) for index in found.bad)
         named = {
             index
             for table in ("events_with_invalid_fields", "events_with_missing_fields")
-            for indexes in found.body.get(table, {}).values()
+            for indexes in found.content.get(table, {}).values()
             for index in indexes
         }
         assert named == set(found.bad)
@@ -81,8 +81,8 @@ def test_a_value_of_the_wrong_type_is_invalid_and_not_missing_too(field, value):
     """The body names exactly what is wrong."""
     found = read({"api_key": "key", "events": [{"event_type": "a", "device_id": "device-1"} | {field: value}]})
     assert isinstance(found, ErrorAnswer)
-    assert found.body["events_with_invalid_fields"] == {field: [0]}
-    assert found.body["events_with_missing_fields"] == {}
+    assert found.content["events_with_invalid_fields"] == {field: [0]}
+    assert found.content["events_with_missing_fields"] == {}
 
 
 def test_null_is_the_same_as_absent_and_unknown_fields_are_ignored():

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import typer
@@ -49,20 +49,49 @@ class Later(NamedTuple):
         return loaded
 
 
-class LazyGroup(TyperGroup):
-    """A group that lists all of its commands, and imports the one that is called."""
+LATER: Final[Mapping[str, Later]] = {
+    "setup": Later("flybridge.cli.setup", "setup", "Print what to enter at the vendors, or enter it."),
+    "account": Later("flybridge.cli.inspect", "account", "Show what came in and what became of it."),
+    "holds": Later("flybridge.cli.holds", "app", "List, release and expire events that wait for their user."),
+    "dead": Later("flybridge.cli.inspect", "dead", "List dead letters: what failed, why, and what helps."),
+    "lanes": Later("flybridge.cli.lanes", "app", "Show the state of deliveries; retry or take out what is stuck."),
+    "replay": Later("flybridge.cli.inspect", "replay", "Process or deliver dead letters again."),
+    "discard": Later("flybridge.cli.inspect", "discard", "Give up messages in the inbox that can't be opened."),
+    "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
+    "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
+    "reconcile": Later(
+        "flybridge.cli.reconcile", "reconcile", "Show why AppsFlyer, flybridge and Amplitude count differently."
+    ),
+    "findings": Later("flybridge.cli.reconcile", "findings", "Show what in the figures is worth a look."),
+    "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
+    "export": Later("flybridge.cli.export", "export", "Write counters, cohorts and the ledger as Parquet."),
+    "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
+    "import": Later("flybridge.cli.import_files", "import_files", "Import files into the inbox."),
+    "notify": Later("flybridge.cli.notify", "notify", "Show the notifications that were sent, or send a test message."),
+    "tokens": Later("flybridge.cli.tokens", "app", "List, make and revoke API tokens of the console."),
+    "pull": Later("flybridge.cli.read_history", "pull", "Read AppsFlyer's raw-data reports."),
+    "gaps": Later("flybridge.cli.read_history", "gaps", "Find what was never received, and read it."),
+    "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
+    "doctor": Later("flybridge.cli.privacy", "doctor", "Check the bridge, and each credential at its vendor."),
+    "migrate": Later("flybridge.cli.migrate", "migrate", "Migrate stored data to this version, or to a cluster."),
+    "sandbox": Later("flybridge.cli.demo", "sandbox", "Simulate Amplitude and AppsFlyer on this machine."),
+    "demo": Later("flybridge.cli.demo", "demo", "Run everything on this machine, and compare the results."),
+}
+"""All commands but those of this module."""
 
-    later: ClassVar[Mapping[str, Later]] = {}
+
+class Commands(TyperGroup):
+    """The group of all commands, which imports the one that is called."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         # `commands` is what help, completion and suggestions read: it must not cost an import.
-        self.commands.update({name: TyperCommand(name, help=later.help) for name, later in self.later.items()})
+        self.commands.update({name: TyperCommand(name, help=later.help) for name, later in LATER.items()})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, imported."""
-        if cmd_name in self.later:
-            return self.later[cmd_name].load(cmd_name)
+        if cmd_name in LATER:
+            return LATER[cmd_name].load(cmd_name)
         return super().get_command(ctx, cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -75,41 +104,6 @@ class LazyGroup(TyperGroup):
             rich_markup_mode=self.rich_markup_mode,
         )
         listed.format_help(ctx, formatter)
-
-
-class Commands(LazyGroup):
-    """All commands but those of this module."""
-
-    later: ClassVar = {
-        "setup": Later("flybridge.cli.setup", "setup", "Print what to enter at the vendors, or enter it."),
-        "account": Later("flybridge.cli.inspect", "account", "Show what came in and what became of it."),
-        "holds": Later("flybridge.cli.holds", "app", "List, release and expire events that wait for their user."),
-        "dead": Later("flybridge.cli.inspect", "dead", "List dead letters: what failed, why, and what helps."),
-        "lanes": Later("flybridge.cli.lanes", "app", "Show the state of deliveries; retry or take out what is stuck."),
-        "replay": Later("flybridge.cli.inspect", "replay", "Process or deliver dead letters again."),
-        "discard": Later("flybridge.cli.inspect", "discard", "Give up messages in the inbox that can't be opened."),
-        "cohorts": Later("flybridge.cli.audiences", "app", "List and run the audiences that follow a cohort."),
-        "performance": Later("flybridge.cli.performance", "performance", "Show what each media source brings."),
-        "reconcile": Later(
-            "flybridge.cli.reconcile", "reconcile", "Show why AppsFlyer, flybridge and Amplitude count differently."
-        ),
-        "findings": Later("flybridge.cli.reconcile", "findings", "Show what in the figures is worth a look."),
-        "costs": Later("flybridge.cli.costs", "app", "Pull or import spend, clicks and impressions."),
-        "export": Later("flybridge.cli.export", "export", "Write counters, cohorts and the ledger as Parquet."),
-        "explain": Later("flybridge.cli.explain", "explain", "Show what would become of a message, field by field."),
-        "import": Later("flybridge.cli.import_files", "import_files", "Import files into the inbox."),
-        "notify": Later(
-            "flybridge.cli.notify", "notify", "Show the notifications that were sent, or send a test message."
-        ),
-        "tokens": Later("flybridge.cli.tokens", "app", "List, make and revoke API tokens of the console."),
-        "pull": Later("flybridge.cli.read_history", "pull", "Read AppsFlyer's raw-data reports."),
-        "gaps": Later("flybridge.cli.read_history", "gaps", "Find what was never received, and read it."),
-        "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
-        "doctor": Later("flybridge.cli.privacy", "doctor", "Check the bridge, and each credential at its vendor."),
-        "migrate": Later("flybridge.cli.migrate", "migrate", "Migrate stored data to this version, or to a cluster."),
-        "sandbox": Later("flybridge.cli.demo", "sandbox", "Simulate Amplitude and AppsFlyer on this machine."),
-        "demo": Later("flybridge.cli.demo", "demo", "Run everything on this machine, and compare the results."),
-    }
 
 
 app = typer.Typer(

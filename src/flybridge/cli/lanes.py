@@ -11,7 +11,6 @@ from flybridge.cli.audit import audited, listed
 from flybridge.cli.common import LARGEST, AppName, AsJson, ConfigPath, Limit, configured, with_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
-from flybridge.config.settings import Config
 from flybridge.delivery.lane_reports import LaneReport, Order, give_order, read_reports
 from flybridge.errors import ConfigError
 from flybridge.store.figures import LedgerEntry
@@ -100,47 +99,38 @@ def _queue_row(lane: Lane, one: Queued, now_ms: int) -> dict[str, Any]:
     }
 
 
-@app.command()
-def retry(
-    only_app: AppName = None,
-    endpoint: Endpoint = None,
-    config: ConfigPath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send again at once, also what is paused, and forget earlier refusals of the vendor."""
-    _order(Order.RETRY, configured(config, only_app), only_app, endpoint, as_json=as_json)
+def _command(order: Order, help_text: str) -> None:
+    """Make the command that gives an order."""
+
+    def command(
+        only_app: AppName = None, endpoint: Endpoint = None, config: ConfigPath = None, as_json: AsJson = False
+    ) -> None:
+        async def work(store: Store) -> list[Lane]:
+            now_ms = SystemClock().now_ms()
+            chosen = await _chosen(store, only_app, endpoint, now_ms)
+            for lane in chosen:
+                await give_order(store, lane, order, now_ms)
+            return chosen
+
+        settings = configured(config, only_app)
+        with audited(settings, order.value, f"{only_app or 'all apps'}, {endpoint or 'all endpoints'}") as result:
+            chosen = with_store(settings, work)
+            result.detail, result.ok = f"Lanes: {len(chosen)}.", bool(chosen)
+        if as_json:
+            lanes = [{"app": lane.app, "endpoint": lane.endpoint} for lane in chosen]
+            print_json({"order": order.value, "lanes": lanes})
+        else:
+            for lane in chosen:
+                say(f"{lane.app}, {lane.endpoint}: the workers do it within a few seconds.")
+        if not chosen:
+            complain("Nothing is to be sent there.")
+            raise typer.Exit(1)
+
+    app.command(order.value, help=help_text)(command)
 
 
-@app.command()
-def fewer(
-    only_app: AppName = None,
-    endpoint: Endpoint = None,
-    config: ConfigPath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Send half as many events in a request, until many requests have been accepted."""
-    _order(Order.FEWER, configured(config, only_app), only_app, endpoint, as_json=as_json)
-
-
-def _order(order: Order, settings: Config, only_app: str | None, endpoint: str | None, *, as_json: bool) -> None:
-    async def work(store: Store) -> list[Lane]:
-        now_ms = SystemClock().now_ms()
-        chosen = await _chosen(store, only_app, endpoint, now_ms)
-        for lane in chosen:
-            await give_order(store, lane, order, now_ms)
-        return chosen
-
-    with audited(settings, order.value, f"{only_app or 'all apps'}, {endpoint or 'all endpoints'}") as result:
-        chosen = with_store(settings, work)
-        result.detail, result.ok = f"Lanes: {len(chosen)}.", bool(chosen)
-    if as_json:
-        print_json({"order": order.value, "lanes": [{"app": lane.app, "endpoint": lane.endpoint} for lane in chosen]})
-    else:
-        for lane in chosen:
-            say(f"{lane.app}, {lane.endpoint}: the workers do it within a few seconds.")
-    if not chosen:
-        complain("Nothing is to be sent there.")
-        raise typer.Exit(1)
+_command(Order.RETRY, "Send again at once, also what is paused, and forget earlier refusals of the vendor.")
+_command(Order.FEWER, "Send half as many events in a request, until many requests have been accepted.")
 
 
 @app.command("take-out")

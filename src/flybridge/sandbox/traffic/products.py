@@ -13,9 +13,11 @@ true for.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
@@ -70,6 +72,7 @@ ODDS: Final = {
     ProductKind.LOOP: 6,
 }
 """How often what is made, of a hundred."""
+BOUNDS: Final = tuple(accumulate(ODDS.values()))
 
 CHOSEN: Final = frozenset({ProductKind.ORDER, ProductKind.REFUND, ProductKind.NAMELESS})
 
@@ -114,7 +117,7 @@ def products(messages: Sequence[TrafficMessage], seed: int, share: float) -> Ite
         draw, bits = random.random(), random.getrandbits(64)
         if not known or draw >= share:
             continue
-        kind = _kind(bits % 100)
+        kind = list(ODDS)[bisect(BOUNDS, bits % 100)]
         names = (truth.user_id, truth.device_id)
         named = {one for name in names if name for one in installations.get((truth.app, name), ())}
         if kind is ProductKind.NAMELESS and len(named) != 1:
@@ -124,7 +127,7 @@ def products(messages: Sequence[TrafficMessage], seed: int, share: float) -> Ite
             time_ms += 1
         times.add((truth.app, time_ms))
         sent_as = next(iter(named)) if kind is ProductKind.NAMELESS else truth.appsflyer_id or ""
-        body, made = _write(ProductDraft(truth, kind, number, time_ms, bits, sent_as))
+        body, made = _write(truth, kind, number=number, time_ms=time_ms, bits=bits, sent_as=sent_as)
         path = f"/v1/stream/{truth.app}"
         yield Product(path, body, made, position)
         number += 1
@@ -134,18 +137,7 @@ def products(messages: Sequence[TrafficMessage], seed: int, share: float) -> Ite
             number += 1
 
 
-def _kind(point: int) -> ProductKind:
-    for kind, odds in ODDS.items():
-        if point < odds:
-            return kind
-        point -= odds
-    return ProductKind.ORDER
-
-
-Installations = Mapping[tuple[str, str], set[str]]
-
-
-def _installations(messages: Sequence[TrafficMessage]) -> Installations:
+def _installations(messages: Sequence[TrafficMessage]) -> Mapping[tuple[str, str], set[str]]:
     """Return what postbacks tell: which installations there are of each user and device that they name themselves."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for message in messages:
@@ -157,19 +149,10 @@ def _installations(messages: Sequence[TrafficMessage]) -> Installations:
     return found
 
 
-class ProductDraft(Struct, frozen=True):
-    """What an event is written from. `sent_as` is the AppsFlyer id it must leave under."""
-
-    person: Truth
-    kind: ProductKind
-    number: int
-    time_ms: int
-    bits: int
-    sent_as: str
-
-
-def _write(made: ProductDraft) -> tuple[bytes, ProductTruth]:
-    truth, kind, number, bits = made.person, made.kind, made.number, made.bits
+def _write(
+    truth: Truth, kind: ProductKind, *, number: int, time_ms: int, bits: int, sent_as: str
+) -> tuple[bytes, ProductTruth]:
+    """Write an event of a person. `sent_as` is the AppsFlyer id it must leave under."""
     price = 0.0 if kind is ProductKind.FREE else PRICES[bits >> 8 & 3]
     currency = CURRENCIES[bits >> 12 & 3]
     revenue = -price if kind is ProductKind.REFUND else price
@@ -192,7 +175,7 @@ def _write(made: ProductDraft) -> tuple[bytes, ProductTruth]:
         user_id, device_id, appsflyer_id = f"stranger-{bits:016x}", f"stranger-{bits:016x}R", None
     elif kind is ProductKind.NAMELESS:
         appsflyer_id = None
-    time = written(made.time_ms)
+    time = written(time_ms)
     body = _encode(
         {
             "$insert_id": f"{bits:016x}-{number}",
@@ -209,7 +192,7 @@ def _write(made: ProductDraft) -> tuple[bytes, ProductTruth]:
     if kind in CHOSEN:
         name = "Order Refunded" if kind is ProductKind.REFUND else "af_purchase"
         return body, ProductTruth(
-            number, truth.app, kind, Fate.DELIVERED, name, time, made.sent_as, user_id, revenue, currency
+            number, truth.app, kind, Fate.DELIVERED, name, time, sent_as, user_id, revenue, currency
         )
     fate = Fate.HELD if kind is ProductKind.STRANGER else Fate.APPLIED
     return body, ProductTruth(number, truth.app, kind, fate)

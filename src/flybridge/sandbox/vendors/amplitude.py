@@ -46,11 +46,6 @@ MAX_FORM_BYTES: Final = 1_000_000
 NO_SUCH_PATH: Final = SandboxAnswer(400, {"code": 400, "error": "Invalid request path"})
 
 
-def answer_of(refusal: ErrorAnswer) -> SandboxAnswer:
-    """Return the answer that a refusal is."""
-    return SandboxAnswer(refusal.status, refusal.body)
-
-
 class Identification(Struct):
     """One object of the Identify API's `identification` argument."""
 
@@ -65,7 +60,7 @@ class AmplitudeServer(VendorApi, kw_only=True):
     `api_keys` None: every key that does not begin with `invalid` opens a project of its own.
     """
 
-    forbidden = answer_of(FORBIDDEN)
+    forbidden = FORBIDDEN
 
     api_keys: Collection[str] | None = None
     keep_bodies: bool = False
@@ -136,7 +131,7 @@ class AmplitudeServer(VendorApi, kw_only=True):
         upload = TOO_LARGE if body is None else read_upload(body, bounds, self.knows)
         if isinstance(upload, ErrorAnswer):
             self._note(upload.api_key, upload.events, upload)
-            return answer_of(upload)
+            return upload
         ledger, now_ms = self.ledger(upload.api_key), self.clock.now_ms()
         devices = Counter([event.device_id for event in upload.events if event.device_id is not None])
         users = Counter([event.user_id for event in upload.events if event.user_id is not None])
@@ -145,7 +140,7 @@ class AmplitudeServer(VendorApi, kw_only=True):
         )
         if refusal is not None:
             self._note(upload.api_key, upload.events, refusal)
-            return answer_of(refusal)
+            return refusal
         self._devices[bounds].count(devices, now_ms)
         self._users[bounds].count(users, now_ms)
         ledger.apply(upload.events, now_ms)
@@ -184,7 +179,7 @@ class AmplitudeServer(VendorApi, kw_only=True):
             "throttled_devices": {},
             "throttled_events": [],
         }
-        return ErrorAnswer(400, body, silenced)
+        return ErrorAnswer(400, body, bad=silenced)
 
     def _throttled(
         self,
@@ -230,19 +225,19 @@ class AmplitudeServer(VendorApi, kw_only=True):
     def _form(self, take: Form, scope: Scope, body: bytes | None) -> SandboxAnswer:
         """Take the fields of a form that names a project's key."""
         if body is None:
-            return answer_of(TOO_LARGE)
+            return TOO_LARGE
         # In the URL or as form fields; where both have one, the body's counts.
         given = (scope["query_string"].decode("latin-1"), body.decode("utf-8", "replace"))
         fields = dict(pair for text in given for pair in parse_qsl(text, keep_blank_values=True))
         key = fields.get("api_key")
         if not key:
-            return answer_of(bad_request("Request missing required field", missing_field="api_key"))
-        return take(fields) if self.knows(key) else answer_of(bad_request("Invalid API key"))
+            return bad_request("Request missing required field", missing_field="api_key")
+        return take(fields) if self.knows(key) else bad_request("Invalid API key")
 
     def _attribution(self, fields: Mapping[str, str]) -> SandboxAnswer:
         attribution = read_attribution(fields.get("event"))
         if isinstance(attribution, ErrorAnswer):
-            return answer_of(attribution)
+            return attribution
         self.ledger(fields["api_key"]).attribute(attribution, self.clock.now_ms())
         return SandboxAnswer(200, "success")
 

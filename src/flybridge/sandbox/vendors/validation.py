@@ -17,6 +17,7 @@ from msgspec.structs import fields
 
 from flybridge.delivery.exchange import json_object, json_of
 from flybridge.identity import usable
+from flybridge.sandbox.http import SandboxAnswer
 
 MAX_DEPTH: Final = 40
 DEFAULT_MIN_ID_LENGTH: Final = 5
@@ -127,13 +128,11 @@ HTTP_V2: Final = Bounds(max_bytes=1_000_000 - 1, max_events=1_999, names_all=Fal
 BATCH: Final = Bounds(max_bytes=20_000_000, max_events=2_000, names_all=True, eps=1_000)
 
 
-class ErrorAnswer(Struct, frozen=True):
+class ErrorAnswer(SandboxAnswer, frozen=True, kw_only=True):
     """An error answer. `bad` gives the events that are to blame, by index, with the reason,
     for a refusal that was found while reading; `events` and `api_key` say whose they are.
     """
 
-    status: int
-    body: Mapping[str, Any]
     bad: Mapping[int, str] = {}
     events: Sequence[UploadedEvent] = ()
     api_key: str = ""
@@ -243,7 +242,7 @@ def field_errors(
         "events_with_invalid_fields": {name: _named(indexes, bounds) for name, indexes in invalid.items()},
         "events_with_missing_fields": {name: _named(indexes, bounds) for name, indexes in missing.items()},
     }
-    return ErrorAnswer(400, body, bad, events, api_key)
+    return ErrorAnswer(400, body, bad=bad, events=events, api_key=api_key)
 
 
 def _named(indexes: list[int], bounds: Bounds) -> list[int]:

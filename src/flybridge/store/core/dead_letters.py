@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 from flybridge.errors import SealBroken
-from flybridge.records import DeadLetter, Media, OutcomeKind
+from flybridge.records import Dead, DeadLetter, Envelope, Media, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_item
@@ -38,29 +38,24 @@ class LeasedRow(NamedTuple):
     begun: int = 0
 
 
-def _buried(seal: Seal, leased: LeasedRow, end: Settlement, now_ms: int) -> tuple[object, ...]:
-    """Return a delivery's dead letter as a row. Its item stays, so that it can be delivered after all."""
+def dead_row(
+    seal: Seal, row_id: int, end: Settlement | Dead, now_ms: int, *, lane: int | None, envelope: Envelope | None
+) -> tuple[object, ...]:
+    """Return a row of dead letters: of an envelope, or of a delivery, which has a lane and whose item is JSON."""
     detail = seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-    return (
-        leased.row_id,
-        leased.lane,
-        "deliver",
-        Media.JSON.value,
-        end.reason,
-        detail,
-        end.remedy,
-        VERSION,
-        now_ms,
-        0,
-        0,
-    )
+    stage = end.stage if isinstance(end, Dead) else "deliver"
+    media, ordinal, newest = (Media.JSON, 0, False) if envelope is None else (
+        envelope.media, envelope.ordinal, envelope.newest
+    )  # fmt: skip
+    return (row_id, lane, stage, media.word, end.reason, detail, end.remedy, VERSION, now_ms, ordinal, int(newest))
 
 
 def bury(ledger: LedgerWriter, seal: Seal, ends: Sequence[tuple[LeasedRow, Settlement]], now_ms: int) -> None:
-    """Make dead letters of deliveries."""
+    """Make dead letters of deliveries. Their items stay, so that they can be delivered after all."""
     for leased, end in ends:
         ledger.move(leased.row_id, leased.counter, OutcomeKind.DEAD, end.reason, now_ms)
-    ledger.tables.write(Write.DEAD, [_buried(seal, leased, end, now_ms) for leased, end in ends])
+    rows = [dead_row(seal, leased.row_id, end, now_ms, lane=leased.lane, envelope=None) for leased, end in ends]
+    ledger.tables.write(Write.DEAD, rows)
 
 
 def drop_dead_letters(ledger: LedgerWriter, row_ids: Sequence[int]) -> None:

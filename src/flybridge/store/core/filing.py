@@ -34,7 +34,7 @@ from flybridge.records import (
 from flybridge.sealing import Seal
 from flybridge.store.core.bundles import Bundling
 from flybridge.store.core.content_keys import ContentKeys
-from flybridge.store.core.dead_letters import VERSION, drop_dead_letters
+from flybridge.store.core.dead_letters import dead_row, drop_dead_letters
 from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
 from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
 from flybridge.store.core.ledger import LedgerWriter
@@ -276,23 +276,8 @@ class _Batch:
             case Dead() as end:
                 self._enter(row_id, filing, OutcomeKind.DEAD, end.reason)
                 self._rows[Write.ITEMS].append((row_id, self._seal.seal(filing.envelope.body)))
-                detail = self._seal.seal(end.detail.encode("utf-8", "surrogatepass"))
-                envelope = filing.envelope
-                self._rows[Write.DEAD].append(
-                    (
-                        row_id,
-                        None,
-                        end.stage,
-                        envelope.media.word,
-                        end.reason,
-                        detail,
-                        end.remedy,
-                        VERSION,
-                        self._now_ms,
-                        envelope.ordinal,
-                        int(envelope.newest),
-                    )
-                )
+                row = dead_row(self._seal, row_id, end, self._now_ms, lane=None, envelope=filing.envelope)
+                self._rows[Write.DEAD].append(row)
             case _:
                 assert_never(filing.decision)
 

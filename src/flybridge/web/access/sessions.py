@@ -45,13 +45,6 @@ class Session(Struct, frozen=True):
     seen_ms: int
 
 
-class Begun(Struct, frozen=True):
-    """A session that has just begun: what its cookie holds, and its key in the store."""
-
-    cookie: str
-    key: str
-
-
 class Signer:
     """Signs short texts, such as cookies and CSRF tokens, under a key derived from the installation's secret.
 
@@ -93,14 +86,16 @@ class Sessions:
         self._idle_ms = idle_ms
         self._longest_ms = longest_ms
 
-    async def begin(self, user: str, grant: Grant, way: str, *, proof: str, address: str) -> Begun:
-        """Begin a session, with an id that nobody can have known before. Sessions that are over are deleted."""
+    async def begin(self, user: str, grant: Grant, way: str, *, proof: str, address: str) -> str:
+        """Begin a session, with an id that nobody can have known before, and return what its cookie holds.
+
+        Sessions that are over are deleted.
+        """
         await self._drop_ended()
         id_, now_ms = token_urlsafe(24), self._clock.now_ms()
-        key = _key(id_)
         session = Session(user, grant, way, proof, address, now_ms, now_ms)
-        await self._store.put_state(SESSIONS + key, msgspec.json.encode(session))
-        return Begun(self._signer.signed("session", id_), key)
+        await self._store.put_state(SESSIONS + _key(id_), msgspec.json.encode(session))
+        return self._signer.signed("session", id_)
 
     async def find(self, cookies: Mapping[str, str], *, plain: bool) -> tuple[str, Session] | None:
         """Return the session that the cookies name, with its key; None if there is none or it is over.

@@ -109,12 +109,12 @@ class LoginPages(Struct, frozen=True):
         cookies = cookies_of(request.headers.get("cookie", ""))
         if (former := await self.gate.sessions.find(cookies, plain=True)) is not None:
             await self.gate.sessions.end(former[0])
-        begun = await self.gate.sessions.begin(
+        cookie = await self.gate.sessions.begin(
             visitor.user, visitor.grant, visitor.way, proof=proof, address=visitor.address
         )
         await self.site.deeds.write(visitor, "login", DONE, detail=f"Role {visitor.grant.value}.")
         response = RedirectResponse(_local_path(back) or "/", 303, HEADERS)
-        response.headers.append("set-cookie", set_cookie(SECURE_COOKIE if secure else PLAIN_COOKIE, begun.cookie))
+        response.headers.append("set-cookie", set_cookie(SECURE_COOKIE if secure else PLAIN_COOKIE, cookie))
         return response
 
     async def _leave(self, request: Request) -> Response:
