@@ -178,35 +178,28 @@ def gaps(
 
 
 def _show_gaps(found: GapReport) -> None:
-    rows = [
-        {
-            "report": gap.report,
-            "when": gap.hour,
-            "media_source": gap.media_source,
-            "missing": gap.missing,
-            "likely_cause": CAUSES[gap.cause],
-        }
-        for gap in shown_gaps(found.gaps)
-    ]
-    print_rows(f"Missing events of {found.app}", rows, "Nothing is missing.")
+    print_rows(f"Missing events of {found.app}", _rows(found.gaps, "when", "missing"), "Nothing is missing.")
     if found.surplus:
-        more = [
-            {
-                "report": one.report,
-                "day": one.hour,
-                "media_source": one.media_source,
-                "events": one.missing,
-                "likely_cause": CAUSES[one.cause],
-            }
-            for one in shown_gaps(
-                [Gap(one.report, one.day, one.cause, one.events, one.media_source) for one in found.surplus]
-            )
-        ]
-        print_rows(f"Events of {found.app} that only flybridge has", more, "")
+        more = [Gap(one.report, one.day, one.cause, one.events, one.media_source) for one in found.surplus]
+        print_rows(f"Events of {found.app} that only flybridge has", _rows(more, "day", "events"), "")
     counted = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
     say(f"{counted} in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
     for reason in (*found.problems, *found.notes):
         complain(reason)
+
+
+def _rows(gaps: Sequence[Gap], when: str, counted: str) -> list[dict[str, str | int]]:
+    """Return what is printed of gaps, with these heads above their time and their number."""
+    return [
+        {
+            "report": gap.report,
+            when: gap.hour,
+            "media_source": gap.media_source,
+            counted: gap.missing,
+            "likely_cause": CAUSES[gap.cause],
+        }
+        for gap in shown_gaps(gaps)
+    ]
 
 
 def shown_gaps(gaps: Sequence[Gap]) -> list[Gap]:

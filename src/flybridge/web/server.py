@@ -193,6 +193,9 @@ class _Exchange:
             self._stream = None  # ends the answer
 
 
+_HOST: Final = "Write 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses."
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. Port 0 means a free one. Raises `errors.ConfigError` if it can't be opened."""
     try:
@@ -200,26 +203,14 @@ def bind(host: str, port: int) -> socket.socket:
     except socket.gaierror as problem:
         raise ConfigError("server.host", f"{host!r} is not an address of this machine ({problem}).", _HOST) from problem
     except OSError as problem:
-        raise _cannot_bind(host, port, problem) from problem
-
-
-_HOST: Final = "Write 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses."
-
-
-def _cannot_bind(host: str, port: int, problem: OSError) -> ConfigError:
-    match problem.errno:
-        case errno.EADDRINUSE:
-            return ConfigError(
-                "server.port", f"Port {port} of {host} is taken by another process.", "Stop it, or write another port."
-            )
-        case errno.EACCES:
-            return ConfigError(
-                "server.port", f"Port {port} may not be opened by this user.", "Write a port above 1023."
-            )
-        case errno.EADDRNOTAVAIL:
-            return ConfigError("server.host", f"{host} is not an address of this machine.", _HOST)
-        case _:
-            return ConfigError("server", f"{host}:{port} can't be opened: {problem.strerror}.", "Write another one.")
+        taken = f"Port {port} of {host} is taken by another process."
+        known = {
+            errno.EADDRINUSE: ("server.port", taken, "Stop it, or write another port."),
+            errno.EACCES: ("server.port", f"Port {port} may not be opened by this user.", "Write a port above 1023."),
+            errno.EADDRNOTAVAIL: ("server.host", f"{host} is not an address of this machine.", _HOST),
+        }
+        other = ("server", f"{host}:{port} can't be opened: {problem.strerror}.", "Write another one.")
+        raise ConfigError(*known.get(problem.errno or 0, other)) from problem
 
 
 async def serve(
