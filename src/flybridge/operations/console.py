@@ -22,7 +22,6 @@ from flybridge.audiences.schedule import targets
 from flybridge.clock import Clock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
-from flybridge.config.template import what_to_paste
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
@@ -42,7 +41,6 @@ from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.replay import Replayed, replay, replay_all
 from flybridge.records import Envelope, Media, Source
 from flybridge.store.audiences.protocol import CohortStore
-from flybridge.store.job_runs import JobRun, read_runs
 from flybridge.store.protocol import Store
 from flybridge.web.console.operations import AudienceState, CheckResult, Done, JobState
 from flybridge.wiring import build_flow, cohort_credentials_of, plans_of
@@ -108,9 +106,6 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
     async def jobs(self) -> Sequence[JobState]:
         reader = HistoryReader(self.config, self.inbox, self.store, self.download, self._flow, self.clock)
         return await read_jobs(self.config, self.store, reader.tasks(lambda *_: None, lambda *_: None))
-
-    async def runs(self) -> Mapping[str, Sequence[JobRun]]:
-        return await read_runs(self.store)
 
     async def run_job(self, job: JobState) -> Done:
         await make_due(self.store, job)
@@ -196,9 +191,6 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
         results = await send_test(self.channels, self.clock.now_ms(), self.config.server.public_url)
         sentences = [f"{name}: {problem or 'sent'}" for name, problem in results.items()]
         return Done(". ".join(one.rstrip(".") for one in sentences) + ".", not any(results.values()))
-
-    def what_to_enter(self) -> str:
-        return what_to_paste(self.config)
 
 
 def _replayed(done: Replayed) -> Done:

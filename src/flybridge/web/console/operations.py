@@ -106,10 +106,6 @@ class Operations(Protocol):
         """Return the jobs that run by schedule."""
         ...
 
-    async def runs(self) -> Mapping[str, Sequence[JobRun]]:
-        """Return the last runs of jobs, by kind and app, newest first; those by hand included."""
-        ...
-
     async def run_job(self, job: JobState) -> Done:
         """Let a worker run a job at once."""
         ...
@@ -147,8 +143,4 @@ class Operations(Protocol):
 
     async def send_test_notification(self) -> Done:
         """Send a test message to people, in every way that is configured."""
-        ...
-
-    def what_to_enter(self) -> str:
-        """Return what to enter at the vendors, with the tokens in clear, as `flybridge setup` prints it."""
         ...

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from flybridge.config.apps import App
 from flybridge.records import OutcomeKind, Source, clock_time
-from flybridge.store.job_runs import JobRun
+from flybridge.store.job_runs import JobRun, read_runs
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import JOBS, JobState
 from flybridge.web.console.reading import Reading
@@ -31,7 +31,8 @@ def routes(site: Site) -> list[Route]:
         reading, operations = await site.reader.read(), site.operations
         now_ms, jobs = site.clock.now_ms(), await operations.jobs()
         return await site.page(
-            request, ENTRY, "jobs.html", rows=[_row(one, now_ms) for one in jobs], runs=_runs(await operations.runs()),
+            request, ENTRY, "jobs.html", rows=[_row(one, now_ms) for one in jobs],
+            runs=_runs(await read_runs(site.store)),
             streams=[_stream(reading, app) for app in operations.config.apps if app.streams],
         )  # fmt: skip
 

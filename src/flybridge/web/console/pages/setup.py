@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from flybridge.config.apps import App
 from flybridge.config.settings import shown as shown_settings
-from flybridge.config.template import push_url
+from flybridge.config.template import push_url, what_to_paste
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import OutcomeKind, Source, clock_time
 from flybridge.store.events import EventFilter, EventRow
@@ -61,7 +61,7 @@ def routes(site: Site) -> list[Route]:
                 request, entered="Log in with the role `operate` to see the tokens, or run `flybridge setup`."
             )
         await site.deeds.write(visitor, "see_tokens", DONE)
-        return await page(request, entered=site.operations.what_to_enter())
+        return await page(request, entered=what_to_paste(site.operations.config))
 
     async def doctor(request: Request) -> Response:
         await site.deeds.write(visitor_of(request), "doctor", BEGUN)
