@@ -16,7 +16,8 @@ import pytest
 
 from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.postback import Postback, read
-from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.facts import facts_of
+from flybridge.mapping.to_amplitude.map import Mapped, map_facts
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Media
 
@@ -28,7 +29,8 @@ RECEIVED_MS = 1_790_000_000_000
 def outcome(name: str, route: str) -> dict[str, Any]:
     postback = read((HERE / "postbacks" / f"{name}.json").read_bytes(), Media.JSON)
     assert isinstance(postback, Postback)
-    mapped = map_postback(postback, Rules(app="shop", platform="other", route=route), RECEIVED_MS)
+    rules = Rules(app="shop", platform="other", route=route)
+    mapped = map_facts(facts_of(postback, rules, RECEIVED_MS), rules)
     if not isinstance(mapped, Mapped):
         return {"outcome": msgspec.to_builtins(mapped)}
     whole = json.loads(with_identity(mapped.body, mapped.user_id, mapped.device_id))

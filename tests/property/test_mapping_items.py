@@ -13,7 +13,8 @@ from flybridge.amplitude.event import MAX_DEPTH, MAX_TEXT, with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
 from flybridge.mapping.to_amplitude.explain import Explanation, explain
-from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.facts import facts_of
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_facts
 from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Dead, Filter, Media, Refuse
 
@@ -87,7 +88,7 @@ def depth(value: Any) -> int:
 def test_mapping_and_explaining_never_raise_and_limits_always_hold(message: dict[str, Any], rules: Rules) -> None:
     """Every outcome is a value; what is sent is whole JSON inside Amplitude's limits."""
     postback = reading(message)
-    found = map_postback(postback, rules, NOW_MS)
+    found = map_facts(facts_of(postback, rules, NOW_MS), rules)
     assert isinstance(found, Mapped | Filter | Refuse | Dead)
     assert isinstance(explain(postback, rules, NOW_MS), Explanation)
     if not isinstance(found, Mapped):
@@ -120,7 +121,7 @@ def test_no_id_is_ever_in_anothers_place(message: dict[str, Any], uuids: tuple[A
         "custom_data": ids if where != "event_value" else None,
         "event_value": copies | (ids if where != "custom_data" else {}),
     }
-    found = map_postback(reading(message), V2, NOW_MS)
+    found = map_facts(facts_of(reading(message), V2, NOW_MS), V2)
     assert isinstance(found, Mapped)
     assert (found.user_id, found.device_id) == (user, device)
     event = json.loads(found.body)
@@ -136,7 +137,7 @@ def test_no_id_is_ever_in_anothers_place(message: dict[str, Any], uuids: tuple[A
 def test_absent_revenue_never_becomes_zero(message: dict[str, Any]) -> None:
     """Without an amount anywhere there is no revenue field."""
     message = {key: value for key, value in message.items() if key not in ("event_revenue", "event_value")}
-    found = map_postback(reading(message | {"event_revenue_currency": "USD"}), V2, NOW_MS)
+    found = map_facts(facts_of(reading(message | {"event_revenue_currency": "USD"}), V2, NOW_MS), V2)
     if isinstance(found, Mapped):
         assert "revenue" not in json.loads(found.body)
 
@@ -147,11 +148,11 @@ def test_absent_revenue_never_becomes_zero(message: dict[str, Any]) -> None:
 )
 def test_equal_content_has_one_identity(message: dict[str, Any], seed: int, unknown: dict[str, Any]) -> None:
     """Neither the order of keys nor fields that nobody knows make another event; twice the same is the same."""
-    first = map_postback(reading(message), V2, NOW_MS)
-    assert map_postback(reading(message), V2, NOW_MS) == first
+    first = map_facts(facts_of(reading(message), V2, NOW_MS), V2)
+    assert map_facts(facts_of(reading(message), V2, NOW_MS), V2) == first
     shuffled = [*message.items(), *unknown.items()]
     random.Random(seed).shuffle(shuffled)
-    second = map_postback(reading(dict(shuffled)), V2, NOW_MS)
+    second = map_facts(facts_of(reading(dict(shuffled)), V2, NOW_MS), V2)
     if isinstance(first, Mapped):
         assert isinstance(second, Mapped)
         assert (first.insert_id, first.key, first.body) == (second.insert_id, second.key, second.body)
@@ -173,7 +174,7 @@ def test_a_restricted_source_is_never_told(message: dict[str, Any], policy: str,
         restrictions={str(source): policy},
         rows=(MappingRow("new", "event_properties.new"),),
     )
-    found = map_postback(reading(message), rules, NOW_MS)
+    found = map_facts(facts_of(reading(message), rules, NOW_MS), rules)
     assert isinstance(found, Mapped)
     assert str(source) not in repr(found)
     assert str(campaign) not in repr(found)

@@ -14,7 +14,8 @@ from flybridge.amplitude.event import with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
 from flybridge.mapping.to_amplitude.classify import classify
-from flybridge.mapping.to_amplitude.map import map_postback
+from flybridge.mapping.to_amplitude.facts import facts_of
+from flybridge.mapping.to_amplitude.map import map_facts
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Media, content_key
@@ -73,7 +74,8 @@ def test_a_message_is_mapped_as_if_it_were_the_first(message: dict[str, Any], ru
     """Rules that have seen other messages, and rules that have seen none, give the same."""
     postback = read(json.dumps(message).encode(), Media.JSON)
     assert isinstance(postback, Postback)
-    assert map_postback(postback, rules, NOW_MS) == map_postback(postback, replace(rules), NOW_MS)
+    again = replace(rules)
+    assert map_facts(facts_of(postback, rules, NOW_MS), rules) == map_facts(facts_of(postback, again, NOW_MS), again)
 
 
 class Watched:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flybridge.amplitude import cohort
 from flybridge.amplitude.cohort_file import CohortFile, CohortFileError, reader
-from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, cohort_of, framed, read
+from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, cohort_of, framed, read_all
 from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Retry
 
 ACCOUNT = cohort.Credentials("https://amplitude.com", "key", "secret")
@@ -146,7 +146,8 @@ def test_a_webhook_batch_is_read():
         "message_id": "m::enter::0",
         "users": [{"user_id": "one", "user_properties": {"gaid": "g"}}, {"user_id": 2}, {}, None, "three"],
     }
-    assert read(json.dumps(body).encode()) == CohortMessage(
+    (message,) = read_all(json.dumps(body).encode())
+    assert message == CohortMessage(
         "7khm89cz",
         True,
         [CohortEntry("one", "", {"gaid": "g"}), CohortEntry("2"), CohortEntry("three")],
@@ -170,27 +171,26 @@ def test_a_webhook_batch_is_read():
 )
 def test_a_template_may_write_flags_and_times_in_other_ways(fields, value):
     """FreeMarker templates are the customer's."""
-    found = read(json.dumps({"cohort_id": "c", "users": []} | fields).encode())
-    assert found is not None
+    (found,) = read_all(json.dumps({"cohort_id": "c", "users": []} | fields).encode())
     assert (found.entering, found.computed_ms) == value
 
 
 @pytest.mark.parametrize("message", [[], 7, {}, {"cohort_id": "c", "users": []}, {"cohort_id": "c", "in_cohort": True}])
 def test_what_names_no_cohort_is_no_batch(message):
     """It may teach who is who, all the same."""
-    assert read(json.dumps(message).encode()) is None
+    assert read_all(json.dumps(message).encode()) == []
 
 
 def test_what_is_not_json_is_an_error():
     """The flow makes a dead letter of it."""
     with pytest.raises(msgspec.DecodeError):
-        read(b"{")
+        read_all(b"{")
 
 
 def test_a_frame_that_was_tampered_with_is_no_batch():
     """Only add and remove are known."""
-    assert read(framed("c", "burn", b"{}")) is None
-    assert read(framed("c", "add", b"7")) is None
+    assert read_all(framed("c", "burn", b"{}")) == []
+    assert read_all(framed("c", "add", b"7")) == []
 
 
 @pytest.mark.parametrize(("name", "found"), [("[Amplitude] A: b: c1", "c1"), ("A:c1", "c1"), ("A", ""), ("A: ", "")])

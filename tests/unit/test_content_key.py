@@ -11,7 +11,8 @@ from flybridge.appsflyer.postback import read
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.content_key import identities_in
-from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.facts import facts_of
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_facts
 from flybridge.mapping.to_amplitude.native import OURS
 from flybridge.records import Envelope, Filter, Media, Source
 from flybridge.sealing import Seal
@@ -50,7 +51,7 @@ def rules(**given: Any) -> Rules:
 
 def mapped(message: dict[str, Any], **given: Any) -> Mapped:
     """Map a message that can be mapped."""
-    result = map_postback(read(json.dumps(message).encode(), Media.JSON), rules(**given), NOW_MS)
+    result = map_facts(facts_of(read(json.dumps(message).encode(), Media.JSON), rules(**given), NOW_MS), rules(**given))
     assert isinstance(result, Mapped)
     return result
 

@@ -220,14 +220,13 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "a value of an event": lambda text: parsed(text, []),
     "an object that is no JSON": lambda text: _relaxed(f"{{'a': {text}"),
     "custom data": lambda text: custom_data(postback.Postback(custom_data=f"a=1;{text}"), []),
-    "a streamed message": _raw(lambda body: list(stream.read(body))),
+    "a streamed message": _raw(lambda body: list(stream.walk(lenient_json.decode(body)))),
     "a streamed time": stream.time_ms,
     "numbers that are merged": _raw(
         lambda body: list(merges({"amplitude_id": 1, "merged_amplitude_id": body.decode()}))
     ),
     "a path": lambda text: look_up({"a": {}}, text[:1000]),
-    "a cohort message": _raw(cohort_message.read),
-    "a cohort message of any kind": _raw(cohort_message.read_all),
+    "a cohort message": _raw(cohort_message.read_all),
     "flags of cohorts": _raw(lambda body: cohort_message.read_all(_flagged(body))),
     "JSON that is mended": _raw(lenient_json.decode),
     "whether JSON can be mended": _raw(lambda body: lenient_json.decode(b'{"a": NaN, "b": "' + body + b'"}')),

@@ -7,7 +7,7 @@ from base64 import b64encode
 
 import pytest
 
-from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, read, read_all
+from flybridge.amplitude.cohort_message import CohortEntry, CohortMessage, read_all
 from flybridge.clock import SystemClock
 from flybridge.records import Envelope, Source
 from flybridge.web.answers import rendered
@@ -99,7 +99,7 @@ async def test_a_batch_is_kept_as_it_came_with_its_list(action):
     assert envelope.source is Source.COHORT
     assert json.dumps(people).encode() in envelope.body
     entries = [CohortEntry("ada"), CohortEntry("bob", "", {"gaid": "x"}), CohortEntry("7")]
-    assert read(envelope.body) == CohortMessage("c1", action == "add", entries)
+    assert read_all(envelope.body) == [CohortMessage("c1", action == "add", entries)]
 
 
 async def test_a_batch_for_a_list_nobody_follows_is_refused():
@@ -137,6 +137,5 @@ async def test_members_are_read_from_json_that_has_to_be_mended(body):
     """Also within the frame in which a batch is kept."""
     inbox = Kept()
     assert (await ask("/v1/cohorts/shop/lists/c1/add", body, inbox=inbox))[0] == 200
-    (message,) = [read(envelope.body) for envelope in inbox.envelopes]
-    assert message is not None
+    (message,) = [message for envelope in inbox.envelopes for message in read_all(envelope.body)]
     assert [entry.user_id for entry in message.entries] == ["ada"]

@@ -11,7 +11,7 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import Postback, read
 from flybridge.mapping.consent import RULES as CONSENT
 from flybridge.mapping.restrictions import ADVERTISING
-from flybridge.mapping.table import brand, flag, integer, mask, model, moment, money, plain, time_ms
+from flybridge.mapping.table import brand, flag, integer, mask, model, moment, money, plain
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
 from flybridge.mapping.to_amplitude.explain import Explanation, explain
 from flybridge.mapping.to_amplitude.place import country_name
@@ -77,8 +77,6 @@ def test_country_codes_are_two_letters_and_names_are_names() -> None:
         (integer, None, None),
         (flag, "true", True),
         (flag, "maybe", None),
-        (time_ms, "2026-01-31 12:00:11.311", 1_769_860_811_311),
-        (time_ms, 5, None),
         (moment, "2026-01-31 12:00:11.311", "2026-01-31T12:00:11"),
         (moment, "2026-01-31 13:00:11.311+0100", "2026-01-31T12:00:11"),
         (moment, "2026-02-30 12:00:11", None),

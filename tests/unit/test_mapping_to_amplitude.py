@@ -13,7 +13,8 @@ import pytest
 from flybridge.appsflyer.postback import Kind, Postback, read
 from flybridge.errors import ConfigError
 from flybridge.identity import IdKind
-from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_postback
+from flybridge.mapping.to_amplitude.facts import facts_of
+from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_facts
 from flybridge.mapping.to_amplitude.settings import MappingRow
 from flybridge.records import Dead, Filter, Media, Refuse
 
@@ -46,7 +47,7 @@ def rules(**given: Any) -> Rules:
 def outcome(message: dict[str, Any], **given: Any) -> Any:
     postback = read(json.dumps(message).encode(), Media.JSON)
     assert isinstance(postback, Postback)
-    return map_postback(postback, rules(**given), NOW_MS)
+    return map_facts(facts_of(postback, rules(**given), NOW_MS), rules(**given))
 
 
 def mapped(message: dict[str, Any], **given: Any) -> Mapped:
@@ -153,7 +154,7 @@ def test_of_two_spellings_the_exact_one_wins_in_every_order_of_messages() -> Non
     for data in (*spellings, both, *spellings):
         postback = read(json.dumps(INSTALL | {"custom_data": data}).encode(), Media.JSON)
         assert isinstance(postback, Postback)
-        found = map_postback(postback, compiled, NOW_MS)
+        found = map_facts(facts_of(postback, compiled, NOW_MS), compiled)
         assert isinstance(found, Mapped)
         assert found.device_id == data.get("amplitude_device_id", data.get("Amplitude_Device_Id"))
 
@@ -725,7 +726,7 @@ def test_the_insert_id_begins_with_the_key_and_ends_with_the_occurrence() -> Non
     pushed = mapped(EVENT | {"event_time": "2026-02-01 09:30:00.500"})
     assert pushed.insert_id == f"{pushed.key.hex()}-500" == json.loads(pushed.body)["insert_id"]
     row = read(json.dumps(EVENT | {"event_time": "2026-02-01 09:30:00"}).encode(), Media.JSON)
-    found = [map_postback(row, rules(), NOW_MS, ordinal) for ordinal in (0, 1, 2)]
+    found = [map_facts(facts_of(row, rules(), NOW_MS), rules(), ordinal) for ordinal in (0, 1, 2)]
     assert [one.insert_id for one in found] == [pushed.key.hex(), pushed.key.hex(), f"{pushed.key.hex()}-r2"]
 
 

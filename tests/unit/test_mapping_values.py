@@ -16,7 +16,8 @@ from flybridge.errors import ConfigError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.conditions import Condition
-from flybridge.mapping.to_amplitude.map import Mapped, map_postback
+from flybridge.mapping.to_amplitude.facts import facts_of
+from flybridge.mapping.to_amplitude.map import Mapped, map_facts
 from flybridge.mapping.to_amplitude.revenue import RevenueIn
 from flybridge.mapping.to_amplitude.rows import ROWS
 from flybridge.mapping.to_amplitude.rules import Rules
@@ -37,7 +38,8 @@ INSTALL = PURCHASE | {"event_name": "install", "event_time": PURCHASE["install_t
 def outcome(message: dict[str, Any], **rules: Any) -> Any:
     postback = read(json.dumps(message).encode(), Media.JSON)
     assert isinstance(postback, Postback)
-    return map_postback(postback, Rules(app="shop", platform="android", **rules), RECEIVED_MS)
+    of_app = Rules(app="shop", platform="android", **rules)
+    return map_facts(facts_of(postback, of_app, RECEIVED_MS), of_app)
 
 
 def mapped(message: dict[str, Any], **rules: Any) -> Mapped:

@@ -18,6 +18,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.sqlite import SqliteInbox
+from flybridge.lenient_json import decode
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.operations.import_files import (
     LINES_PER_ENVELOPE,
@@ -128,7 +129,7 @@ def test_csv_has_a_header_quotes_and_times():
     """Columns are names of the stream's fields; a number of milliseconds is a time."""
     text = '\ufeffuser_id,device_id,adid,time\n"ada, the first",d1,38400000-8cf0-11bd-b23e-10b96e40000d,1763000000000\n'
     (line,) = lines(text)
-    (seen,) = stream.read(line.body)
+    (seen,) = stream.walk(decode(line.body))
     assert (line.line, seen.user_id, seen.device_id, seen.seen_ms) == (2, "ada, the first", "d1", 1763000000000)
     assert "adid" in seen.ids
 
@@ -140,7 +141,7 @@ def test_csv_is_read_as_warehouses_and_spreadsheets_write_it(spell, delimiter):
     header = delimiter.join(map(spell, ["user_id", "device_id", "appsflyer_id", "event_time"]))
     row = delimiter.join(["ada@example.com", "ada-phone", "1629191854863-7000002", "1772611200120"])
     (line,) = read_lines(io.BytesIO(f"{header}\n{row}\n".encode()), "a.csv")
-    (seen,) = stream.read(line.body)
+    (seen,) = stream.walk(decode(line.body))
     assert (seen.user_id, seen.device_id, seen.seen_ms) == ("ada@example.com", "ada-phone", 1_772_611_200_120)
     assert seen.ids[IdKind.APPSFLYER_ID] == "1629191854863-7000002"
 
@@ -209,7 +210,9 @@ def test_an_export_is_read_as_the_vendor_packs_it(form, tmp_path):
     found = list(read_file(path))
     assert [msgspec.json.decode(line.body) for line in found] == EXPORTED
     assert all(line.identifies for line in found)
-    assert {seen.ids["adid"] for line in found for seen in stream.read(line.body)} == {GAID.format(n) for n in range(4)}
+    assert {seen.ids["adid"] for line in found for seen in stream.walk(decode(line.body))} == {
+        GAID.format(n) for n in range(4)
+    }
 
 
 def test_a_bad_line_in_an_archive_is_named_with_its_file(tmp_path):

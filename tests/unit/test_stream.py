@@ -1,11 +1,13 @@
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.amplitude.stream import read, time_ms
+from flybridge.amplitude.stream import SeenUser, time_ms, walk
 from flybridge.identity import IdKind
+from flybridge.lenient_json import decode
 
 EVENT = {
     "user_id": "ann@example.com",
@@ -16,6 +18,10 @@ EVENT = {
     "idfa": "AEBE52E7-03EE-455A-B3C4-E57283966239",
     "user_properties": {"appsflyer_id": "1629191854863-7087037"},
 }
+
+
+def read(body: bytes) -> Iterator[SeenUser]:
+    return walk(decode(body))
 
 
 def test_an_exported_event_teaches_every_identifier_it_carries():

@@ -76,11 +76,6 @@ def cohort_of(name: str) -> str:
     return cohort.strip() if colon else ""
 
 
-def read(body: bytes) -> CohortMessage | None:
-    """Return the message; None if it is JSON without a cohort. Raises `msgspec.DecodeError` if it is not JSON."""
-    return _batch(decode(body))
-
-
 def read_all(body: bytes) -> list[CohortMessage]:
     """Return the messages of a body: a webhook batch, a list call, or users who carry a flag for each cohort.
 

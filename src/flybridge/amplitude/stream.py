@@ -27,7 +27,6 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.identity import IdKind, usable
-from flybridge.lenient_json import decode
 from flybridge.written_time import moment_of
 
 # Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use. They are
@@ -91,16 +90,8 @@ class SeenUser(Struct, frozen=True):
     amplitude_id: str | None = None
 
 
-def read(body: bytes) -> Iterator[SeenUser]:
-    """Yield every sighting in a message: an event, a user, a cohort batch, or a list of any of them.
-
-    Raises `msgspec.DecodeError` for bytes that are not JSON.
-    """
-    yield from walk(decode(body))
-
-
 def walk(message: Any) -> Iterator[SeenUser]:
-    """Yield every sighting in a decoded message."""
+    """Yield every sighting in a decoded message: an event, a user, a cohort batch, or a list of any of them."""
     if isinstance(message, Sequence) and not isinstance(message, str):
         for part in message:
             yield from walk(part)

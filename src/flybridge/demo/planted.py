@@ -63,16 +63,6 @@ def planted(plan: ReconcilePlan, messages: Sequence[TrafficMessage], record: Amp
     }  # fmt: skip
 
 
-def converted(plan: ReconcilePlan, messages: Sequence[TrafficMessage]) -> Counter[str]:
-    """Return how many paid events were sent in another currency than the app's, by currency."""
-    return Counter(
-        one.truth.currency
-        for one in messages
-        if one.truth.expected(plan.route).fate is Fate.DELIVERED and one.truth.revenue and one.truth.currency
-        if one.truth.currency != plan.currency
-    )
-
-
 def _reasons(truths: Iterable[Truth], refused: set[int], rejected: Iterable[Mapping[str, Any]]) -> dict[int, str]:
     """Return why Amplitude has rejected messages. A conversion's Identify call may be what was."""
     said = {(row["event_type"], row["time_ms"]): row["reason"] for row in rejected}

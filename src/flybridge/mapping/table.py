@@ -17,7 +17,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_INTEGER, MAX_TEXT
-from flybridge.appsflyer.postback_time import time_ms as read_time_ms
+from flybridge.appsflyer.postback_time import time_ms
 
 # `2026-01-31 23:59:59` and the same with milliseconds.
 USUAL_LENGTHS: Final = (19, 23)
@@ -145,11 +145,6 @@ def flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def time_ms(value: Any) -> int | None:
-    """A time as milliseconds since 1970."""
-    return read_time_ms(value) if isinstance(value, str) else None
-
-
 def moment(value: str) -> str | None:
     """A time as `YYYY-MM-DDTHH:MM:SS`, UTC: Amplitude compares times as text."""
     if len(value) in USUAL_LENGTHS:
@@ -159,7 +154,7 @@ def moment(value: str) -> str | None:
             read = None
         if read is not None and read.tzinfo is None:
             return f"{value[:10]}T{value[11:19]}" if FIRST_YEAR <= read.year <= LAST_YEAR else None
-    ms = read_time_ms(value)
+    ms = time_ms(value)
     return None if ms is None else moment_of(ms)
 
 

@@ -16,19 +16,18 @@ from functools import partial
 
 from msgspec import Struct
 
-from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.identity import IdKind
 from flybridge.mapping.person import find
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.to_amplitude.classify import V1_IDS
 from flybridge.mapping.to_amplitude.content_key import identity_of, insert_id
-from flybridge.mapping.to_amplitude.facts import Facts, facts_of
+from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.item import attribution, http_v2
 from flybridge.mapping.to_amplitude.rules import Rules, SentAs
 from flybridge.records import Dead, Filter, Refuse
 
-__all__ = ["Mapped", "Rules", "map_facts", "map_postback"]
+__all__ = ["Mapped", "Rules", "map_facts"]
 
 
 class Mapped(Struct, frozen=True, gc=False):
@@ -64,19 +63,6 @@ class Mapped(Struct, frozen=True, gc=False):
     def sent(self) -> bytes:
         """What is delivered: the `$identify` event, if there is one, and the event itself, one a line."""
         return self.identify + b"\n" + self.body if self.identify else self.body
-
-
-def map_postback(
-    postback: Postback,
-    rules: Rules,
-    received_ms: int,
-    ordinal: int = 0,
-    *,
-    is_past: bool = False,
-    is_newest: bool = False,
-) -> Mapped | Filter | Refuse | Dead:
-    """Map one postback. `received_ms` is used if the message has no time; for the others see `map_facts`."""
-    return map_facts(facts_of(postback, rules, received_ms), rules, ordinal, is_past=is_past, is_newest=is_newest)
 
 
 def plan_of(facts: Facts, rules: Rules) -> SentAs | Filter | Refuse | Dead:

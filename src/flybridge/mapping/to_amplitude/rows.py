@@ -27,7 +27,6 @@ from flybridge.mapping.to_amplitude.place import LOCATION
 FIELDS: Final = "https://support.appsflyer.com/hc/en-us/articles/208387843"
 PUSH: Final = "https://support.appsflyer.com/hc/en-us/articles/207034356"
 HTTP_V2: Final = "https://amplitude.com/docs/apis/analytics/http-v2"
-ATTRIBUTION: Final = "https://amplitude.com/docs/apis/analytics/attribution"
 ADVANCED: Final = "https://support.appsflyer.com/hc/en-us/articles/211200306"
 
 
