@@ -694,9 +694,6 @@ def test_another_prefix_is_used_everywhere() -> None:
 @pytest.mark.parametrize(
     ("given", "path"),
     [
-        ({"platform": "palm"}, "platform"),
-        ({"route": "both"}, "route"),
-        ({"restrictions": {"x": "hide"}}, "restrictions"),
         ({"rows": (MappingRow("campaign", "user_id"),)}, "rows.campaign"),
         ({"rows": (MappingRow("campaign", "event_properties."),)}, "rows.campaign"),
         ({"rows": (MappingRow("campaign", 'event_properties.a"b'),)}, "rows.campaign"),

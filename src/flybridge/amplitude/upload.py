@@ -30,7 +30,6 @@ from flybridge.delivery.exchange import (
     retry_after_s,
     verdict_of_status,
 )
-from flybridge.errors import ConfigError
 from flybridge.records import Delivery
 
 ORIGINS: Final = {"us": "https://api2.amplitude.com", "eu": "https://api.eu.amplitude.com"}
@@ -58,12 +57,8 @@ FIREWALL_REMEDY: Final = (
 
 
 def origin(region: str, base_url: str = "") -> str:
-    """Return the origin of requests: `base_url` if set, else the region's host. Raises `ConfigError`."""
-    if base_url:
-        return base_url.rstrip("/")
-    if region not in ORIGINS:
-        raise ConfigError("apps.amplitude.region", f"There is no region {region!r}.", "Write `us` or `eu`.")
-    return ORIGINS[region]
+    """Return the origin of requests: `base_url` if set, else the region's host."""
+    return base_url.rstrip("/") or ORIGINS[region]
 
 
 class HttpV2:

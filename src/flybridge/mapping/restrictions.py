@@ -72,7 +72,7 @@ ADVERTISING: Final = frozenset(
 
 
 def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
-    """Return the policies by source in lower case, the defaults filled in. Raises ValueError for an unknown policy.
+    """Return the policies by source in lower case, the defaults filled in.
 
     A configured source applies to all of its touch types: the defaults for some of them are left out.
     """

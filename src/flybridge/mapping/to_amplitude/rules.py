@@ -66,16 +66,8 @@ class Rules(EventMapping, frozen=True, kw_only=True, dict=True):
 
     def __post_init__(self) -> None:
         """Raise `ConfigError` for a setting that can't work, with its key and what to write instead."""
-        if self.platform not in ("android", "ios", "other"):
-            raise ConfigError("platform", f"There is no platform {self.platform!r}.", "Write android, ios or other.")
-        if self.route not in ("http_v2", "attribution"):
-            raise ConfigError("route", f"There is no route {self.route!r}.", "Write http_v2 or attribution.")
         if not FORBIDDEN.isdisjoint(self.prefix):
             raise ConfigError("prefix", "The prefix holds a quote or a control character.", "Write it without.")
-        try:
-            policies(self.restrictions)
-        except ValueError as problem:
-            raise ConfigError("restrictions", f"{problem}.", "Write pass, redact, organic or drop.") from None
         self._check_names()
         for row in self.rows:
             check_row(row.source, row.target)
