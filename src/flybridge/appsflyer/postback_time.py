@@ -61,15 +61,11 @@ def later_ms_of(postback: Postback, name: str) -> int | None:
     When clocks are set back, an hour of local time occurs twice. `time_of` returns the earlier moment.
     """
     text = text_of(postback, name)
-    moment = None if text is None else _moment(text)
+    # Without a zone a time is UTC, but its twin is in the selected zone.
+    zone = postback.selected_timezone if text is not getattr(postback, name) else None
+    moment = None if text is None else _zoned(text, zone)
     if moment is None:
         return None
-    if moment.tzinfo is None:
-        # Without a zone a time is UTC, but its twin is in the selected zone.
-        zone = zone_of(postback.selected_timezone or "") if text is not getattr(postback, name) else None
-        if zone is None:
-            return None
-        moment = moment.replace(tzinfo=zone)
     later = moment.replace(fold=1)
     first, second = moment.utcoffset(), later.utcoffset()
     # Clocks that are set forward make a gap, in which no time lies.
@@ -97,15 +93,17 @@ def zoned_ms(text: str, zone: str | None) -> int | None:
 
     None if the text is no time between 2008 and 2099, or has no offset while the zone is unknown.
     """
+    moment = _zoned(text, zone)
+    return None if moment is None else _bounded(_since_epoch(moment))
+
+
+def _zoned(text: str, zone: str | None) -> datetime | None:
+    """Return a time with its own zone, or else with this one; None if it has none and this one is not known."""
     moment = _moment(text)
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        selected = zone_of(zone or "")
-        if selected is None:
-            return None
-        moment = moment.replace(tzinfo=selected)
-    return _bounded(_since_epoch(moment))
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    known = zone_of(zone or "")
+    return None if known is None else moment.replace(tzinfo=known)
 
 
 def _moment(text: str) -> datetime | None:
