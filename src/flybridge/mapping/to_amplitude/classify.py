@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Final
 
 from flybridge.amplitude.event import is_reserved
+from flybridge.amplitude.stream import ANDROID, IOS
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import NAMES, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
@@ -21,20 +22,11 @@ from flybridge.records import Dead, Filter, Refuse
 MAX_REMEMBERED: Final = 4096
 MAX_SHOWN: Final = 100
 
-# AppsFlyer's names of platforms, as Amplitude's SDKs write them. Fire OS is Android.
-PLATFORMS: Final = {
-    "android": "android",
-    "amazon": "android",
-    "fireos": "android",
-    "fire os": "android",
-    "ios": "ios",
-    "ipados": "ios",
-    "iphone": "ios",
-    "ipad": "ios",
-    "iphone os": "ios",
-}
-FAMILIES: Final = PLATFORMS | {"tvos": "ios", "watchos": "ios", "visionos": "ios", "android tv": "android"}
-"""Platforms, and those whose apps have the same vendor's id. An app of the one family has no events of the other."""
+FAMILIES: Final = dict.fromkeys(ANDROID, "android") | dict.fromkeys(IOS, "ios")
+"""Platforms by whose vendor's id their apps have. An app of the one family has no events of the other."""
+OF_THEIR_OWN: Final = frozenset({"tvos", "watchos", "visionos", "android tv"})
+PLATFORMS: Final = {name: family for name, family in FAMILIES.items() if name not in OF_THEIR_OWN}
+"""AppsFlyer's names of platforms, as Amplitude's SDKs write them. Fire OS is Android."""
 DISPLAY: Final = {"android": "Android", "ios": "iOS"}
 """Platforms as Amplitude's SDKs write them."""
 
