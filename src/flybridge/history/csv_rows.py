@@ -61,7 +61,8 @@ class CsvReader:
         self.named, self._zone, self._name = named, zone, name
         self.end = self.lines = 0
         self.delimiter = ""
-        self._shift = zone or UTC_TIMES  # until a header is read
+        self.zone = zone or UTC_TIMES  # until a header is read
+        """The zone of times without one: that of the file's times, or UTC where its columns say so."""
         self.columns = self._header()
         # Lines that were read before are looked at for another header, and no more.
         while self.end < start[0] and (line := self._line()):
@@ -75,11 +76,6 @@ class CsvReader:
     def is_cut(self) -> bool:
         """Whether one of the lines that were read with the header is too long to be kept as it is."""
         return bool(self._dropped)
-
-    @property
-    def zone(self) -> Zone:
-        """The zone of times without one: that of the file's times, or UTC where its columns say so."""
-        return self._shift
 
     def _header(self) -> Columns:
         """Read the header: the first line, or the one after some lines of a title."""
@@ -126,7 +122,7 @@ class CsvReader:
             return None
         if is_of_copies(columns.fields):
             self.named = Report.POSTBACKS
-        self._shift = zone_of(columns, self._zone, self._name)
+        self.zone = zone_of(columns, self._zone, self._name)
         return columns
 
     def _line(self) -> bytes:
@@ -211,7 +207,7 @@ class CsvReader:
         if not places:
             return {}
         lines, before = io.BytesIO(block).readlines(), self.lines
-        width, shift = len(self.columns.fields), self._shift
+        width, shift = len(self.columns.fields), self.zone
         read, rows = list[list[str]](), list[RawRow | BadRow]()
         with suppress(csv.Error, UnicodeDecodeError):
             picked = (lines[place].decode() for place in places)
@@ -268,7 +264,7 @@ class CsvReader:
                     break
                 found.append(values)
         # Step by step: each is a little code over many rows, which a processor keeps at hand.
-        rows, named, shift = list[RawRow | BadRow](), self.named, self._shift
+        rows, named, shift = list[RawRow | BadRow](), self.named, self.zone
         end, number = self.end, self.lines
         for line, fields in zip(lines, list(map(self.columns.row, found)), strict=False):
             end += len(line)
@@ -298,7 +294,7 @@ class CsvReader:
         self.lines += len(lines)
         if isinstance(fields, str):
             return [BadRow(number, self.end, fields, line_text(first[:SHOWN]).rstrip("\r\n"))]
-        return [row_of(number, self.end, fields, self.named, self._shift)] if fields else []
+        return [row_of(number, self.end, fields, self.named, self.zone)] if fields else []
 
     def _record(self, first: bytes) -> list[bytes]:
         """Return the lines of a record whose first line ends within quotes."""
