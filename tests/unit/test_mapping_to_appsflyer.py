@@ -65,7 +65,7 @@ def test_a_standard_event_is_sent_without_any_configuration():
         "eventCurrency": "EUR",
         "eventValue": '{"af_revenue":"9.99"}',
     }
-    assert (found.dropped, found.notes, found.late) == ((), (), False)
+    assert (found.dropped, found.notes, found.remarks) == ((), (), ())
 
 
 def test_an_event_without_value_sends_empty_text():
@@ -167,8 +167,8 @@ def test_refunds_are_negative_and_price_times_quantity_is_revenue():
 def test_a_malformed_appsflyer_id_is_none():
     """AppsFlyer would answer 200 and record nothing."""
     found = mapped(with_user(appsflyer_id="af-1"))
-    assert (found.appsflyer_id, found.misread, found.remarks) == (None, True, ("bad_appsflyer_id",))
-    assert not mapped(EVENT | {"user_properties": {}}).misread
+    assert (found.appsflyer_id, found.remarks) == (None, ("bad_appsflyer_id",))
+    assert "bad_appsflyer_id" not in mapped(EVENT | {"user_properties": {}}).remarks
 
 
 def test_a_national_phone_number_is_left_out_counted_and_explained():

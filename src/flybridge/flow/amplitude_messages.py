@@ -148,7 +148,7 @@ class AmplitudeMessages:
         self, item: Deliver, event: Streamed, mapped: to_appsflyer.MappedEvent, rules: StreamRules, envelope: Envelope
     ) -> Decision:
         """Hold the item for its AppsFlyer id. The store finds one that a postback has brought at once."""
-        unmet = "bad_appsflyer_id" if mapped.misread else "no_appsflyer_id"
+        unmet = "bad_appsflyer_id" if "bad_appsflyer_id" in mapped.remarks else "no_appsflyer_id"
         known = ((INSTALLED_ON_DEVICE, event.device_id), (INSTALLED_BY_USER, event.user_id))
         keys = {kind: self._keys.of(envelope.app, kind, value) for kind, value in known if value}
         if not any(keys.values()):

@@ -64,38 +64,20 @@ class Left(Struct, frozen=True):
 class MappedEvent(Struct, frozen=True, kw_only=True):
     """One item for AppsFlyer, and all that flybridge needs to know about it.
 
-    `body` is JSON without `appsflyer_id`; `appsflyer_id` None: the event has none, and `misread` says that it has one
-    that can't be AppsFlyer's. `key` is the content identity, None where the event has nothing to be known by.
-    `dropped` are parameters and keys that one kilobyte had no room for; `notes` sentences about what was changed;
-    `bad_contact` says that an e-mail address or a phone number was not hashed.
+    `body` is JSON without `appsflyer_id`; `appsflyer_id` None: the event has none, or none that can be AppsFlyer's.
+    `key` is the content identity, None where the event has nothing to be known by. `dropped` are parameters and keys
+    that one kilobyte had no room for; `notes` sentences about what was changed; `remarks` the codes of what is to be
+    counted about it.
     """
 
     event_name: str
     body: bytes
     appsflyer_id: str | None
-    misread: bool
     key: bytes | None
     event_ms: int | None
     dropped: tuple[str, ...]
     notes: tuple[str, ...]
-    late: bool
-    bad_contact: bool
-    contact_left_out: bool = False
-    no_revenue: bool = False
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """The codes of what is to be counted about it."""
-        found = (
-            ("late", self.late),
-            ("trimmed", bool(self.dropped)),
-            ("bad_appsflyer_id", self.misread),
-            ("bad_contact", self.bad_contact),
-            ("contact_left_out", self.contact_left_out),
-            ("no_time", self.event_ms is None),
-            ("no_revenue", self.no_revenue),
-        )
-        return tuple(code for code, is_so in found if is_so)
+    remarks: tuple[str, ...]
 
 
 def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Left:
@@ -165,20 +147,25 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
     body, dropped = packed
     if dropped:
         notes.append(f"Left out, because AppsFlyer takes one kilobyte: {', '.join(dropped)}.")
+    remarks = {
+        "late": late,
+        "trimmed": bool(dropped),
+        "bad_appsflyer_id": bool(given) and appsflyer_id is None,
+        "bad_contact": bad_contact,
+        "contact_left_out": contact_left_out,
+        "no_time": event_ms is None,
+        "no_revenue": no_revenue,
+    }
     known = event.identity
     return MappedEvent(
         event_name=event_name,
         body=body,
         appsflyer_id=appsflyer_id,
-        misread=bool(given) and appsflyer_id is None,
         key=None if known is None else content_key(b"stream", rules.app.encode(), *(_bytes(part) for part in known)),
         event_ms=event_ms,
         dropped=tuple(dropped),
         notes=tuple(notes),
-        late=late,
-        bad_contact=bad_contact,
-        contact_left_out=contact_left_out,
-        no_revenue=no_revenue,
+        remarks=tuple(code for code, is_so in remarks.items() if is_so),
     )
 
 
