@@ -133,6 +133,23 @@ async def test_a_full_disk_changes_nothing_and_passes(store, tmp_path):
     assert await store.audit() == []
 
 
+async def test_a_full_disk_is_named_with_what_to_do(store):
+    """Other faults ask for no space."""
+    db = store._tables.db
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    big = Deliver("http_v2", "id-big", "install", b"x" * 1_000_000)
+    with pytest.raises(StoreUnavailable) as full:
+        await store.file([Filing(envelope("big"), big)], NOW_MS)
+    assert str(full.value).endswith("is full. Nothing was changed. Free space on its disk.")
+    db.execute("PRAGMA max_page_count = 1000000")
+    db.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreUnavailable) as other:
+        await store.file([Filing(envelope("big"), big)], NOW_MS)
+    assert str(other.value).endswith("Nothing was changed.")
+    db.execute("PRAGMA query_only = OFF")
+
+
 async def test_a_path_that_can_not_be_opened_is_named(tmp_path):
     """The sentence says which file."""
     with pytest.raises(StoreUnavailable, match=str(tmp_path)):

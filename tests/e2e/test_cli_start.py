@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app, main
+from flybridge.errors import ConfigError, InboxUnavailable, StoreUnavailable
 
 HEAVY = {
     "aiohttp",
@@ -167,3 +168,23 @@ def test_the_program_says_what_is_wrong_as_its_commands_do(tmp_path):
     assert done.returncode == 2, done.stdout
     assert "nowhere.toml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "said"),
+    [
+        (StoreUnavailable("The disk is full."), 1, "The disk is full. Run the same command again."),
+        (InboxUnavailable("No quorum."), 1, "No quorum."),
+        (ConfigError("secret", "is empty.", "Write one."), 2, "secret: is empty. Write one."),
+    ],
+)
+def test_a_command_that_failed_says_what_to_do(monkeypatch, capsys, problem, code, said):
+    """No process tries again what a command could not do."""
+
+    def fail():
+        raise problem
+
+    monkeypatch.setattr("flybridge.cli.app.app", fail)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (code, f"{said}\n")

@@ -23,7 +23,7 @@ from flybridge import __version__
 from flybridge.cli.common import ConfigPath, configured
 from flybridge.config.apps import Platform, Region, Route
 from flybridge.config.settings import loads
-from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.errors import ConfigError, FlybridgeError, StoreUnavailable
 from flybridge.roles import Role
 from flybridge.system.running import announce, ignore_signals, run, stop_on_signals
 
@@ -252,7 +252,8 @@ def main() -> None:
     try:
         app()
     except FlybridgeError as problem:
-        complain(str(problem))
+        # Unlike the service, a command tries nothing again by itself.
+        complain(f"{problem} Run the same command again." if isinstance(problem, StoreUnavailable) else str(problem))
         sys.exit(2 if isinstance(problem, ConfigError) else 1)
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""

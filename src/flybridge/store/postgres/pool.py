@@ -99,7 +99,7 @@ class Pool:
             except Unsent:
                 return self._attempt(work)
         except Unsent as broken:
-            raise StoreUnavailable(f"The store did not answer: {broken}. It will be tried again.") from broken
+            raise StoreUnavailable(f"The store did not answer: {broken}.") from broken
         except psycopg.Error as error:
             raise unavailable(error) from error
 
@@ -136,10 +136,8 @@ def unavailable(error: psycopg.Error) -> StoreUnavailable:
     """Return the error that the server does not answer, or refuses."""
     gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
     if gone:  # or going: what it was asked to keep may be kept or not
-        return StoreUnavailable(f"The store did not answer: {reason_of(error)}. It will be tried again.")
-    return StoreUnavailable(
-        f"The store did not commit: {reason_of(error)}. Nothing was changed; it will be tried again."
-    )
+        return StoreUnavailable(f"The store did not answer: {reason_of(error)}.")
+    return StoreUnavailable(f"The store did not commit: {reason_of(error)}. Nothing was changed.")
 
 
 def reading(query: Callable[[Rows], T]) -> Callable[[Db], T]:

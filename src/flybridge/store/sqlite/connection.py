@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSPC
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -58,7 +59,7 @@ def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite
             db.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise StoreUnavailable(f"The store {path} can't be opened: {error}.") from error
+        raise StoreUnavailable(f"The store {path} can't be opened: {error}.{_room(error)}") from error
     return db
 
 
@@ -166,7 +167,13 @@ class Writer:
 
 
 def _failure(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"The store did not commit: {error}. Nothing was changed; it will be tried again.")
+    return StoreUnavailable(f"The store did not commit: {error}. Nothing was changed.{_room(error)}")
+
+
+def _room(error: Exception) -> str:
+    """Return what to do if the disk is full; else nothing."""
+    is_full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == ENOSPC
+    return " Free space on its disk." if is_full else ""
 
 
 def _answer(jobs: Sequence[Job], answers: Sequence[object]) -> None:
