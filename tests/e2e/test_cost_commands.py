@@ -45,7 +45,7 @@ async def flybridge(path: Path, *words: str, code: int = 0) -> str:
     """Run a command in a thread, because the sandbox answers it."""
     result = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--config", str(path)])
     assert result.exit_code == code, result.output + str(result.exception)
-    return result.output
+    return result.stdout if "--json" in words else result.output
 
 
 async def test_costs_are_pulled_and_shown(tmp_path: Path) -> None:

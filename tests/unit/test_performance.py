@@ -157,12 +157,22 @@ def test_a_total_is_made_of_sums(config):
 def test_sources_that_no_spend_is_known_of_are_named_beside_those_of_which_it_is(config, by):
     """What is divided by the spend has their installs and revenue. Where there is no spend nothing is divided."""
     asyncio.run(filed(config, [message(f"m{n}", "install", 4, came=4, source=f"mail {n}") for n in range(4)]))
-    sentence = "no spend is known of"
+    sentence = "no spend is known of mail 0"
     assert sentence not in said(config, "--by", by)
     run(config, "costs", "import", str(config.parent / "costs.csv"))
-    assert "shop: no spend is known of mail 0, mail 1, mail 2 and 1 more. eCPI" in said(config, "--by", by)
+    assert f"shop: {sentence}, mail 1, mail 2 and 1 more. eCPI" in said(config, "--by", by)
     for words in (("--source", "Facebook Ads"), ("--source", "mail 0"), ("--source", "organic"), ("--from", ago(3))):
         assert sentence not in said(config, "--by", by, *words), words
+
+
+@pytest.mark.parametrize("by", ["source", "country", "app,date"])
+def test_days_that_no_spend_is_known_of_yet_are_named(priced, by):
+    """Networks report late, and AppsFlyer's Master API lacks two days."""
+    sentence = f"shop: no spend is known of the days after {ago(3)}. eCPI"
+    assert sentence in said(priced, "--by", by)
+    assert sentence in said(priced, "--by", by, "--to", ago(-3))
+    for words in (("--to", ago(3)), ("--from", ago(2)), ("--source", "organic")):
+        assert "no spend is known of the days" not in said(priced, "--by", by, *words), words
 
 
 def test_a_period_is_compared_with_the_one_before(config):

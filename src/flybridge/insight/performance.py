@@ -222,6 +222,11 @@ async def _read_app(
         costed = await _read_costs(store, app, asked, figures, notes, horizons=horizons)
         if costed and (free := sorted(brought - costed - WITHOUT_COST)):
             notes.append(_uncosted_note(app, free))
+        if costed and (until := await _last_cost(store, asked)) < min(asked.last, app.today - 1):
+            notes.append(
+                f"{app.name}: no spend is known of the days after {date_of(until)}. eCPI, ROAS and the like of "
+                "all days have their installs and revenue all the same."
+            )
     if not horizons:
         return
     unseen = sum(
@@ -262,6 +267,12 @@ async def _read_costs(
             f"{app.name}: costs in {', '.join(sorted(missing))} are left out; give apps.insight.rates a rate for it."
         )
     return costed
+
+
+async def _last_cost(store: Store, asked: Slice) -> int:
+    """Return the last day of a period that a spend is known of, where there is one."""
+    by_day = await store.costs(structs.replace(asked, by=frozenset({"day"})), (WHOLE,))
+    return max(cost.labels.day for cost in by_day if cost.spend is not None)
 
 
 def _uncosted_note(app: AppScope, sources: Sequence[str]) -> str:
