@@ -72,8 +72,8 @@ async def store(tmp_path) -> AsyncIterator[SqliteStore]:
 class Web:
     """The console, asked from this machine."""
 
-    def __init__(self, store: SqliteStore, password: bytes | None = None, *, apps: int = 1) -> None:
-        scopes = [AppScope(name, "USD", {}, "android", TODAY) for name in ("shop", "other")[:apps]]
+    def __init__(self, store: SqliteStore, password: bytes | None = None, *, apps: int = 1, zone: str = "UTC") -> None:
+        scopes = [AppScope(name, "USD", {}, "android", TODAY, zone) for name in ("shop", "other")[:apps]]
         console = Console(password=Secret(password.decode()) if password is not None else None)
         clock = ManualClock(NOW_MS)
         gate = ConsoleGate(console, store, clock, b"a secret of sixteen characters")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -137,6 +138,17 @@ async def test_rows_that_a_page_leaves_out_are_named(store):
     page = body.decode()
     assert (status, page.count(">source-")) == (200, MAX_ROWS)
     assert "7 more rows are in the total and in the CSV." in page
+
+
+@pytest.mark.parametrize(
+    ("zone", "earlier"), [("UTC", 0), ("Asia/Tokyo", 1), ("America/New_York", 0), ("Pacific/Kiritimati", 1)]
+)
+async def test_causes_lead_to_all_events_of_their_days(store, zone, earlier):
+    """Events are found by UTC days: the first of the app's days has begun on the one before, in the east."""
+    date = date_of(TODAY - 2)
+    _, _, body = await Web(store, zone=zone).answer("/differences", f"from={date}&to={date}")
+    (link,) = re.findall(r'href="(/events[^"]*outcome=held)"', body.decode())
+    assert f"since={date_of(TODAY - 2 - earlier)}&amp;until={date_of(TODAY - 1)}" in link
 
 
 async def test_an_in_app_event_may_have_the_name_of_a_conversion(store):

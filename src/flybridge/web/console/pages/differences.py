@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct, structs
 from starlette.routing import Route
@@ -17,6 +19,7 @@ from flybridge.insight.differences import asked_differences, last_compared, read
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
+from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.web.console.figures import name_of
 from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, iso, names_period
@@ -139,7 +142,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "findings": _findings(findings["findings"]),
         "looked": [one for one in findings["apps"] if one["made_at"]],
         "counts": _counts("Total", total),
-        "waterfall": waterfall(total, _events_of(it)),
+        "waterfall": waterfall(total, _events_of(it, scopes)),
         "rows": rows[:MAX_ROWS],
         "left_out": len(rows[MAX_ROWS:]),
         "days": whole["days"],
@@ -199,13 +202,17 @@ def _named(name: str, *, is_event: bool) -> str:
     return shown(name) if is_event else KINDS.get(name, shown(name))
 
 
-def _events_of(it: DifferencesQuery) -> dict[str, str]:
-    """Return the filters by which the events of this page are found: they may arrive a day later than they happened."""
+def _events_of(it: DifferencesQuery, scopes: Sequence[AppScope]) -> dict[str, str]:
+    """Return the filters by which the events of this page are found, by UTC days of reception.
+
+    The first day has begun earlier in the east, and events may arrive a day later than they happened.
+    """
     filters = it.filters
+    midnights = [datetime.combine(date_of(filters.first), time(), ZoneInfo(scope.zone)) for scope in scopes]
     chosen = {"app": filters.app, "media_source": filters.media_source}
     if it.kind == "event" and it.event != ALL_EVENTS:
         chosen["event"] = it.event
-    chosen |= {"since": iso(filters.first), "until": iso(filters.last + 1)}
+    chosen |= {"since": min(at.astimezone(UTC).date() for at in midnights).isoformat(), "until": iso(filters.last + 1)}
     return {name: value for name, value in chosen.items() if value}
 
 
