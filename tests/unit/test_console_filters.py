@@ -10,7 +10,7 @@ import pytest
 from flybridge.errors import ConfigError
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import asked
-from flybridge.store.performance import day_number
+from flybridge.store.performance import date_of, day_number
 from flybridge.web.console.filters import PERIODS, filters_of, span_of
 
 TODAY = day_number(date(2026, 3, 15))
@@ -53,6 +53,15 @@ def test_periods_end_on_a_day_that_is_over_in_every_app(app, last):
         found = filters_of({"period": name, "app": app}, EAST_AND_WEST)
         assert (name, found.period, found.last) == (name, name, day_number(date.fromisoformat(last)))
     assert asked({}, EAST_AND_WEST).last == TODAY - 1
+
+
+def test_another_app_has_its_own_days_of_the_same_period():
+    """The form sends the dates of the app that was shown before."""
+    for before, after in (("", "east"), ("east", "west"), ("east", ""), ("west", "east")):
+        shown = filters_of({"app": before}, EAST_AND_WEST)
+        dates = {"from": f"{date_of(shown.first)}", "to": f"{date_of(shown.last)}"}
+        found = filters_of({"period": "28d", **dates, "app": after}, EAST_AND_WEST)
+        assert found == filters_of({"app": after}, EAST_AND_WEST)
 
 
 def test_dates_count_only_if_they_differ_from_the_named_period():

@@ -103,7 +103,7 @@ def names_period(query: Mapping[str, str]) -> bool:
 def filters_of(query: Mapping[str, str], scopes: Sequence[AppScope]) -> Filters:
     """Return the question of a query string. Periods end on the last day that is over in the app, or in all apps."""
     asked_of = [scope for scope in scopes if scope.name == query.get("app")] or scopes
-    period, first, last = _period(query, last_day_over(asked_of) + 1, asked_of)
+    period, first, last = _period(query, asked_of, {scope.today for scope in scopes})
     return Filters(
         period,
         first,
@@ -128,13 +128,17 @@ def _one_of(name: str, query: Mapping[str, str], known: Mapping[str, str]) -> st
     return found
 
 
-def _period(query: Mapping[str, str], today: int, scopes: Sequence[AppScope]) -> tuple[str, int, int]:
-    """Return the name of the period, and its days. Dates count if they are others than those of a named period."""
+def _period(query: Mapping[str, str], scopes: Sequence[AppScope], todays: set[int]) -> tuple[str, int, int]:
+    """Return the name of the period, and its days. Dates count if they are others than those of a named period.
+
+    A form sends those of the app that was shown before; `todays` are the days in all apps.
+    """
     name = query.get("period") or USUAL
+    today = last_day_over(scopes) + 1
     span = span_of(name, today)
     if query.get("from") or query.get("to"):
         question = asked({"from": query.get("from"), "to": query.get("to")}, scopes)
-        if (question.first, question.last) != span:
+        if (question.first, question.last) not in {span_of(name, day) for day in (today, *todays)}:
             return CUSTOM, question.first, question.last
     if span is None:
         raise ConfigError("period", f"there is no {name[:40]!r}.", f"Choose one of {', '.join(PERIODS)}.")
