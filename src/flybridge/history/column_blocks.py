@@ -19,7 +19,7 @@ from flybridge.appsflyer.fields import ABSENT
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.history.csv_rows import CsvReader, may_be_header
-from flybridge.history.progress import BETWEEN
+from flybridge.history.progress import RowIdentity
 from flybridge.history.rows import BadRow, RawRow
 
 T = TypeVar("T")
@@ -74,10 +74,10 @@ class ColumnBlock:
         (column,) = self._columns[name].chunks
         return [None if text in ABSENT else text for text in column.dictionary.to_pylist()], column.indices.to_pylist()
 
-    def joined(self, names: Sequence[str]) -> Iterator[str]:
-        """Yield the values of some fields as one text for each row, as `EqualRows` joins them."""
+    def identities(self, names: Sequence[str]) -> Iterator[RowIdentity]:
+        """Yield the values of some fields of each row, as `EqualRows.identity` returns them."""
         columns = [[text or "" for text in self.texts(name)] if self.has(name) else [""] * self.rows for name in names]
-        return map(BETWEEN.join, zip(*columns, strict=True))
+        return zip(*columns, strict=True)
 
 
 def second_of(written: str) -> int | None:

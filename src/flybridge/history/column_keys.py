@@ -15,7 +15,7 @@ from flybridge.appsflyer.raw_report import Report
 from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import IDENTITY
+from flybridge.history.progress import IDENTITY, RowIdentity
 from flybridge.history.rows import BadRow, RawRow
 from flybridge.mapping.to_amplitude.rules import Rules
 
@@ -38,7 +38,7 @@ class KeyedRow(Struct, frozen=True, gc=False):
     report: Report
     key: bytes
     ms: int
-    identity: str | None
+    identity: RowIdentity | None
     is_conversion: bool
 
 
@@ -58,7 +58,7 @@ def _rows(reader: CsvReader, block: ColumnBlock, events: ColumnEvents) -> Iterat
     # Which copies of an event have keys of their own is configured.
     found = [None if one is None or one.decided.apart is not None else one for one in events.of(block)]
     numbers, read = rows_beside(reader, block, found)
-    for number, one, identity in zip(numbers, found, block.joined(IDENTITY), strict=True):
+    for number, one, identity in zip(numbers, found, block.identities(IDENTITY), strict=True):
         if one is not None:
             decided = one.decided
             yield KeyedRow(

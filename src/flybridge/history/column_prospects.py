@@ -20,7 +20,7 @@ from flybridge.history.column_keys import KeyedRow
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import hash_of_person
 from flybridge.history.rows import BadRow, RawRow
-from flybridge.mapping.person import WRAPPED, Keys, identify
+from flybridge.mapping.person import WRAPPED, Keys, identify, named_user
 from flybridge.mapping.to_amplitude.facts import MAX_FLAT
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Filter, Refuse
@@ -67,7 +67,7 @@ def _rows(
     rows = zip(
         numbers,
         found,
-        block.joined(owner.names),
+        block.identities(owner.names),
         texts("appsflyer_id"),
         texts("event_value"),
         texts("custom_data"),
@@ -101,6 +101,12 @@ def _names_user(
     custom: str | None, customer: str | None, value: Mapping[str, Any] | None, written: str | None, keys: Keys
 ) -> bool:
     """Whether a row names its user or device by custom data, its value, or the customer user id."""
+    if customer is not None and len(customer) > MAX_TEXT:
+        customer = None
+    if customer is not None and keys.customer_user_id == "send":
+        named = named_user(customer)
+        if named is not None and len(named) >= keys.min_id_length:
+            return True
     if value is not None and written is not None and (len(written) > MAX_TEXT or _may_be_deep(written)):
         value = within_limits(value, [])
     passed: Any = value
@@ -113,8 +119,6 @@ def _names_user(
     raw = passed.get(keys.device_id) if isinstance(passed, dict) else None
     if isinstance(raw, str) and raw[:1] not in WRAPPED and identifier(raw, keys.min_id_length) is not None:
         return True
-    if customer is not None and len(customer) > MAX_TEXT:
-        customer = None
     person = identify(Postback(custom_data=custom, customer_user_id=customer), value, keys, NONE_REFUSED, [])
     return person.user_id is not None or person.device_id is not None
 

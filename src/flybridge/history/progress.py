@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS equal_rows (
 CREATE TEMP TABLE looked_at (
     file INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (file, hash)
 ) STRICT, WITHOUT ROWID;
-CREATE TEMP TABLE surveyed (event BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TEMP TABLE surveyed (event INTEGER PRIMARY KEY) STRICT;
 CREATE TEMP TABLE newest (person INTEGER PRIMARY KEY, ms INTEGER NOT NULL) STRICT;
 CREATE TEMP TABLE reported (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE months (person INTEGER NOT NULL, month INTEGER NOT NULL, PRIMARY KEY (person, month))
@@ -71,6 +71,7 @@ NOTED: Final = 16_000
 LISTED: Final = 500
 """How many events are looked for in one statement."""
 BETWEEN: Final = "\x1f"
+RowIdentity = tuple[str, ...]
 _NOTHING: Final = repeat("")
 
 
@@ -136,16 +137,19 @@ class EqualRows:
         """Return which of its equal rows each row is: 1, 2, ..."""
         return self.ordinals_of([self.identity(row) for row in rows])
 
-    def identity(self, row: Mapping[str, str]) -> str | None:
+    def identity(self, row: Mapping[str, str]) -> RowIdentity | None:
         """Return what tells a row apart from those that are no equal ones; None of a conversion."""
         if row.get("event_name") in CONVERSIONS:
             return None
-        return BETWEEN.join(map(row.get, self.names, _NOTHING))
+        return tuple(map(row.get, self.names, _NOTHING))
 
-    def ordinals_of(self, identities: Iterable[str | None]) -> list[int]:
-        """Return the same of rows by what `identity` returns of them: their values of `names`, joined by `BETWEEN`."""
-        keys = [None if identity is None else _hash_of(identity) for identity in identities]
-        return [1 if key is None else self._count(key) for key in keys]
+    def ordinals_of(self, identities: Iterable[RowIdentity | None]) -> list[int]:
+        """Return the same of rows by what `identity` returns of them: their values of `names`, or empty texts."""
+        return [1 if one is None else self._count(self._hash(one)) for one in identities]
+
+    @staticmethod
+    def _hash(identity: RowIdentity) -> int:
+        return _hash_of(BETWEEN.join(identity))
 
     def _count(self, key: int) -> int:
         count = self._counts.get(key, 0)
@@ -169,11 +173,15 @@ class TrialCount(EqualRows):
         db.execute("DELETE FROM temp.looked_at")
         super().__init__(db, 0, by_attribution=by_attribution, table="temp.looked_at")
 
-    def ordinals_of(self, identities: Iterable[str | None]) -> list[int]:
+    def ordinals_of(self, identities: Iterable[RowIdentity | None]) -> list[int]:
         if len(self._counts) >= NOTED:
             with _transaction(self._db):
                 self.write()
         return super().ordinals_of(identities)
+
+    @staticmethod
+    def _hash(identity: RowIdentity) -> int:
+        return hash(identity)  # the count ends with the process, as the hashes of the process do
 
     def close(self) -> None:
         """Drop the count."""
@@ -198,7 +206,7 @@ class Progress:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(SCHEMA)
-        self._surveyed, self._noted = set[bytes](), Noted()
+        self._surveyed, self._noted = set[int](), Noted()
 
     def close(self) -> None:
         """Close the file."""
@@ -245,8 +253,8 @@ class Progress:
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
         return row is not None and row[0] == ms
 
-    def are_surveyed(self, rows: Sequence[Sequence[bytes]]) -> list[bool]:
-        """Note the events that rows of a survey may be. Return for each row whether one was noted before."""
+    def are_surveyed(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        """Note the events that rows of a survey may be, by hashes. Return for each row whether one was noted before."""
         new, known = self._surveyed, self._written(event for row in rows for event in row)
         found = list[bool]()
         for row in rows:
@@ -261,14 +269,14 @@ class Progress:
             with _transaction(self._db):
                 self._db.executemany("INSERT OR IGNORE INTO surveyed VALUES (?)", [(event,) for event in sorted(new)])
             for event in new:
-                self._noted.note(hash(event))
+                self._noted.note(event)
             new.clear()
         return found
 
-    def _written(self, events: Iterable[bytes]) -> set[bytes]:
+    def _written(self, events: Iterable[int]) -> set[int]:
         """Return those of the events that are in the table of a survey."""
-        found = set[bytes]()
-        perhaps = [event for event in events if self._noted.may_have(hash(event))]
+        found = set[int]()
+        perhaps = [event for event in events if self._noted.may_have(event)]
         for start in range(0, len(perhaps), LISTED):
             part = perhaps[start : start + LISTED]
             sql = f"SELECT event FROM surveyed WHERE event IN ({','.join('?' * len(part))})"  # noqa: S608 - marks

@@ -252,16 +252,15 @@ def _filing(row: Prospect, ordinal: int) -> Filing:
     return Filing(_UNREAD, decision, row.key, ordinal=0 if row.is_conversion else ordinal)
 
 
-def _events_of(filing: Filing) -> tuple[bytes, ...]:
-    """Return what tells an event from those of other rows, in files that overlap as well: two if it has two times."""
-    which = _which(filing.key_ms, filing.ordinal)
-    first = (filing.key or filing.digest) + which
-    return (first,) if filing.other_key is None else (first, filing.other_key + which)
+def _events_of(filing: Filing) -> tuple[int, ...]:
+    """Return hashes of what tells an event from those of other rows, in overlapping files as well.
 
-
-@lru_cache(1024)
-def _which(key_ms: int | None, ordinal: int) -> bytes:
-    return f" {key_ms} {ordinal}".encode()
+    There are two if its local time means two moments.
+    """
+    first = hash((filing.key or filing.digest, filing.key_ms, filing.ordinal))
+    if filing.other_key is None:
+        return (first,)
+    return first, hash((filing.other_key, filing.key_ms, filing.ordinal))
 
 
 def outcome_of(filing: Filing) -> str:
