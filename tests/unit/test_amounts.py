@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.appsflyer.amounts import amount_of, currency_in
+from flybridge.appsflyer.amounts import amount_of, currency_in, reported_amount
 from flybridge.appsflyer.currencies import currency_of
+from flybridge.appsflyer.postback import read
+from flybridge.records import Media
 
 
 @pytest.mark.parametrize(
@@ -126,3 +130,23 @@ def test_no_text_raises(written):
     """And what is read is a number that JSON can carry."""
     found = amount_of(written)
     assert found is None or -1e15 <= found <= 1e15
+
+
+@pytest.mark.parametrize(
+    ("written", "currency", "amount"),
+    [
+        ("1.000", "JPY", 1.0),
+        ("1,000", "JPY", 1000.0),
+        ("980", "JPY", 980.0),
+        ("1.500", "IDR", 1.5),
+        ("12.5", "EUR", 12.5),
+        (" 7.250 ", "KRW", 7.25),
+        ("ten", "JPY", None),
+        (None, "JPY", None),
+    ],
+)
+def test_the_point_of_a_number_that_appsflyer_reports_is_a_decimal_one(written, currency, amount):
+    """Whoever reads a report has the amount that is sent of its rows."""
+    assert reported_amount(written, currency) == amount
+    body = json.dumps({"event_revenue": written, "event_revenue_currency": currency}).encode()
+    assert read(body, Media.JSON).event_revenue == amount

@@ -96,6 +96,15 @@ def processed(config: Path) -> Counter[str]:
     return asyncio.run(work())
 
 
+def test_a_dry_run_adds_up_what_would_be_sent(config, tmp_path):
+    """The point of a plain number is decimal, of yen as well."""
+    sale = row(1, "af_purchase", "2025-03-02 10:00:00", revenue="1.000")
+    grouped = row(1, "af_purchase", "2025-03-03 10:00:00", revenue='"1,000"')
+    (tmp_path / "yen.csv").write_text((HEADER + sale + grouped).replace(",EUR,", ",JPY,"))
+    result = run(config, "import", str(tmp_path / "yen.csv"), "--timezone", "UTC", "--dry-run", "--json")
+    assert json.loads(result.stdout)["revenue"] == {"JPY": 1001.0}
+
+
 def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
     """RawRows by report and outcome, first and last time, months, revenue, bad lines."""
     (tmp_path / "january.csv").write_text(

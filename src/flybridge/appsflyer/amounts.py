@@ -30,6 +30,7 @@ _INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2}){1,5},\d{3}(?:\.\d{1,8})?")
 _DECIMAL_COMMA: Final = re.compile(r"\d{1,15},\d{1,2}|\d{1,15},\d{4,8}|0,\d{1,8}")
 _LIST: Final = re.compile(r'\[\s{0,8}("[^"\[\]]{1,40}"|[0-9.eE+-]{1,40})\s{0,8}\]')
 """A list of one amount, as JSON in text."""
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _ONE_GROUP: Final = re.compile(r"[1-9]\d{0,2}[,.]\d{3}")
 _WITHOUT_SPACES: Final = str.maketrans("", "", _SPACES)
 _PLAIN: Final = str.maketrans(
@@ -67,6 +68,12 @@ def amount_of(value: Any, currency: str | None = None) -> float | None:
             written = found[1].strip(QUOTES)
         return _read(written, currency)
     return _bounded(value)
+
+
+def reported_amount(written: str | None, currency: str | None) -> float | None:
+    """Return an amount that AppsFlyer reports, as `amount_of` does; but the point of a plain number is decimal."""
+    is_plain = written is not None and _NUMBER.fullmatch(written.strip()) is not None
+    return amount_of(written, None if is_plain else currency)
 
 
 def _read(written: str, currency: str | None) -> float | None:

@@ -10,7 +10,6 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import compress
@@ -21,7 +20,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec.structs import astuple
 
-from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.amounts import amount_of, reported_amount
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
@@ -81,7 +80,6 @@ CURRENCY_FIELDS: Final[Mapping[str, str]] = {
 }
 """Amounts, and the fields that say in which currency they are."""
 IN_DOLLARS: Final = frozenset({"event_revenue_usd"})
-_PLAIN: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _is_absent: Final = ABSENT.__contains__
 
 JSON: Final = Media.JSON
@@ -310,8 +308,7 @@ def _amount(name: str, value: Any, notes: list[str]) -> float | None:
 
 
 def _money(name: str, value: str, currency: str, notes: list[str]) -> float | None:
-    """Return an amount of a currency. In a plain number the point is a decimal one: AppsFlyer has written it."""
-    number = amount_of(value, None if _PLAIN.fullmatch(value.strip()) else currency)
+    number = reported_amount(value, currency)
     if number is None:
         notes.append(f"The field {name} is not an amount in {currency} and was left out.")
     return number

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.amounts import reported_amount
 from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.errors import FlybridgeError
 from flybridge.history.column_prospects import Prospect
@@ -201,7 +201,7 @@ class Surveyor:
                 self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
 
     def _add(self, currency: str, amount: str) -> None:
-        if (found := amount_of(amount, currency)) is None:
+        if (found := reported_amount(amount, currency)) is None:
             return
         currency = currency or "(no currency)"
         self._revenue.setdefault(currency, []).append(found)

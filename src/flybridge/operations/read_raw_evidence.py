@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field, structs
 
-from flybridge.appsflyer.amounts import amount_of
+from flybridge.appsflyer.amounts import reported_amount
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
@@ -283,12 +283,12 @@ def _amount(fields: Mapping[str, str], currency: str) -> tuple[int | None, str]:
         ("revenue_in_selected_currency", currency_of(fields.get("selected_currency"))),
         ("event_revenue_usd", "USD"),
     ):
-        if code == currency and (amount := amount_of(fields.get(name), code)) is not None:
+        if code == currency and (amount := reported_amount(fields.get(name), code)) is not None:
             return round(amount * MICRO), paid
     return None, paid
 
 
 def _converted(fields: Mapping[str, str], paid: str, currency: str, rates: Mapping[str, float]) -> int:
     """Return the amount in which a row was paid, as it is counted if the message had no converted one."""
-    amount, rate = amount_of(fields.get("event_revenue"), paid), 1.0 if paid == currency else rates.get(paid)
+    amount, rate = reported_amount(fields.get("event_revenue"), paid), 1.0 if paid == currency else rates.get(paid)
     return 0 if amount is None or rate is None else round(amount * rate * MICRO)
