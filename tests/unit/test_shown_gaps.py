@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flybridge.cli.read_history import SHOWN, shown_gaps
+from flybridge.cli.gap_tables import SHOWN, shown_gaps
 from flybridge.history.gap_report import Gap
 from flybridge.history.source_counts import OTHERS
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
+from flybridge.cli.gap_tables import show_gaps
 from flybridge.cli.import_files import Rate, chosen_app
-from flybridge.cli.import_history import warn_unsighted
+from flybridge.cli.import_history import show_survey, warn_unsighted
 from flybridge.cli.meter import Meter
-from flybridge.cli.printing import complain, print_json, print_rows, say
+from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
-from flybridge.history.gap_report import CAUSES, Gap, GapReport
+from flybridge.history.gap_report import GapReport
 from flybridge.history.pull import Pulled
 from flybridge.history.pull_preview import PullPreview
 from flybridge.history.run import day_span
-from flybridge.history.source_counts import OTHERS
 from flybridge.operations.read_history import HistoryReader, check_live_days, plan_of
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened, opened_download
@@ -31,11 +30,6 @@ from flybridge.system.running import run
 from flybridge.wiring import build_flow
 
 T = TypeVar("T")
-SHOWN: Final = 48
-"""How many lines are printed of what is missing; `--json` has each hour."""
-NAMED_WHERE_MUCH: Final = 5
-"""How many media sources are named at most where lines of all would be too many."""
-DAY: Final = len("2026-01-31")
 
 FromDay = Annotated[str, typer.Option("--from", help="The first UTC day, as 2026-01-31.")]
 ToDay = Annotated[str | None, typer.Option("--to", help="The last UTC day; by default until now.")]
@@ -110,7 +104,6 @@ def _preview(
     settings: Config, app: App, days: tuple[str, str | None], reports: Sequence[PulledReport], *, as_json: bool
 ) -> None:
     """Show what reports hold. Exit code 1 if not all could be looked at."""
-    from flybridge.cli.import_history import show_survey  # noqa: PLC0415 - its readers take a while to load
 
     async def work(reader: HistoryReader) -> PullPreview:
         from_ms, until_ms = await _span(reader, app, *days)
@@ -170,76 +163,11 @@ def gaps(
     if as_json:
         print_json(found)
     else:
-        _show_gaps(found)
+        show_gaps(found)
         if found.missing > found.filled and not fill:
             complain("With --fill, what is missing is read.")
     if found.problems or found.missing > found.filled:
         raise typer.Exit(1)
-
-
-def _show_gaps(found: GapReport) -> None:
-    print_rows(f"Missing events of {found.app}", _rows(found.gaps, "when", "missing"), "Nothing is missing.")
-    if found.surplus:
-        more = [Gap(one.report, one.day, one.cause, one.events, one.media_source) for one in found.surplus]
-        print_rows(f"Events of {found.app} that only flybridge has", _rows(more, "day", "events"), "")
-    counted = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
-    say(f"{counted} in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
-    for reason in (*found.problems, *found.notes):
-        complain(reason)
-
-
-def _rows(gaps: Sequence[Gap], when: str, counted: str) -> list[dict[str, str | int]]:
-    """Return what is printed of gaps, with these heads above their time and their number."""
-    return [
-        {
-            "report": gap.report,
-            when: gap.hour,
-            "media_source": gap.media_source,
-            counted: gap.missing,
-            "likely_cause": CAUSES[gap.cause],
-        }
-        for gap in shown_gaps(gaps)
-    ]
-
-
-def shown_gaps(gaps: Sequence[Gap]) -> list[Gap]:
-    """Return what is missing by hour, or where that is much with days or spans of days in place of hours.
-
-    Where it still is much, only the largest sources are named.
-    """
-    if len(gaps) <= SHOWN:
-        return list(gaps)
-    days = _summed(gaps, lambda gap: gap.hour[:DAY])
-    if len(days) <= SHOWN:
-        return days
-    for named in (None, *range(NAMED_WHERE_MUCH, -1, -1)):
-        spans = _summed(gaps, lambda _: "", named)
-        if len(spans) <= SHOWN:
-            break
-    return spans
-
-
-def _summed(gaps: Sequence[Gap], when: Callable[[Gap], str], named: int | None = None) -> list[Gap]:
-    """Return gaps summed over the hours of which `when` is the same, with the days that they span.
-
-    With `named` only so many sources, the largest of all, stay by themselves.
-    """
-    sources = Counter[str]()
-    for gap in gaps:
-        sources[gap.media_source] += gap.missing
-    del sources[OTHERS]
-    largest = {source for source, _ in sources.most_common(named)}
-    sums, spans = Counter[tuple[str, str, str, str]](), dict[tuple[str, str, str, str], tuple[str, str]]()
-    for gap in gaps:
-        source = gap.media_source if gap.media_source in largest else OTHERS
-        key, day = (gap.report, when(gap), gap.cause, source), gap.hour[:DAY]
-        sums[key] += gap.missing
-        first, last = spans.get(key, (day, day))
-        spans[key] = min(first, day), max(last, day)
-    return [
-        Gap(report, " to ".join(dict.fromkeys(spans[report, at, cause, source])), cause, n, source)
-        for (report, at, cause, source), n in sorted(sums.items())
-    ]
 
 
 def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[PulledReport]) -> str:
