@@ -45,8 +45,8 @@ class Login:
         self.cookies = {}
 
     async def begin(self):
-        begun = await self.sessions.begin("ann", Grant.OPERATE, "password", proof="p", address="127.0.0.1")
-        self.cookies = {PLAIN_COOKIE: begun.cookie}
+        cookie = await self.sessions.begin("ann", Grant.OPERATE, "password", proof="p", address="127.0.0.1")
+        self.cookies = {PLAIN_COOKIE: cookie}
 
     async def goes_on(self, after_ms):
         (self.clock.advance if after_ms > 0 else self.clock.set_back)(abs(after_ms) / 1000)
