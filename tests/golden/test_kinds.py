@@ -14,11 +14,14 @@ from urllib.parse import urlencode
 
 import pytest
 
+from flybridge.amplitude.event import with_identity
 from flybridge.config.settings import Config, loads
 from flybridge.flow import Flow
 from flybridge.operations.explain import MessageOutcome, explain
 from flybridge.operations.messages import read_messages
 from flybridge.records import Dead, Decision, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source
+from flybridge.sandbox.vendors.appsflyer import TakenEvent, read_event
+from flybridge.sandbox.vendors.validation import HTTP_V2, Attribution, Upload, read_attribution, read_upload
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.stores import write_empty_store
@@ -196,6 +199,29 @@ def test_an_event_of_amplitude_means_what_it_says(base: dict[str, Any], case: di
     assert decision.device_id == expected.get("appsflyer_id", "1768000000000-4711000")
     assert {name: sent.get(name) for name in expected.get("parameters", {})} == expected.get("parameters", {})
     assert {name: value.get(name) for name in expected.get("value", {})} == expected.get("value", {})
+
+
+@pytest.mark.parametrize(("base", "case"), [*cases_with("expected"), *cases_with("streamed")])
+def test_what_is_sent_is_what_the_vendors_take(base: dict[str, Any], case: dict[str, Any]) -> None:
+    """The sandbox reads it as their pages say, and records it."""
+    source = Source.PUSH if "expected" in case else Source.STREAM
+    if source is Source.STREAM:
+        case = case | {"settings": STREAM + case.get("settings", "")}
+    decision = filed(case, written(base, case["change"], Media.JSON), Media.JSON, source).decision
+    if not isinstance(decision, Deliver):
+        return
+    items = [with_identity(item, decision.user_id, decision.device_id) for item in decision.body.split(b"\n")]
+    match decision.endpoint:
+        case "inapp_event":
+            named = b'{"appsflyer_id":%b,%b' % (json.dumps(decision.device_id).encode(), decision.body[1:])
+            taken = read_event("com.example.bakery", named, RECEIVED_MS)
+            assert isinstance(taken, TakenEvent)
+            assert taken.recorded
+        case "attribution":
+            assert isinstance(read_attribution(decision.body.decode()), Attribution)
+        case _:
+            upload = b'{"api_key":"a-key","events":[%b]}' % b",".join(items)
+            assert isinstance(read_upload(upload, HTTP_V2, bool), Upload)
 
 
 @pytest.mark.parametrize("first", ["install", "sighting"])

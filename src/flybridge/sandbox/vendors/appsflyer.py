@@ -106,7 +106,7 @@ class AppsFlyerServer(VendorApi):
             return FORBIDDEN
         if key.startswith("other"):
             return OTHER_APP
-        event = _read(app, body, self.clock.now_ms())
+        event = read_event(app, body, self.clock.now_ms())
         return self._take(event) if isinstance(event, TakenEvent) else event
 
     def _take(self, event: TakenEvent) -> SandboxAnswer:
@@ -149,7 +149,7 @@ class AppsFlyerServer(VendorApi):
         }
 
 
-def _read(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnswer:
+def read_event(app: str, body: bytes | None, now_ms: int) -> TakenEvent | SandboxAnswer:
     """Read an event, or say what is wrong with it."""
     if body is None or len(body) > MAX_BYTES:
         return BAD
