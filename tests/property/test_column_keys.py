@@ -26,7 +26,7 @@ FLOW = Flow({"shop": AppFlow(Rules(app="shop", platform="android", app_id=APP))}
 NOW = 1_790_000_000_000
 
 USUAL = {
-    "AppsFlyer ID": ["1-2", "1700000000000-1234567", "1-2 ", "", "null", "\u00e4-1"],
+    "AppsFlyer ID": ["1-2", "1700000000000-1234567", "1-2 ", "", "null", "\u00e4-1", '"1-2"', "{1-2}", "1-2\u200b"],
     "Event Name": [
         "buy",
         "af_purchase",
@@ -38,6 +38,8 @@ USUAL = {
         "N/A",
         "caf\u00e9",
         "re-engagement",
+        "buy\u200b",
+        "\u3000",
     ],
     "Event Time": [
         "2025-03-02 10:00:00",
@@ -62,9 +64,9 @@ USUAL = {
         '{"a":"\u00e4\\nb"}',
     ],
     "Event Revenue": ["", "1", "1.0", "9.99", "16.215379822015236", "1,50", "-3", "nan", "1e3"],
-    "Event Revenue Currency": ["", "EUR", "eur", "EU", "None", "\u20ac"],
+    "Event Revenue Currency": ["", "EUR", "eur", "EU", "None", "\u20ac", '"EUR"', "EUR\u200b"],
     "Is Primary Attribution": ["", "true", "false", "TRUE", "1"],
-    "Media Source": ["", "tiktok", "restricted", "organic"],
+    "Media Source": ["", "tiktok", "restricted", "organic", "restricted\u200b"],
     "Campaign": ["", "spring; sale", 'say "x"', "two\nlines"],
     "Customer User ID": ["", "ann"],
     "IDFA": ["", "AEBE52E7-03EE-455A-B3C4-E57283966239"],
