@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -18,6 +19,7 @@ from flybridge.delivery.exchange import Endpoint
 from flybridge.delivery.lane_reports import Order, give_order, read_reports
 from flybridge.delivery.lifecycle import RetryPolicy, Uncertain
 from flybridge.delivery.observer import Exchange
+from flybridge.delivery.settings import DeliverySettings
 from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.errors import StoreUnavailable
@@ -33,6 +35,12 @@ V2 = Lane("shop", "http_v2")
 V1 = Lane("shop", "attribution")
 Answer = tuple[int, object]
 Script = Callable[[list[str]], Answer]
+
+
+def tuned(endpoint: Endpoint, **limits: Any) -> Endpoint:
+    """Return an endpoint with the limits of a configuration."""
+    endpoint.limits = DeliverySettings(**limits).tuned(endpoint.limits)
+    return endpoint
 
 
 class Vendor:
@@ -197,7 +205,7 @@ def numbered(count: int) -> list[str]:
 async def test_everything_due_is_delivered_once_in_full_requests(bench: Bench, lane: Lane, requests: int) -> None:
     """Fifty items in requests of twenty, or one by one where the vendor takes one."""
     await bench.file(numbered(50), lane)
-    assert await bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=20)).drain() == 50
+    assert await bench.worker(v2=tuned(HttpV2("key-of-app", bench.vendor.url), max_items=20)).drain() == 50
     assert bench.vendor.received == Counter(numbered(50))
     assert len(bench.vendor.requests) == requests
     assert await bench.outcomes() == {"delivered": 50}
@@ -334,7 +342,7 @@ async def test_an_outage_opens_the_circuit_and_costs_the_items_nothing_more(benc
     """A week without answers, and everything is still there with tries to spare."""
     await bench.file(numbered(40))
     bench.vendor.script = lambda _: (status, b"")
-    worker = bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=10, concurrency=1))
+    worker = bench.worker(v2=tuned(HttpV2("key-of-app", bench.vendor.url), max_items=10, concurrency=1))
     for _ in range(300):
         await worker.drain()
         bench.clock.advance(2100)
@@ -422,7 +430,9 @@ async def test_a_worker_that_dies_in_flight_leaves_only_what_had_begun_uncertain
         await asyncio.sleep(3600)
 
     bench.vendor.before = hang
-    first = asyncio.create_task(bench.worker(v1=AttributionApi("key-of-app", bench.vendor.url, concurrency=1)).drain())
+    first = asyncio.create_task(
+        bench.worker(v1=tuned(AttributionApi("key-of-app", bench.vendor.url), concurrency=1)).drain()
+    )
     await died.wait()
     first.cancel()
     await asyncio.wait([first])
@@ -438,7 +448,7 @@ async def test_a_worker_that_dies_in_flight_leaves_only_what_had_begun_uncertain
 async def test_after_a_crash_few_begin_at_once_for_a_minute(bench: Bench) -> None:
     """So that a process that dies again and again sends less of them twice."""
     await bench.file(numbered(400), V1)
-    api = AttributionApi("key-of-app", bench.vendor.url, concurrency=16)
+    api = tuned(AttributionApi("key-of-app", bench.vendor.url), concurrency=16)
 
     async def killed() -> int:
         """Let a worker die in its first requests. Returns how many had begun."""
@@ -474,7 +484,7 @@ async def test_nothing_is_sent_on_a_lease_that_could_lapse(bench: Bench) -> None
         await bench.worker().drain()
 
     bench.vendor.before = overtaken
-    slow = bench.worker(v1=AttributionApi("key-of-app", bench.vendor.url, concurrency=1))
+    slow = bench.worker(v1=tuned(AttributionApi("key-of-app", bench.vendor.url), concurrency=1))
     await slow.drain()
     assert bench.vendor.received == Counter([*numbered(6), "event-0"])
     assert slow.stale == 4
@@ -525,7 +535,10 @@ async def test_answers_are_kept_while_the_store_refuses_them(bench: Bench, tmp_p
 
 async def test_it_wakes_when_something_is_filed_and_stops_in_order(bench: Bench) -> None:
     """No poll is waited for. At the stop the request in flight is settled and the rest given back untried."""
-    worker, stop = bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=10, concurrency=1)), asyncio.Event()
+    worker, stop = (
+        bench.worker(v2=tuned(HttpV2("key-of-app", bench.vendor.url), max_items=10, concurrency=1)),
+        asyncio.Event(),
+    )
     running = asyncio.create_task(worker.run(stop))
     await bench.file(numbered(30))
     bench.vendor.before = stop.set
@@ -540,7 +553,10 @@ async def test_it_wakes_when_something_is_filed_and_stops_in_order(bench: Bench)
 async def test_what_is_filed_while_the_lane_has_room_is_sent_without_being_leased_again(bench: Bench) -> None:
     """Nothing was due before. What comes beyond the room is leased as ever, and all of it is sent once."""
     asked: list[int] = []
-    worker, stop = bench.worker(v2=HttpV2("key-of-app", bench.vendor.url, max_items=10, concurrency=1)), asyncio.Event()
+    worker, stop = (
+        bench.worker(v2=tuned(HttpV2("key-of-app", bench.vendor.url), max_items=10, concurrency=1)),
+        asyncio.Event(),
+    )
     running = asyncio.create_task(worker.run(stop))
     await until(lambda: bool(worker.capacity()))
     capacity = worker.capacity()
@@ -657,7 +673,7 @@ async def test_what_is_filed_while_a_request_is_slow_does_not_wait_for_it(bench:
 async def test_the_pace_is_kept(bench: Bench) -> None:
     """Two requests a second: ten take four seconds, after the two that may go at once."""
     await bench.file(numbered(10), V1)
-    await bench.worker(v1=AttributionApi("key-of-app", bench.vendor.url, requests_per_s=2)).drain()
+    await bench.worker(v1=tuned(AttributionApi("key-of-app", bench.vendor.url), requests_per_s=2)).drain()
     assert sum(bench.clock.slept) == pytest.approx(4.0)
     assert await bench.outcomes() == {"delivered": 10}
 

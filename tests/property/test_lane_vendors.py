@@ -5,6 +5,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -19,6 +20,7 @@ from flybridge.appsflyer.inapp_event import InAppEvent
 from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import Endpoint, HttpRequest, HttpResponse
 from flybridge.delivery.lifecycle import RetryPolicy
+from flybridge.delivery.settings import DeliverySettings
 from flybridge.delivery.worker import Worker
 from flybridge.errors import TransportError
 from flybridge.records import Delivery
@@ -44,10 +46,16 @@ STATUSES = [CUT, 302, 400, 401, 403, 404, 405, 406, 408, 410, 413, 415, 418, 422
 ENDPOINTS: dict[str, Callable[[], Endpoint]] = {
     "http_v2": lambda: HttpV2("key-of-app"),
     "batch": lambda: Batch("key-of-app"),
-    "few": lambda: HttpV2("key-of-app", max_items=7),
-    "attribution": lambda: AttributionApi("key-of-app", concurrency=3),
+    "few": lambda: tuned(HttpV2("key-of-app"), max_items=7),
+    "attribution": lambda: tuned(AttributionApi("key-of-app"), concurrency=3),
     "s2s": lambda: InAppEvent("key-of-app", "id123456789", concurrency=3),
 }
+
+
+def tuned(endpoint: Endpoint, **limits: Any) -> Endpoint:
+    """Return an endpoint with the limits of a configuration."""
+    endpoint.limits = DeliverySettings(**limits).tuned(endpoint.limits)
+    return endpoint
 
 
 class Vendor:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from flybridge.amplitude.upload import ORIGINS, Batch, HttpV2, origin
 from flybridge.delivery.exchange import Accepted, Halt, HttpResponse, Reject, Retry, Split, Verdict, retry_after_s
+from flybridge.delivery.settings import DeliverySettings
 from flybridge.records import Delivery
 
 KEY = "0123456789abcdef"
@@ -88,8 +89,8 @@ def test_a_full_request_stays_below_the_documented_size(endpoint: HttpV2) -> Non
 
 def test_a_configured_count_never_exceeds_the_documented_one() -> None:
     """Less is kept, more is cut."""
-    assert [HttpV2(KEY, max_items=n).limits.max_items for n in (7, 5000)] == [7, 999]
-    assert Batch(KEY, max_items=5000).limits.max_items == 1000
+    assert [DeliverySettings(max_items=n).tuned(HttpV2(KEY).limits).max_items for n in (7, 5000)] == [7, 999]
+    assert DeliverySettings(max_items=5000).tuned(Batch(KEY).limits).max_items == 1000
 
 
 def test_batch_has_its_own_address_and_the_same_body() -> None:

@@ -39,19 +39,11 @@ class AttributionApi:
     name = NAME
     deduplicates = False
 
-    def __init__(
-        self,
-        api_key: str,
-        origin: str = ORIGINS["us"],
-        *,
-        concurrency: int = 16,
-        requests_per_s: float = 0.0,
-        max_bytes: int = 990_000,
-    ) -> None:
+    def __init__(self, api_key: str, origin: str = ORIGINS["us"]) -> None:
         self._head = b"api_key=" + quoted(api_key.encode()) + b"&event="
         self._secret = api_key
         self._url = origin.rstrip("/") + "/attribution"
-        self.limits = Limits(1, max_bytes, concurrency, requests_per_s)
+        self.limits = Limits(1, max_bytes=990_000, concurrency=16)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
         """Build the request for one event."""

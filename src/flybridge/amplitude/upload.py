@@ -64,16 +64,15 @@ def origin(region: str, base_url: str = "") -> str:
 class HttpV2:
     """POST /2/httpapi: under 1 MB and fewer than 2,000 events per request.
 
-    `min_id_length` overrides Amplitude's minimum of five characters for user and device ids. `items_per_s` is for
-    Starter plans, which are limited to 1,000 events a second.
+    `min_id_length` overrides Amplitude's minimum of five characters for user and device ids.
     """
 
     name = "http_v2"
     deduplicates = True
     path = "/2/httpapi"
-    most_items = 999  # fewer than 2,000 events, and an item may be two; a larger `max_items` is cut to it
+    most_items = 999  # fewer than 2,000 events, and an item may be two
     most_bytes = 990_000
-    usual_concurrency = 4
+    concurrency = 4
 
     def __init__(
         self,
@@ -81,11 +80,6 @@ class HttpV2:
         origin: str = ORIGINS["us"],
         *,
         min_id_length: int = 5,
-        max_items: int = 0,
-        max_bytes: int = 0,
-        concurrency: int = 0,
-        requests_per_s: float = 0.0,
-        items_per_s: float = 0.0,
         gzip: bool = False,
         current_ms: int = 3_600_000,
     ) -> None:
@@ -95,9 +89,7 @@ class HttpV2:
         self._url = origin.rstrip("/") + self.path
         self._gzip = gzip
         self.current_ms = current_ms
-        items = min(max_items or self.most_items, self.most_items)
-        room = (max_bytes or self.most_bytes) - len(self._head) - 2
-        self.limits = Limits(items, room, concurrency or self.usual_concurrency, requests_per_s, items_per_s)
+        self.limits = Limits(self.most_items, self.most_bytes - len(self._head) - 2, self.concurrency)
 
     def request(self, batch: Sequence[Delivery]) -> HttpRequest:
         """Build the upload of a batch. Bodies are joined as bytes, without decoding."""
@@ -161,7 +153,7 @@ class Batch(HttpV2):
     path = "/batch"
     most_items = 1_000
     most_bytes = 19_800_000
-    usual_concurrency = 2
+    concurrency = 2
 
 
 class History(Batch):
@@ -172,7 +164,7 @@ class History(Batch):
     """
 
     name = "batch"
-    usual_concurrency = 1
+    concurrency = 1
 
 
 def status_verdict(response: HttpResponse, *, alone: bool) -> Verdict:
