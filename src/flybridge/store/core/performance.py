@@ -11,6 +11,7 @@ install time, a source that is named before a restricted one before organic, the
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -121,9 +122,9 @@ class PerformanceCounters:
         self._installations: dict[bytes, Installation] = {}
         self._prepared: dict[int, tuple[Performance, int]] = {}
         # n, revenue, not converted, reached, ledger rows entered
-        self._cells: dict[int, list[int]] = {}
+        self._cells: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
         # active, first purchases, events, revenue, not converted
-        self._cohorts: dict[Contribution, list[int]] = {}
+        self._cohorts: defaultdict[Contribution, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
 
     def load(self, filings: Iterable[Filing], released: Iterable[bytes]) -> None:
         """Read the installations of these filings, and those among the keys of holds that were released."""
@@ -163,7 +164,7 @@ class PerformanceCounters:
             if (known := self._installations.get(key)) is not None and not known.reached:
                 known.reached = known.changed = True
                 if known.cell != NO_CELL:
-                    self._sums(known.cell)[3] += 1
+                    self._cells[known.cell][3] += 1
 
     def count(self, app: str, row_id: int) -> int | None:
         """Count what a prepared filing adds. Returns the cell it is counted in, None if it was counted before."""
@@ -175,7 +176,7 @@ class PerformanceCounters:
             elif not self._begin(app, installation, found, is_duplicate=False):
                 return None
             self._act(installation, found)
-        sums = self._sums(cell)
+        sums = self._cells[cell]
         sums[0] += 1
         sums[1] += found.revenue
         sums[2] += found.not_converted
@@ -194,7 +195,7 @@ class PerformanceCounters:
             return None
         cell = self._tables.performance_cell(app, found.day, found.dimensions)
         self._act(installation, found)
-        sums = self._sums(cell)
+        sums = self._cells[cell]
         sums[0] += 1
         sums[4] += 1
         return cell
@@ -212,23 +213,11 @@ class PerformanceCounters:
     def _count_in(self, installation: Installation, sign: int) -> None:
         """Add all that an installation counts for to its cohort, or take it out."""
         for at, sums in installation.contributions().items():
-            total = self._cohort(at)
+            total = self._cohorts[at]
             for number, value in enumerate(sums):
                 total[number] += sign * value
         if installation.reached and installation.cell != NO_CELL:
-            self._sums(installation.cell)[3] += sign
-
-    def _cohort(self, at: Contribution) -> list[int]:
-        found = self._cohorts.get(at)
-        if found is None:
-            found = self._cohorts[at] = [0, 0, 0, 0, 0]
-        return found
-
-    def _sums(self, cell: int) -> list[int]:
-        found = self._cells.get(cell)
-        if found is None:
-            found = self._cells[cell] = [0, 0, 0, 0, 0]
-        return found
+            self._cells[installation.cell][3] += sign
 
     def _installation(self, found: Performance) -> Installation | None:
         """Return the installation of a message, made if it is new; None if it has none, or is too old to count."""
@@ -250,8 +239,8 @@ class PerformanceCounters:
         cell, old = installation.cell, installation.install_s
         changed = self._attribute(installation, app, found)
         if same and changed and installation.cell != cell and old == installation.install_s:
-            self._sums(cell)[0] -= 1
-            self._sums(installation.cell)[0] += 1
+            self._cells[cell][0] -= 1
+            self._cells[installation.cell][0] += 1
         return not same and not (seen and is_duplicate)
 
     def _attribute(self, installation: Installation, app: str, found: Performance) -> bool:
@@ -301,7 +290,7 @@ class PerformanceCounters:
             installation.paid_day = day
         if installation.cell == NO_CELL:
             return
-        sums = self._cohort((installation.cell, offset))
+        sums = self._cohorts[installation.cell, offset]
         sums[0] += is_first
         sums[2] += in_app
         sums[3] += found.revenue
@@ -309,7 +298,7 @@ class PerformanceCounters:
         if installation.paid_day != paid:
             sums[1] += 1
             if paid != NEVER and (earlier := installation.offset(paid)) <= LAST_OFFSET:
-                self._cohort((installation.cell, earlier))[1] -= 1
+                self._cohorts[installation.cell, earlier][1] -= 1
 
 
 def _rank(origin: Dimensions, install_s: int, touch_s: int) -> tuple[object, ...]:
