@@ -19,7 +19,6 @@ from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.clock import Clock
 from flybridge.config.apps import App, streams_of
-from flybridge.config.notify import PORTS
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Endpoint
 from flybridge.flow import AppFlow, Flow
@@ -30,6 +29,7 @@ from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.notifications.channel import Channel, HttpTarget, SlackChannel, WebhookChannel
 from flybridge.notifications.mail import MailChannel, MailServer
 from flybridge.notifications.notifier import NONE, NotifyRules, QuietHours
+from flybridge.notifications.settings import PORTS
 from flybridge.records import HOUR_MS
 from flybridge.store.records import Lane
 from flybridge.system.secret import Secret

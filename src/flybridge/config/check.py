@@ -14,10 +14,10 @@ from msgspec.structs import fields
 from flybridge.audiences.settings import AudienceSettings, Identifier, called
 from flybridge.config.apps import App, AppInsight, AppsFlyer, Platform, Route, streams_of
 from flybridge.config.console import Console
-from flybridge.config.notify import Notify, NotifyEmail
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_appsflyer.settings import Stream
+from flybridge.notifications.settings import Notify, NotifyEmail
 from flybridge.system.secret import Secret
 
 MIN_SECRET_CHARACTERS: Final = 16

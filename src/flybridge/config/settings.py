@@ -30,10 +30,10 @@ from flybridge.config.check import (
 from flybridge.config.console import Console
 from flybridge.config.env_file import NAME as ENV_FILE
 from flybridge.config.env_file import read_env_file
-from flybridge.config.notify import Notify
 from flybridge.config.read import ConfigReader, parse, unset_variables
 from flybridge.delivery.settings import DeliverySettings
 from flybridge.errors import ConfigError
+from flybridge.notifications.settings import Notify
 from flybridge.system.secret import Secret
 
 DEFAULT_PATH: Final = "flybridge.toml"
