@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import time
 
 from msgspec.structs import asdict
 
@@ -28,7 +27,6 @@ from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.notifications.channel import Channel, HttpTarget, SlackChannel, WebhookChannel
 from flybridge.notifications.mail import MailChannel, MailServer
-from flybridge.notifications.notifier import NONE, NotifyRules, QuietHours
 from flybridge.notifications.settings import PORTS
 from flybridge.records import HOUR_MS
 from flybridge.store.records import Lane
@@ -218,20 +216,3 @@ def channel_names(config: Config) -> tuple[str, ...]:
     notify = config.notify
     ways = (("webhook", notify.webhook), ("slack", notify.slack), ("email", notify.email))
     return tuple(name for name, way in ways if way is not None)
-
-
-def notify_rules_of(config: Config) -> NotifyRules:
-    """Return when notifications are sent, and of what."""
-    notify = config.notify
-    quiet = NONE
-    if notify.quiet_from:
-        begin, end = time.fromisoformat(notify.quiet_from), time.fromisoformat(notify.quiet_to)
-        quiet = QuietHours(begin, end, notify.timezone)
-    return NotifyRules(
-        after_ms=round(notify.after_minutes * 60_000),
-        quiet=quiet,
-        urgent=notify.urgent_in_quiet_hours,
-        warnings=notify.warnings,
-        findings=notify.findings,
-        address=config.server.public_url,
-    )

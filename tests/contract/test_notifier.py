@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import time
 
 import pytest
 from hypothesis import given
@@ -12,13 +11,14 @@ from hypothesis import strategies as st
 from flybridge.errors import StoreUnavailable
 from flybridge.notifications.channel import NotSent
 from flybridge.notifications.concern import RANK, Concern, Notified, Settling, after, news
-from flybridge.notifications.notifier import LOOK_S, TURN_MS, WAITS_MS, Notifier, NotifyRules, QuietHours, read_states
+from flybridge.notifications.notifier import LOOK_S, TURN_MS, WAITS_MS, Notifier, read_states
+from flybridge.notifications.settings import Notify
 from flybridge.testing.clocks import ManualClock
 
 STOPPED = Concern("a", "audience", "bad", "The audience buyers of shop has stopped.", "/audiences", "stopped")
 DEAD = Concern("d", "dead", "warn", "12 events could not be processed or delivered.", "/dead", "2")
 FOUND = Concern("f", "source_silent", "finding", "A source went silent.", "/differences")
-SOON = NotifyRules(after_ms=0)
+SOON = Notify(after_minutes=0)
 
 
 class Heard:
@@ -50,10 +50,10 @@ class World:
     async def read(self):
         return list(self.present)
 
-    def process(self, holder: str = "alone", store=None, rules: NotifyRules = SOON, channels=None) -> Notifier:
+    def process(self, holder: str = "alone", store=None, settings: Notify = SOON, channels=None) -> Notifier:
         """Return one process."""
         return Notifier(
-            store or self.store, channels or [self.channel], self.read, rules, clock=self.clock, holder=holder,
+            store or self.store, channels or [self.channel], self.read, settings, clock=self.clock, holder=holder,
             sent=lambda *one: self.outcomes.append(one),
         )  # fmt: skip
 
@@ -171,7 +171,7 @@ async def test_the_five_worst_are_told_and_findings_beside_them(world):
 
 
 @pytest.mark.parametrize(
-    ("rules", "notified"),
+    ("chosen", "notified"),
     [
         ({}, ["a", "d", "f"]),
         ({"warnings": False}, ["a", "f"]),
@@ -179,16 +179,16 @@ async def test_the_five_worst_are_told_and_findings_beside_them(world):
         ({"warnings": False, "findings": False}, ["a"]),
     ],
 )
-async def test_what_is_told_can_be_chosen(world, rules, notified):
+async def test_what_is_told_can_be_chosen(world, chosen, notified):
     """What needs an operator always is."""
     world.present = [STOPPED, DEAD, FOUND]
-    await world.process(rules=NotifyRules(after_ms=0, **rules)).look()
+    await world.process(settings=Notify(after_minutes=0, **chosen)).look()
     assert world.said() == [(notified, [], [])]
 
 
 async def test_what_comes_and_goes_is_not_told(world):
     """A condition has to last for a while, and to be over for as long."""
-    process = world.process(rules=NotifyRules(after_ms=60_000))
+    process = world.process(settings=Notify(after_minutes=1))
     for _ in range(10):
         for present in ([STOPPED], []):
             world.present = present
@@ -210,8 +210,8 @@ async def test_what_comes_and_goes_is_not_told(world):
 
 async def test_nothing_is_sent_in_quiet_hours(world):
     """Then it is notified if it is not over; what needs an operator may be excepted."""
-    quiet = QuietHours(time(22), time(7), "UTC")  # the clock begins at midnight
-    process = world.process(rules=NotifyRules(after_ms=0, quiet=quiet))
+    # The clock begins at midnight.
+    process = world.process(settings=Notify(after_minutes=0, quiet_from="22:00", quiet_to="07:00"))
     world.present = [STOPPED, DEAD]
     await process.look()
     world.clock.advance(3600)
@@ -225,8 +225,8 @@ async def test_nothing_is_sent_in_quiet_hours(world):
 
 async def test_what_needs_an_operator_may_be_told_in_quiet_hours(world):
     """What only should be looked at waits for their end."""
-    quiet = QuietHours(time(22), time(7), "UTC")
-    process = world.process(rules=NotifyRules(after_ms=0, quiet=quiet, urgent=True))
+    chosen = Notify(after_minutes=0, quiet_from="22:00", quiet_to="07:00", urgent_in_quiet_hours=True)
+    process = world.process(settings=chosen)
     world.present = [DEAD]
     await process.look()
     assert world.said() == []

@@ -10,7 +10,7 @@ from test_config import SMALL
 from flybridge.config.settings import loads, shown
 from flybridge.errors import ConfigError
 from flybridge.testing.clocks import ManualClock
-from flybridge.wiring import channel_names, channels_of, notify_rules_of
+from flybridge.wiring import channel_names, channels_of
 
 HOOK = 'webhook = { url = "https://example.com/hook?t=hidden-token", secret = "0123456789abcdef" }'
 MAIL = 'email = { host = "mail.example.com", sender = "f@example.com", recipients = ["ops@example.com"]%s }'
@@ -38,8 +38,8 @@ def test_all_channels():
     )
     assert channel_names(config) == ("webhook", "slack", "email")
     assert [one.name for one in channels_of(config, None, ManualClock())] == ["webhook", "slack", "email"]
-    rules = notify_rules_of(config)
-    assert (rules.after_ms, rules.quiet.zone, str(rules.quiet.end)) == (300_000, "Europe/Berlin", "07:30:00")
+    quiet = config.notify.quiet
+    assert (quiet.zone, str(quiet.begin), str(quiet.end)) == ("Europe/Berlin", "22:00:00", "07:30:00")
     assert "hidden-token" not in str(shown(config))
     assert "the password" not in str(shown(config))
 

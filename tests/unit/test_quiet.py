@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 
 import pytest
 
-from flybridge.notifications.notifier import NONE, QuietHours
+from flybridge.notifications.settings import Notify, QuietHours
 
 NIGHT = QuietHours(time(22), time(7), "Europe/Berlin")
 NOON = QuietHours(time(12), time(13, 30), "America/New_York")
@@ -29,7 +29,7 @@ NOON = QuietHours(time(12), time(13, 30), "America/New_York")
         (NOON, "2026-01-15T17:00", True),
         (NOON, "2026-01-15T18:29", True),
         (NOON, "2026-01-15T18:30", False),
-        (NONE, "2026-01-15T00:00", False),
+        (Notify().quiet, "2026-01-15T00:00", False),
     ],
 )
 def test_they_follow_the_clocks_of_their_zone(hours, at, quiet):

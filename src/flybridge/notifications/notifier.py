@@ -11,11 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, time
 from functools import cached_property
 from hashlib import sha256
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -38,6 +36,7 @@ from flybridge.notifications.concern import (
     notification_key,
 )
 from flybridge.notifications.message import Message
+from flybridge.notifications.settings import Notify
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
 
@@ -70,36 +69,6 @@ class ChannelState(Struct, frozen=True):
     problem: str = ""
 
 
-class QuietHours(Struct, frozen=True):
-    """Hours of every day by the clocks of a time zone, over midnight if the end is earlier than the beginning."""
-
-    begin: time
-    end: time
-    zone: str = "UTC"
-
-    def contain(self, now_ms: int) -> bool:
-        """Whether a moment lies in them. The end itself does not."""
-        local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(self.zone)).time()
-        if self.begin <= self.end:
-            return self.begin <= local < self.end
-        return local >= self.begin or local < self.end
-
-
-NONE: Final = QuietHours(time(), time())
-"""No quiet hours."""
-
-
-class NotifyRules(Struct, frozen=True):
-    """When notifications are sent, and of what. With `urgent`, quiet hours do not hold back what needs an operator."""
-
-    after_ms: int = 120_000
-    quiet: QuietHours = NONE
-    urgent: bool = False
-    warnings: bool = True
-    findings: bool = True
-    address: str = ""
-
-
 Read = Callable[[], Awaitable[Sequence[Concern]]]
 Sent = Callable[[str, str, str], None]
 """Called with a channel, `sent`, `failed` or `given_up`, and why."""
@@ -113,21 +82,24 @@ async def read_states(store: Store) -> dict[str, ChannelState]:
 
 
 class Notifier(Struct, dict=True):
-    """Sends through `channels` what `read` returns. `holder` is the name of this process in its lease."""
+    """Sends through `channels` what `read` returns. `holder` is the name of this process in its lease, `address` that
+    of the console.
+    """
 
     store: Store
     channels: Sequence[Channel]
     read: Read
-    rules: NotifyRules
+    settings: Notify
     clock: Clock
     holder: str
+    address: str = ""
     sent: Sent = lambda *_: None
     _states: dict[str, ChannelState] | None = None
     """What was sent, as this process knows it while it has its turn; None while another process has it."""
 
     @cached_property
     def _settling(self) -> dict[str, Settling]:
-        return {one.name: Settling(self.rules.after_ms) for one in self.channels}
+        return {one.name: Settling(round(self.settings.after_minutes * 60_000)) for one in self.channels}
 
     async def run(self, stop: asyncio.Event, failed: Callable[[FlybridgeError], None]) -> None:
         """Look every ten seconds until `stop` is set, then let another process go on."""
@@ -174,11 +146,11 @@ class Notifier(Struct, dict=True):
         own = key_of(notification_key(channel.name))
         concerns = [one for one in concerns if one.key != own]  # it can't send that it does not arrive
         settled, gone = self._settling[channel.name].look(concerns, state.notified, now_ms)
-        rules = self.rules
+        chosen = self.settings
         # While the store is away nothing is known of the rest: it is not over.
-        found = news(state.notified, settled, () if away else gone, warnings=rules.warnings, findings=rules.findings)
+        found = news(state.notified, settled, () if away else gone, warnings=chosen.warnings, findings=chosen.findings)
         waits = state.tries > 0 and now_ms < state.due_ms <= now_ms + WAITS_MS[-1]
-        quiet = rules.quiet.contain(now_ms) and not (rules.urgent and found.urgent)
+        quiet = chosen.quiet.contain(now_ms) and not (chosen.urgent_in_quiet_hours and found.urgent)
         if not found or waits or quiet:
             return
         state = await self._send(channel, state, self._message(channel, state, found, concerns, now_ms), now_ms)
@@ -208,7 +180,7 @@ class Notifier(Struct, dict=True):
             (one for one in concerns if one.level != FINDING and one.key not in new), key=lambda one: RANK[one.level]
         )
         still = [one for one in conditions if one.key in state.notified][:WORST]
-        others = len(conditions) - len(still) if self.rules.warnings else 0
+        others = len(conditions) - len(still) if self.settings.warnings else 0
         parts = [
             channel.name,
             str(state.sent),
@@ -216,7 +188,7 @@ class Notifier(Struct, dict=True):
         ]
         parts += [one.concern.key for one in found.ended]
         id_ = sha256("\0".join(parts).encode()).hexdigest()[:32]
-        return Message(id_, now_ms, found, still, others, self.rules.address)
+        return Message(id_, now_ms, found, still, others, self.address)
 
 
 async def send_test(channels: Sequence[Channel], now_ms: int, address: str) -> dict[str, str]:

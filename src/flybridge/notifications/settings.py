@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
@@ -11,6 +13,21 @@ from flybridge.system.secret import Secret
 _Hour = Annotated[
     str, Meta(pattern=r"\A(([01][0-9]|2[0-3]):[0-5][0-9])?\Z", description='a time of day, such as "22:30", or ""')
 ]
+
+
+class QuietHours(Struct, frozen=True):
+    """Hours of every day by the clocks of a time zone, over midnight if the end is earlier than the beginning."""
+
+    begin: time
+    end: time
+    zone: str = "UTC"
+
+    def contain(self, now_ms: int) -> bool:
+        """Whether a moment lies in them. The end itself does not."""
+        local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(self.zone)).time()
+        if self.begin <= self.end:
+            return self.begin <= local < self.end
+        return local >= self.begin or local < self.end
 
 
 PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
@@ -80,3 +97,9 @@ class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The time zone of the quiet hours, by its IANA name."""
     urgent_in_quiet_hours: bool = False
     """Whether what needs an operator is sent in quiet hours, too."""
+
+    @property
+    def quiet(self) -> QuietHours:
+        """The quiet hours; without any they end when they begin."""
+        begin, end = (time.fromisoformat(one or "00:00") for one in (self.quiet_from, self.quiet_to))
+        return QuietHours(begin, end, self.timezone)

@@ -16,7 +16,7 @@ from flybridge.telemetry.reporter import Reporter
 from flybridge.web.console.condition import condition
 from flybridge.web.console.reading import ConsoleReader
 from flybridge.web.console.words import masked_sentence
-from flybridge.wiring import channels_of, notify_rules_of, scopes_of
+from flybridge.wiring import channels_of, scopes_of
 
 
 def notifying(
@@ -29,9 +29,10 @@ def notifying(
         reader.store,
         channels_of(config, download, reader.clock),
         lambda: read_concerns(reader, lambda now_ms: scopes_of(config, now_ms)),
-        notify_rules_of(config),
+        config.notify,
         clock=reader.clock,
         holder="alone" if owner.alone else owner.name,
+        address=config.server.public_url,
         sent=report.notified,
     )
     return {"notifications": lambda halt: notifier.run(halt, report.failed)}
