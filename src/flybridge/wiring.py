@@ -26,8 +26,7 @@ from flybridge.insight.performance import AppScope
 from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.notifications.channel import Channel, HttpTarget, SlackChannel, WebhookChannel
-from flybridge.notifications.mail import MailChannel, MailServer
-from flybridge.notifications.settings import PORTS
+from flybridge.notifications.mail import MailChannel
 from flybridge.records import HOUR_MS
 from flybridge.store.records import Lane
 from flybridge.system.secret import Secret
@@ -203,11 +202,8 @@ def channels_of(config: Config, download: Download, clock: Clock) -> list[Channe
         found.append(WebhookChannel(target, hook.secret.reveal().encode(), download, clock))
     if slack := notify.slack:
         found.append(SlackChannel(HttpTarget(slack.url.reveal(), slack.private), download))
-    if email := notify.email:
-        password = email.password.reveal() if email.password else ""
-        port = email.port or PORTS[email.security]
-        server = MailServer(email.host, port, email.security, email.user, password)
-        found.append(MailChannel(server, email.sender, email.recipients))
+    if notify.email:
+        found.append(MailChannel(notify.email))
     return found
 
 

@@ -14,9 +14,11 @@ from mail_server import MailStand, certificate
 from flybridge.delivery.transport import HttpDownload
 from flybridge.notifications.channel import HttpTarget, NotSent, SlackChannel, WebhookChannel, signature
 from flybridge.notifications.concern import Concern, News, Notified
-from flybridge.notifications.mail import MailChannel, MailServer
+from flybridge.notifications.mail import MailChannel
 from flybridge.notifications.message import SLACK_MOST, Message
 from flybridge.notifications.notifier import send_test
+from flybridge.notifications.settings import NotifyEmail
+from flybridge.system.secret import Secret
 from flybridge.testing.clocks import ManualClock
 
 SECRET = b"a secret of sixteen characters"
@@ -166,8 +168,13 @@ def pem(tmp_path, monkeypatch):
 
 def mail_to(stand: MailStand, security: str, user: str = "", password: str = "") -> MailChannel:
     """Return a channel to the server."""
-    server = MailServer("127.0.0.1", stand.port, security, user, password)
-    return MailChannel(server, "flybridge@example.com", ["ops@example.com", "ann@example.org"])
+    return MailChannel(
+        NotifyEmail(
+            host="127.0.0.1", port=stand.port, security=security, user=user,
+            password=Secret(password) if password else None, sender="flybridge@example.com",
+            recipients=("ops@example.com", "ann@example.org"),
+        )
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls", "none"])

@@ -9,29 +9,17 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final
 
-from msgspec import Struct
-
 from flybridge.notifications.channel import NotSent
 from flybridge.notifications.message import Message
+from flybridge.notifications.settings import NotifyEmail
 
 TIMEOUT_S: Final = 15.0
 """How long one answer of the server may take."""
-
-
-class MailServer(Struct, frozen=True):
-    """A server that takes e-mail. `security` is `starttls`, `tls` or `none`."""
-
-    host: str
-    port: int
-    security: str
-    user: str = ""
-    password: str = ""
 
 
 class MailChannel:
@@ -39,49 +27,47 @@ class MailChannel:
 
     name = "email"
 
-    def __init__(self, server: MailServer, sender: str, recipients: Sequence[str]) -> None:
-        self._server = server
-        self._sender = sender
-        self._recipients = recipients
+    def __init__(self, settings: NotifyEmail) -> None:
+        self._settings = settings
 
     async def send(self, message: Message) -> None:
         try:
-            await asyncio.to_thread(_deliver, self._server, self.written(message))
+            await asyncio.to_thread(_deliver, self._settings, self.written(message))
         except (OSError, smtplib.SMTPException) as problem:
-            raise NotSent(_sentence(self._server, problem)) from None
+            raise NotSent(_sentence(self._settings, problem)) from None
 
     def written(self, message: Message) -> EmailMessage:
         """Return the e-mail."""
         mail = EmailMessage()
-        mail["From"] = self._sender
-        mail["To"] = ", ".join(self._recipients)
+        mail["From"] = self._settings.sender
+        mail["To"] = ", ".join(self._settings.recipients)
         mail["Subject"] = message.subject
         mail["Date"] = format_datetime(datetime.fromtimestamp(message.at_ms / 1000, UTC))
-        mail["Message-ID"] = f"<{message.id}@{self._sender.rpartition('@')[2].rstrip('>')}>"
+        mail["Message-ID"] = f"<{message.id}@{self._settings.sender.rpartition('@')[2].rstrip('>')}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic replies
         mail.set_content(message.text)
         return mail
 
 
-def _deliver(server: MailServer, mail: EmailMessage) -> None:
+def _deliver(server: NotifyEmail, mail: EmailMessage) -> None:
     context = ssl.create_default_context()
     if server.security == "tls":
-        client: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_S, context=context)
+        client: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.at_port, timeout=TIMEOUT_S, context=context)
     else:
-        client = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_S)
+        client = smtplib.SMTP(server.host, server.at_port, timeout=TIMEOUT_S)
     with client:
         if server.security == "starttls":
             client.starttls(context=context)
-        if server.user:
-            client.login(server.user, server.password)
+        if server.password:
+            client.login(server.user, server.password.reveal())
         refused = client.send_message(mail)
     if refused:
         raise smtplib.SMTPRecipientsRefused(refused)
 
 
-def _sentence(server: MailServer, problem: Exception) -> str:
+def _sentence(server: NotifyEmail, problem: Exception) -> str:
     """Return what went wrong. Servers quote addresses and more in their answers, so that only codes are repeated."""
-    where = f"{server.host}:{server.port}"
+    where = f"{server.host}:{server.at_port}"
     match problem:
         case smtplib.SMTPAuthenticationError():
             return f"{where} refuses the user or the password ({problem.smtp_code})."

@@ -72,6 +72,11 @@ class NotifyEmail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     recipients: Annotated[tuple[str, ...], Meta(min_length=1)]
     """The addresses that messages go to."""
 
+    @property
+    def at_port(self) -> int:
+        """The port, also where none is set."""
+        return self.port or PORTS[self.security]
+
 
 class Notify(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is notified when something needs attention, and when it is well again."""
