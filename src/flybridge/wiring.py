@@ -23,7 +23,6 @@ from flybridge.delivery.exchange import Download, Endpoint
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope
-from flybridge.mapping.performance import Counting
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.notifications.channel import Channel, HttpTarget, SlackChannel, WebhookChannel
 from flybridge.notifications.mail import MailChannel
@@ -70,17 +69,11 @@ def build_flow(config: Config) -> Flow:
             streams=streams_of(app, f"apps[{number}]"),
             stream_fields=app.amplitude.stream_fields,
             audiences=tuple(AudienceRule(app.name, one) for one in app.audiences),
-            counting=counting_of(app),
+            counting=app.insight,
         )
         for number, app in enumerate(config.apps)
     }
     return Flow(apps, Keyring(*config.secrets))
-
-
-def counting_of(app: App) -> Counting:
-    """Return how performance of the app is counted."""
-    chosen = app.insight
-    return Counting(chosen.timezone, chosen.currency, chosen.rates, chosen.detail)
 
 
 def scopes_of(config: Config, now_ms: int) -> list[AppScope]:
@@ -91,7 +84,7 @@ def scopes_of(config: Config, now_ms: int) -> list[AppScope]:
             app.insight.currency,
             app.insight.rates,
             app.platform.value,
-            counting_of(app).day(now_ms),
+            app.insight.day(now_ms),
             app.insight.timezone,
         )
         for app in config.apps

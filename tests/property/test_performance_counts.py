@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
-from flybridge.mapping.performance import Counting
+from flybridge.mapping.counting import Counting
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal

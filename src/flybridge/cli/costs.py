@@ -21,7 +21,6 @@ from flybridge.insight.question import period
 from flybridge.insight.reported_costs import costs_of_files
 from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
-from flybridge.wiring import counting_of
 
 if TYPE_CHECKING:
     from flybridge.operations.pull_costs import CostPull
@@ -129,7 +128,7 @@ def pull_costs(
         raise ConfigError(
             "apps.insight.costs", "says nothing about where costs come from.", "Set it, or appsflyer.api_token."
         )
-    days = {one.name: counting_of(one).day for one in settings.apps}
+    days = {one.name: one.insight.day for one in settings.apps}
     now_ms = SystemClock().now_ms()
     refused: list[str] = []
 

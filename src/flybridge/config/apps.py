@@ -17,6 +17,7 @@ from flybridge.audiences.settings import AudienceSettings
 from flybridge.errors import ConfigError
 from flybridge.identity.matching import MAX_WINDOW_HOURS
 from flybridge.mapping.conditions import Name, ShortName
+from flybridge.mapping.counting import Counting
 from flybridge.mapping.restrictions import Policy
 from flybridge.mapping.to_amplitude.settings import EventMapping
 from flybridge.mapping.to_appsflyer.rules import StreamRules
@@ -132,19 +133,9 @@ class HoldSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     the event silently), or `when-seen`, so that flybridge waits and accounts for what never matched."""
 
 
-class AppInsight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AppInsight(Counting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the app's performance is counted. What is counted already stays as it was counted."""
 
-    timezone: Name = "UTC"
-    """The zone in which its days begin, by its IANA name (`Europe/Berlin`). Choose the one that the app has in
-    AppsFlyer, so that days can be compared."""
-    currency: Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z", description="a code of three capital letters")] = "USD"
-    """The currency of all sums: the one that the app has in AppsFlyer. AppsFlyer converts to it and to US dollars."""
-    rates: dict[str, Annotated[float, Meta(gt=0)]] = field(default_factory=dict)
-    """What one unit of another currency is worth in `currency`, for amounts that AppsFlyer has not converted:
-    `{ EUR = 1.08 }`. An amount in any other currency is counted as not converted, and not added up."""
-    detail: Literal["campaign", "adset", "ad"] = "campaign"
-    """The finest level that is counted: `campaign`, `adset`, or `ad`. Each makes more cells a day."""
     costs: Literal["nowhere", "aggregate", "master"] = "nowhere"
     """Where spend, clicks and impressions are pulled from every `insight.costs_every_hours`: AppsFlyer's Aggregate Pull
     API (`aggregate`), which every plan has, or its Master API (`master`), which is premium. Both need

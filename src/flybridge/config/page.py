@@ -30,14 +30,15 @@ def keys() -> Iterator[str]:
 
 
 def field_docs(kind: type[Struct]) -> dict[str, str]:
-    """Read the text under each field of a struct."""
-    body = ast.parse(dedent(inspect.getsource(kind))).body[0]
-    assert isinstance(body, ast.ClassDef)
+    """Read the text under each field of a struct, and of those that it extends."""
     docs: dict[str, str] = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                docs[name] = " ".join(words.split())
+    for part in kind.__mro__[: kind.__mro__.index(Struct)]:
+        body = ast.parse(dedent(inspect.getsource(part))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    docs[name] = " ".join(words.split())
     return docs
 
 

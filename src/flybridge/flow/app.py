@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.audiences.rules import AudienceRule
-from flybridge.mapping.performance import Counting
+from flybridge.mapping.counting import Counting
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Source

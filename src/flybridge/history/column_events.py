@@ -23,7 +23,8 @@ from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report, report_of
 from flybridge.history.column_blocks import Codes, ColumnBlock, Texts, are_provable, second_of
 from flybridge.history.progress import CONVERSIONS
 from flybridge.identity import installation
-from flybridge.mapping.performance import Counting, performance_of
+from flybridge.mapping.counting import Counting
+from flybridge.mapping.performance import performance_of
 from flybridge.mapping.to_amplitude.classify import DECIDING
 from flybridge.mapping.to_amplitude.content_key import conversion_key, event_key
 from flybridge.mapping.to_amplitude.facts import INSTALLED, facts_of

@@ -9,68 +9,29 @@ fraud, and the secondary of two attributions (https://support.appsflyer.com/hc/e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
-
-from msgspec import Struct
 
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.appsflyer.postback_time import time_ms, time_of
+from flybridge.mapping.counting import Counting
 from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import amount_of
-from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
+from flybridge.records import Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
 
 MAX_AMOUNT: Final = 1e9
 """A larger amount is a mistake, and would spoil every sum it is added to: it is counted as not converted."""
 
 MICRO: Final = 1_000_000
-NO_RATES: Final[Mapping[str, float]] = {}
-QUARTER_MS: Final = 900_000
-EPOCH_DAY: Final = datetime(1970, 1, 1).toordinal()
 
 SKAD_INSTALLS: Final = frozenset({"install", "redownload", "re-download"})
 """Names of SKAdNetwork messages of an install, without what older ones have in front. Others are about the same one."""
 RETARGETED: Final = frozenset({Kind.RE_ENGAGEMENT_IN_APP, Kind.RE_ATTRIBUTION_IN_APP})
 BEGINS: Final = frozenset({"install", "reinstall", "re-attribution"})
 """Families of conversions that begin an installation. A re-engagement is of one that is there."""
-
-
-class Counting(Struct, frozen=True, dict=True):
-    """How one app's performance is counted.
-
-    `zone` is where its days begin, by IANA name; `currency` that of all its sums, and `rates` what one unit of another
-    currency is worth in it. `detail` is the finest level of an ad that is counted: `campaign`, `adset` or `ad`.
-    """
-
-    zone: str = "UTC"
-    currency: str = "USD"
-    rates: Mapping[str, float] = NO_RATES
-    detail: str = "campaign"
-
-    @cached_property
-    def day(self) -> Callable[[int], int]:
-        """A function from a time in milliseconds to the number of its day since 1970."""
-        return _calendar(self.zone)
-
-
-@lru_cache(64)
-def _calendar(zone: str) -> Callable[[int], int]:
-    if zone == "UTC":
-        return lambda ms: ms // DAY_MS
-    local = ZoneInfo(zone)
-
-    # Zones are shifted by whole quarters of an hour.
-    @lru_cache(16_384)
-    def day(quarter: int) -> int:
-        return datetime.fromtimestamp(quarter * (QUARTER_MS // 1000), UTC).astimezone(local).toordinal() - EPOCH_DAY
-
-    return lambda ms: day(ms // QUARTER_MS)
 
 
 def performance_of(

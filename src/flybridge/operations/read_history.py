@@ -29,7 +29,7 @@ from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import DAY_MS, HOUR_MS, day_of
 from flybridge.store.protocol import Store
-from flybridge.wiring import appsflyer_account_of, counting_of
+from flybridge.wiring import appsflyer_account_of
 
 SETTLED_MS: Final = HOUR_MS
 """The last hour is left out of a search: reports and pushes of it are not complete."""
@@ -110,7 +110,7 @@ class HistoryReader(Struct, frozen=True):
                 progress=progress,
                 clock=self.clock,
                 uptime=await read_uptime(self.store),
-                day=counting_of(app).day,
+                day=app.insight.day,
                 platform=app.platform.value,
                 accept=self.inbox.accept if fill else None,
                 shown=shown,

@@ -14,10 +14,9 @@ from flybridge.config.settings import Config, Insight
 from flybridge.flow import Flow
 from flybridge.history.pull import PullPlan
 from flybridge.insight.comparison import CONVERSIONS
-from flybridge.mapping.performance import NO_RATES
 from flybridge.mapping.to_amplitude.classify import DISPLAY
 from flybridge.operations.read_raw_evidence import RawSource
-from flybridge.wiring import appsflyer_account_of, build_flow, cohort_credentials_of, counting_of, rules_of
+from flybridge.wiring import appsflyer_account_of, build_flow, cohort_credentials_of, rules_of
 
 
 class ReconcilePlan(Struct, frozen=True):
@@ -45,11 +44,11 @@ class ReconcilePlan(Struct, frozen=True):
     by_export: bool
     credentials: Credentials | None
     account: AppsFlyerAccount | None
-    currency: str = "USD"
-    rates: Mapping[str, float] = NO_RATES
-    raw: RawSource | None = None
-    by_master: bool = False
-    by_cohorts: bool = False
+    currency: str
+    rates: Mapping[str, float]
+    raw: RawSource | None
+    by_master: bool
+    by_cohorts: bool
 
     @property
     def asks(self) -> bool:
@@ -95,7 +94,7 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         rules.route,
         app.insight.timezone,
         app.amplitude.timezone,
-        counting_of(app).day,
+        app.insight.day,
         _naming(app),
         "" if "media_source" in rules.without else f"{rules.mark}media source",
         not on_v2,

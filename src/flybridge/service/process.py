@@ -66,7 +66,6 @@ from flybridge.wiring import (
     channels_of,
     check,
     clear,
-    counting_of,
     endpoints_of,
     intake_apps_of,
     plans_of,
@@ -245,7 +244,7 @@ class Service:
         plans = cost_plans_of(self._config)
         if not plans:
             return {}
-        days = {app.name: counting_of(app).day for app in self._config.apps}
+        days = {app.name: app.insight.day for app in self._config.apps}
         return {
             "costs": lambda halt: keep_pulling(
                 plans,
