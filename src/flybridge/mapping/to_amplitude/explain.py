@@ -85,7 +85,7 @@ def _values(value: Any, sent: dict[str, Any], note: str, ids: Sequence[bytes]) -
     """Yield a line for each key of the event's value."""
     keys = value if isinstance(value, dict) else {}
     for key, part in keys.items():
-        shown = _masked(key, part, ids)
+        shown = mask_named(key, part, ids, "id")
         yield Explained(f"event_value.{key}", shown, f"event_properties.{key}", shown if key in sent else None, note)
         note = ""
 
@@ -106,8 +106,8 @@ def _identity(mapped: Mapped) -> Iterator[Explained]:
         yield Explained(kind.value, mask(value), "(matching)", mask(value), "Only its keyed hash is kept.")
 
 
-def _masked(key: str, value: Any, ids: Sequence[bytes]) -> Any:
-    """Mask values under a key for ids, and text that contains one of this person's ids."""
+def mask_named(key: str, value: Any, ids: Sequence[bytes], *more: str) -> Any:
+    """Mask a value under a key for what is personal, or with one of `more` in it, and one with an id of the person."""
     lower = key.lower()
-    personal = lower in ID_KEYS or any(word in lower for word in ("id", "mail", "phone", "name", "user", "device"))
+    personal = lower in ID_KEYS or any(word in lower for word in ("mail", "phone", "name", "user", "device", *more))
     return mask(value) if personal or names_a_device(value, ids) else value

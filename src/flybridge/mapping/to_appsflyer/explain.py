@@ -9,9 +9,9 @@ import msgspec
 
 from flybridge.amplitude.event import joined
 from flybridge.amplitude.streamed import Streamed
-from flybridge.mapping.person import ID_KEYS, MIN_TELLING, names_a_device
+from flybridge.mapping.person import MIN_TELLING, names_a_device
 from flybridge.mapping.table import Explained, mask
-from flybridge.mapping.to_amplitude.explain import Explanation
+from flybridge.mapping.to_amplitude.explain import Explanation, mask_named
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, MappedEvent, choose, map_event
@@ -90,7 +90,7 @@ def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator
         source, note = (key, "An extra.") if raw is not None else ("(a rule)", "See the mapping page.")
         note = "One kilobyte has no room for it." if table.VALUE + key in mapped.dropped else note
         value = values.get(key)
-        yield Explained(source, _named(key, raw, ids), table.VALUE + key, _named(key, value, ids), note)
+        yield Explained(source, mask_named(key, raw, ids), table.VALUE + key, mask_named(key, value, ids), note)
 
 
 def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:
@@ -102,11 +102,3 @@ def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:
 
 def _plain(value: Any, ids: Sequence[bytes]) -> Any:
     return mask(value) if isinstance(value, str) and not value.endswith("…") and names_a_device(value, ids) else value
-
-
-def _named(key: str, value: Any, ids: Sequence[bytes]) -> Any:
-    if value is None:
-        return None
-    lower = key.lower()
-    personal = lower in ID_KEYS or any(word in lower for word in ("mail", "phone", "name", "user", "device"))
-    return mask(value) if personal or names_a_device(value, ids) else value
