@@ -136,7 +136,8 @@ def _found(
         clock = SystemClock()
         todays = _todays(scopes, question.first)
         plans = [plan for plan in reconcile_plans_of(settings) if plan.app in todays]
-        one_day = sum((plan.events + 2) * COST + plan.events * SUMS_COST for plan in plans if plan.credentials)
+        events = settings.insight.reconcile_events
+        one_day = sum((events + 2) * COST + events * SUMS_COST for plan in plans if plan.credentials)
         most = one_day * (question.last - question.first + 1)
         if most > USED:
             complain(f"Amplitude's budget of queries may be used up: this takes up to {most // USED * 5} minutes.")

@@ -95,7 +95,7 @@ class Reconciler:
             told = await count_appsflyer(plan, self._download, first, last)
         activity: Activity = {}
         by_name = ""
-        if plan.by_master and told.days:
+        if plan.chosen.reconcile_by_master and told.days:
             names = {day: _most_frequent(plan, evidence.counted[day]) for day in range(first, last + 1)}
             try:
                 activity = await count_activity(plan, self._download, names)
@@ -344,7 +344,7 @@ def _most_frequent(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[st
     for one in counted:
         if one.kind in COUNTED:
             events[one.event] += one.n
-    return sorted(events, key=lambda event: (-events[event], event))[: plan.events]
+    return sorted(events, key=lambda event: (-events[event], event))[: plan.chosen.reconcile_events]
 
 
 def _paid(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> set[str]:

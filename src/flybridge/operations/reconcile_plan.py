@@ -20,18 +20,17 @@ from flybridge.wiring import appsflyer_account_of, build_flow, cohort_credential
 
 
 class ReconcilePlan(Struct, frozen=True):
-    """How one app is compared. `day_of` gives the day of a time in the app's zone.
+    """How one app is compared: what is `chosen` for all. `day_of` gives the day of a time in the app's zone.
 
     `name_of` returns the name of a kind and event in Amplitude, None if it is never sent. `source_property` is the
     property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
-    what tells the app's events from those of another app in the same project, empty if there is none. `events` is how
-    many in-app events are compared, `by_export` whether each is looked for by its insert_id, `by_master` whether
-    AppsFlyer's Master API is asked for them, and `by_cohorts` whether the daily job asks its Cohort API. Without
+    what tells the app's events from those of another app in the same project, empty if there is none. Without
     `credentials` Amplitude is not asked, without `account` AppsFlyer, and without `raw` no raw data is read.
     `currency` is that of the app, and `rates` what others are worth in it.
     """
 
     app: str
+    chosen: Insight
     platform: str
     route: str
     zone: str
@@ -40,20 +39,21 @@ class ReconcilePlan(Struct, frozen=True):
     name_of: Callable[[str, str], str | None]
     source_property: str
     of_user: bool
-    events: int
-    by_export: bool
     credentials: Credentials | None
     account: AppsFlyerAccount | None
     currency: str
     rates: Mapping[str, float]
     raw: RawSource | None
-    by_master: bool
-    by_cohorts: bool
 
     @property
     def asks(self) -> bool:
         """Whether a vendor can be asked at all."""
         return self.credentials is not None or self.account is not None
+
+    @property
+    def by_export(self) -> bool:
+        """Whether each event is looked for by its insert id. Those of the Attribution API get one from Amplitude."""
+        return self.chosen.reconcile_by_export and not self.of_user
 
 
 def reconcile_plans_of(config: Config) -> list[ReconcilePlan]:
@@ -85,11 +85,11 @@ def _raw(app: App, config: Config, flow: Flow) -> RawSource | None:
     return RawSource(pull, flow.filings, config.data_dir)
 
 
-def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: RawSource | None) -> ReconcilePlan:
+def _plan(app: App, chosen: Insight, *, platform: str, is_alone: bool, raw: RawSource | None) -> ReconcilePlan:
     rules = rules_of(app)
-    on_v2 = rules.route == "http_v2"
     return ReconcilePlan(
         app.name,
+        chosen,
         platform,
         rules.route,
         app.insight.timezone,
@@ -97,10 +97,7 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         app.insight.day,
         _naming(app),
         "" if "media_source" in rules.without else f"{rules.mark}media source",
-        not on_v2,
-        insight.reconcile_events,
-        # The Attribution API's events get their ids from Amplitude.
-        insight.reconcile_by_export and on_v2,
+        rules.route != "http_v2",
         # Two apps of one platform in one project can't be told apart there.
         cohort_credentials_of(app) if is_alone else None,
         # Apps of other platforms have no aggregate reports.
@@ -108,8 +105,6 @@ def _plan(app: App, insight: Insight, *, platform: str, is_alone: bool, raw: Raw
         app.insight.currency,
         app.insight.rates,
         raw,
-        insight.reconcile_by_master,
-        insight.reconcile_by_cohorts,
     )
 
 

@@ -71,7 +71,7 @@ async def keep_reconciling(
                             return
                         compared(plan.app, work)
                         did = f"{len(work)} days compared, "
-                    if plan.by_cohorts and plan.account and days:
+                    if plan.chosen.reconcile_by_cohorts and plan.account and days:
                         cohorts_of = await _until(stop, _compare_due(cohorts, plan, last))
                         if cohorts_of is None:
                             return
