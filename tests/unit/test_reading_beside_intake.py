@@ -14,7 +14,7 @@ import pytest
 from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest
-from flybridge.history.files import RawRows, local_file
+from flybridge.history.files import RawFile, RawRows, local_file
 from flybridge.history.gaps import GapFinder
 from flybridge.history.locker import Locker, LockerFolder, LockerFollower
 from flybridge.history.progress import Progress
@@ -22,7 +22,7 @@ from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.take import RowTaker
 from flybridge.history.uptime import Uptime
-from flybridge.records import DAY_MS, Source
+from flybridge.records import DAY_MS, Source, day_of
 from flybridge.service.backends import opened_store
 from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow
@@ -86,6 +86,41 @@ async def test_the_event_loop_goes_on_while_rows_are_read(tmp_path: Path):
         taker = RowTaker("shop", Source.LOCKER, accept, ManualClock(NOW_MS))
         assert (await taker.take(path.name, rows(), equal)).taken == 1
     progress.close()
+
+
+class SlowFinder(GapFinder):
+    """A search for gaps whose rows are read only when the event loop has gone on meanwhile."""
+
+    def _raw(self, file: RawFile, report: str, source: Source) -> RawRows:
+        goes_on, loop = threading.Event(), asyncio.get_running_loop()
+
+        class Slow(RawRows):
+            def __iter__(self) -> Iterator[RawRow | BadRow]:
+                loop.call_soon_threadsafe(goes_on.set)
+                assert goes_on.wait(PATIENCE_S), "the event loop stands still while rows are compared"
+                return super().__iter__()
+
+        return Slow(file, UTC_TIMES, None)
+
+
+async def test_the_event_loop_goes_on_while_rows_are_compared(tmp_path: Path, smallest_config: Path):
+    """Rows are read twice where some are missing, and may have to be mapped, too."""
+    config, clock = load(smallest_config, {}), ManualClock(NOW_MS)
+    folder = tmp_path / "locker" / "t=inapps" / f"dt={day_of(NOW_MS - DAY_MS)}" / "h=1"
+    folder.mkdir(parents=True)
+    (folder / "_SUCCESS").touch()
+    time = f"{day_of(NOW_MS - DAY_MS)} 01:00:00"
+    (folder / "part-0.csv").write_bytes(HEADER + f"1-1,{time},af_purchase,a\n".encode())
+    async with opened_store(config) as store:
+        progress = Progress(tmp_path / "progress.db")
+        plan = PullPlan("shop", "com.example.shop", "", by_attribution=True)
+        finder = SlowFinder(
+            plan, build_flow(config), store, progress=progress, clock=clock, uptime=Uptime([]),
+            day=lambda ms: ms // DAY_MS, platform="android",
+        )  # fmt: skip
+        locker = Locker(str(tmp_path / "locker"))
+        assert (await finder.run_locker(locker, NOW_MS - 2 * DAY_MS, NOW_MS)).missing == 1
+        progress.close()
 
 
 class Answered:

@@ -10,6 +10,7 @@ The other way is by day: of what was delivered to Amplitude, what AppsFlyer's si
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -41,7 +42,7 @@ from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
 from flybridge.history.source_counts import SourceCounts
 from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
-from flybridge.history.take import Accept, RowTaker, pages
+from flybridge.history.take import Accept, RowTaker, pages_beside
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, Source, day_of
 from flybridge.store.performance import source_label
@@ -201,7 +202,8 @@ class GapFinder:
                 found, read = RowNumbers(), 0
                 try:
                     keyed = self._keyed(self._raw(file, report, source))
-                    for page in pages(self._rows(source, keyed, span, partial(self._found.count_unreadable, report))):
+                    rows_of_file = self._rows(source, keyed, span, partial(self._found.count_unreadable, report))
+                    async for page in pages_beside(rows_of_file):
                         read += len(page)
                         self._shown(self._found.rows + rows + read)
                         found.update(await self._unknown(page, source, equal))
@@ -214,7 +216,7 @@ class GapFinder:
         with closing(self._counting()) as equal:
             for file in whole if any(doubtful.values()) else ():
                 wanted, lost = doubtful[file.name], missing.setdefault(file.name, RowNumbers())
-                for raw in pages(self._rows(source, self._raw(file, report, source), span)):
+                async for raw in pages_beside(self._rows(source, self._raw(file, report, source), span)):
                     counted = zip(raw, equal.ordinals([row.fields for row in raw]), strict=True)
                     doubted = [one for one in counted if one[0].number in wanted]
                     lost.update(await self._missing(report, source, doubted, arrival))
@@ -289,13 +291,16 @@ class GapFinder:
     async def _unknown(self, page: Sequence[KeyedRow | RawRow], source: Source, equal: EqualRows) -> set[int]:
         """Return the numbers of the rows whose events are not known, or may not be."""
         now_ms = self._clock.now_ms()
-        filings = []
         identities = [equal.identity(row.fields) if isinstance(row, RawRow) else row.identity for row in page]
-        for row, ordinal in zip(page, equal.ordinals_of(identities), strict=True):
-            if isinstance(row, RawRow):
-                filings.append(self._flow.safe_filing(self._envelope(row, source, ordinal, now_ms)))
-            else:
-                filings.append(Filing(_UNREAD, Apply(), row.key, ordinal=0 if row.is_conversion else ordinal))
+        counted = list(zip(page, equal.ordinals_of(identities), strict=True))
+        envelopes = [self._envelope(row, source, n, now_ms) for row, n in counted if isinstance(row, RawRow)]
+        mapped = iter(await asyncio.to_thread(self._flow.filings, envelopes))
+        filings = [
+            next(mapped)
+            if isinstance(row, RawRow)
+            else Filing(_UNREAD, Apply(), row.key, ordinal=0 if row.is_conversion else ordinal)
+            for row, ordinal in counted
+        ]
         self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
         known = await self._store.are_known(filings, now_ms)
         return {row.number for row, is_known in zip(page, known, strict=True) if not is_known}
@@ -308,7 +313,8 @@ class GapFinder:
     ) -> set[int]:
         """Return the numbers of the rows that were never filed, and count them."""
         now_ms = self._clock.now_ms()
-        filings = self._flow.filings([self._envelope(row, source, ordinal, now_ms) for row, ordinal in rows])
+        envelopes = [self._envelope(row, source, ordinal, now_ms) for row, ordinal in rows]
+        filings = await asyncio.to_thread(self._flow.filings, envelopes)
         self._progress.note_reported(filing.key for filing in filings if filing.key is not None)
         known = await self._store.are_known(filings, now_ms)
         forgotten = await self._store.are_forgotten(filings)
