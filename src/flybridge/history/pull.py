@@ -19,7 +19,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flybridge.appsflyer.raw_pull import (
     DAY_S,
@@ -93,45 +93,37 @@ Shown = Callable[[Pulled], None]
 """Shows how far the pull of a report is."""
 
 
-class HistoryPull:
+class HistoryPull(Struct, frozen=True):
     """Pulls the reports of one app, without what is `forgotten`.
 
     Pulls of another `kind` go on apart. Of one without a kind nothing is kept but that a quota is used up: it begins
-    anew each time.
+    anew each time. `resumed` are the reports of which the last run went on with what the run before it had left.
     """
 
-    def __init__(
-        self,
-        plan: PullPlan,
-        store: Store,
-        download: Download,
-        data_dir: Path,
-        clock: Clock,
-        *,
-        kind: str = PULL,
-        full: int = MAX_ROWS,
-        lookback_days: int = LOOKBACK_DAYS,
-        forgotten: Forgotten = NOTHING,
-    ) -> None:
-        self._plan, self._store, self._download, self._clock = plan, store, download, clock
-        self._data_dir, self._kind, self._full = data_dir, kind, full
-        self._lookback_ms, self._forgotten = lookback_days * DAY_MS, forgotten
-        self.resumed = set[str]()
-        """The reports of which the last run went on with what the run before it had left."""
+    plan: PullPlan
+    store: Store
+    download: Download
+    data_dir: Path
+    clock: Clock
+    kind: str = PULL
+    full: int = MAX_ROWS
+    lookback_days: int = LOOKBACK_DAYS
+    forgotten: Forgotten = NOTHING
+    resumed: set[str] = field(default_factory=set)
 
     async def run(self, begin_ms: int, end_ms: int, read: Read, shown: Shown = lambda _: None) -> list[Pulled]:
         """Pull a span of all reports. One that is refused does not stop the others."""
-        now_ms = self._clock.now_ms()
-        first_s = (now_ms - self._lookback_ms) // 1000
+        now_ms = self.clock.now_ms()
+        first_s = (now_ms - self.lookback_days * DAY_MS) // 1000
         begin_s = max(begin_ms // 1000, first_s)
         span = PullWindow(begin_s, max(min(end_ms, now_ms) // 1000, begin_s))
-        kept = await standing(self._store, self._plan.app, self._kind) if self._kind else ()
+        kept = await standing(self.store, self.plan.app, self.kind) if self.kind else ()
         before = {one.report: one for one in kept}
         self._clear()
         self.resumed.clear()
         return [
             await self._report(report, span, before.get(report), read, shown, first_s=first_s)
-            for report in self._plan.reports
+            for report in self.plan.reports
         ]
 
     async def _report(
@@ -144,13 +136,13 @@ class HistoryPull:
         *,
         first_s: int,
     ) -> Pulled:
-        state = Pulled(self._plan.app, report.value, span, tuple(windows(report, span.begin_s, span.end_s)))
+        state = Pulled(self.plan.app, report.value, span, tuple(windows(report, span.begin_s, span.end_s)))
         if before is not None and before.pending and _covers(before.wanted, span):
             # What the last run has left, and what has happened since.
             self.resumed.add(report.value)
             added = windows(report, before.wanted.end_s, span.end_s)
             state = msgspec.structs.replace(state, pending=(*before.pending, *added))
-            if before.again_ms > self._clock.now_ms():
+            if before.again_ms > self.clock.now_ms():
                 return msgspec.structs.replace(state, problem=before.problem, again_ms=before.again_ms)
         if (used_up := await self._used_up(report)) is not None:
             return msgspec.structs.replace(state, problem=used_up.problem, again_ms=used_up.again_ms)
@@ -164,18 +156,18 @@ class HistoryPull:
                 rows, taken = await self._window(report, window, read)
             except FlybridgeError as problem:
                 again_s = problem.again_s if isinstance(problem, ReportRefused) else None
-                now_ms = self._clock.now_ms()
+                now_ms = self.clock.now_ms()
                 again_ms = now_ms + round(again_s * 1000) if again_s else 0
                 if again_s and again_s > MINUTE_S and isinstance(problem, ReportRefused) and problem.quota:
                     used_up = Pulled(state.app, report.value, span, problem=str(problem), again_ms=again_ms)
-                    await note(self._store, used_up, now_ms, QUOTA)
+                    await note(self.store, used_up, now_ms, QUOTA)
                 state = msgspec.structs.replace(state, problem=f"{problem} {state.problem}".rstrip(), again_ms=again_ms)
                 await self._note(state)
                 return state
             if rows < 0:
                 halves = window.halves()
                 if not halves:
-                    sentence = f"A second of {report.value} has {self._full:,} rows or more: some are out of reach."
+                    sentence = f"A second of {report.value} has {self.full:,} rows or more: some are out of reach."
                     state = msgspec.structs.replace(state, problem=sentence)
                 rest, rows = (*halves, *rest), 0
             state = msgspec.structs.replace(
@@ -186,19 +178,19 @@ class HistoryPull:
         return state
 
     async def _note(self, state: Pulled) -> None:
-        if self._kind:
-            await note(self._store, state, self._clock.now_ms(), self._kind)
+        if self.kind:
+            await note(self.store, state, self.clock.now_ms(), self.kind)
 
     async def _used_up(self, report: PulledReport) -> Pulled | None:
         """Return how the quota of a report was used up, if it is: by a pull of any kind and span."""
-        now_ms = self._clock.now_ms()
-        noted = await standing(self._store, self._plan.app, QUOTA)
+        now_ms = self.clock.now_ms()
+        noted = await standing(self.store, self.plan.app, QUOTA)
         return next((one for one in noted if one.report == report.value and one.again_ms > now_ms), None)
 
     def _left(self, report: str, pending: Sequence[PullWindow], first_s: int) -> tuple[tuple[PullWindow, ...], str]:
         """Return what may be pulled of some windows, and why the rest may not."""
         reached = [PullWindow(max(one.begin_s, first_s), one.end_s) for one in pending if one.end_s > first_s]
-        left = [part for window in reached for part in self._forgotten.without(window)]
+        left = [part for window in reached for part in self.forgotten.without(window)]
         problems = []
         if lost_s := _seconds(pending) - _seconds(reached):
             problems.append(f"{_days_of(report, lost_s)} out of reach: reports go back {LOOKBACK_DAYS} days.")
@@ -209,23 +201,23 @@ class HistoryPull:
 
     async def _window(self, report: PulledReport, window: PullWindow, read: Read) -> tuple[int, int]:
         """Pull one window. Returns -1 rows for one that is full: the rest of it was left out."""
-        folder = self._data_dir / FOLDER
+        folder = self.data_dir / FOLDER
         private_directory(folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             path = Path(place) / f"{report.value}.csv"
             private_file(path)
-            plan = self._plan
+            plan = self.plan
             request = pull_request(plan.base_url, plan.api_token, plan.app_id, report, window)
             await self._save(request, report, path)
             file = local_file(path)
             file = msgspec.structs.replace(file, name=f"{report.value} of {window.text}")
-            if await asyncio.to_thread(count_rows, file, self._full) >= self._full:
+            if await asyncio.to_thread(count_rows, file, self.full) >= self.full:
                 return -1, 0
             return await read(report, file)
 
     def _clear(self) -> None:
         """Delete what a process that was killed has left behind. Files have the machine's time."""
-        for place in (self._data_dir / FOLDER).glob("*"):
+        for place in (self.data_dir / FOLDER).glob("*"):
             with suppress(OSError):
                 if place.stat().st_mtime < time.time() - LEFT_S:
                     shutil.rmtree(place, ignore_errors=True)
@@ -233,7 +225,7 @@ class HistoryPull:
     async def _save(self, request: HttpRequest, report: PulledReport, path: Path) -> None:
         """Save an answer, after its redirects. The token goes to AppsFlyer's API alone."""
         for _ in range(REDIRECTS):
-            async with self._download.open(request, public=not self._plan.base_url) as answer:
+            async with self.download.open(request, public=not self.plan.base_url) as answer:
                 if answer.status in {301, 302, 303, 307, 308} and (location := answer.headers.get("location")):
                     headers = {name: value for name, value in request.headers.items() if name != "Authorization"}
                     request = HttpRequest("GET", urljoin(request.url, location), headers, b"")
@@ -247,7 +239,7 @@ class HistoryPull:
                 if head.startswith(GZIP):
                     head = await asyncio.to_thread(_unpack, path, report)
                 response = HttpResponse(answer.status, answer.headers, head[:HEAD_BYTES])
-                check_pulled(response, report.value, self._clock.now_ms() // 1000)
+                check_pulled(response, report.value, self.clock.now_ms() // 1000)
                 length = answer.headers.get("content-length", "")
                 if length.isdecimal() and int(length) != size:
                     raise ReportRefused(f"The answer for {report.value} broke off: it is asked again.", 60.0)
