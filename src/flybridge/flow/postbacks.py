@@ -134,7 +134,7 @@ class Postbacks:
                 envelope,
                 mapped,
                 identity.key,
-                _as_bytes_until_ms(envelope, app) if identity.key is digest else _until_ms(facts, envelope, app),
+                _until_ms(envelope, app, None if identity.key is digest else facts.classification.reported),
                 installed,
                 performance,
                 digest=digest,
@@ -148,7 +148,7 @@ class Postbacks:
             envelope,
             self._resolve(read, mapped, envelope, app),
             mapped.key,
-            _until_ms(facts, envelope, app),
+            _until_ms(envelope, app, facts.classification.reported),
             self._known(mapped, envelope) + installed,
             performance,
             digest=digest,
@@ -267,7 +267,7 @@ def _unreadable(envelope: Envelope, app: AppFlow, read: Dead) -> Filing:
     # The bytes themselves are the identity of what has no other, so that a repeat is one message.
     digest = digest_of(envelope.app, envelope.body)
     return Filing(
-        envelope, read, digest, _as_bytes_until_ms(envelope, app), digest=digest, ordinal=envelope.ordinal
+        envelope, read, digest, _until_ms(envelope, app), digest=digest, ordinal=envelope.ordinal
     )  # fmt: skip
 
 
@@ -290,14 +290,8 @@ def _named_ms(facts: Facts, mapped: Mapped | Decision) -> int:
     return facts.event_ms if isinstance(mapped, Mapped) or not facts.is_undated else 0
 
 
-def _as_bytes_until_ms(envelope: Envelope, app: AppFlow) -> int:
-    """Return until when a message is remembered that is known by its bytes."""
-    return envelope.received_ms + app.days_of(envelope, is_conversion=False) * DAY_MS
-
-
-def _until_ms(facts: Facts, envelope: Envelope, app: AppFlow) -> int:
-    """Return until when the identity of an event is remembered."""
-    kind = facts.classification.reported
+def _until_ms(envelope: Envelope, app: AppFlow, kind: Kind | None = None) -> int:
+    """Return until when a message is remembered: by the kind of its event, or by its bytes."""
     days = app.days_of(envelope, is_conversion=kind is not None and kind.is_conversion)
     return envelope.received_ms + days * DAY_MS
 
