@@ -50,7 +50,7 @@ def test_every_operator_of_a_condition_decides(
     where = msgspec.convert({"property": path, **condition}, Condition)
     rule = audience_rule("shop", "vips", "c1", "gaid", where=(where,))
     values = {"gaid": GAID, **properties}
-    member = member_of(rule, Keyring(b"secret"), lambda *_: b"", "ada-00001", "", values.get)
+    member = member_of(rule, Keyring(b"secret"), "ada-00001", "", values.get)
     assert member is not None
     assert (bool(member.marks), member.lack) == ((True, 0) if allowed else (False, Lack.CONSENT))
     assert "x" in rule.properties
@@ -60,6 +60,6 @@ def test_a_member_without_properties_is_not_sent_under_a_condition() -> None:
     """A message that carries no properties says nothing about them."""
     where = Condition(path="x", absent=True)
     rule = audience_rule("shop", "vips", "c1", "cuid", where=(where,))
-    member = member_of(rule, Keyring(b"secret"), lambda *_: b"", "ada-00001", "", {}.get, told=False)
+    member = member_of(rule, Keyring(b"secret"), "ada-00001", "", {}.get, told=False)
     assert member is not None
     assert (member.marks, member.told) == ((), False)

@@ -26,7 +26,7 @@ from flybridge.store.audiences.records import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
 from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.door_counts import DoorCounts, Received, log_received
-from flybridge.telemetry.logs import LogForm, configure_logging
+from flybridge.telemetry.logs import configure_logging
 from flybridge.telemetry.metrics import BridgeState, Metrics, bridge_state
 from flybridge.telemetry.reporter import Reporter
 from flybridge.testing.clocks import ManualClock
@@ -248,7 +248,7 @@ def log():
     stream = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    configure_logging(LogForm.JSON, "debug", stream)
+    configure_logging("json", "debug", stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
     root.handlers[:], root.level = handlers, level
@@ -308,7 +308,7 @@ def test_console_lines_are_for_people():
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:
-        configure_logging(LogForm.CONSOLE, "info", stream)
+        configure_logging("console", "info", stream)
         try:
             gaid = GAID
             raise ValueError(gaid)

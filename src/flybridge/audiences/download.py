@@ -17,7 +17,6 @@ from msgspec import Struct, field
 
 from flybridge.amplitude import cohort as amplitude
 from flybridge.amplitude.cohort_file import AMPLITUDE_ID, USER_ID, CohortFile, CohortFileError, reader
-from flybridge.appsflyer import additional
 from flybridge.audiences.plan import Ended, Work, ended
 from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.clock import Clock
@@ -240,7 +239,7 @@ class _CohortRows:
             self._told = any(reader(header, (name,)) is not None for name in self._rule.properties)
         user_id, number = _cell(row, self._user) or "", _cell(row, self._number) or ""
         self._row = row
-        return member_of(self._rule, self._keyring, additional.extra_of, user_id, number, self._value, told=self._told)
+        return member_of(self._rule, self._keyring, user_id, number, self._value, told=self._told)
 
     def _value(self, name: str) -> str | None:
         """Return the current row's value in a column. The column is looked up once per file."""

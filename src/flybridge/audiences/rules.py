@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.amplitude.stream import bare, only
+from flybridge.appsflyer.additional import extra_of
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import IdKind, Keyring, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
@@ -88,10 +89,9 @@ class AudienceRule(Struct, frozen=True, dict=True):
         return all(condition.holds(find) for condition in self.settings.where)
 
 
-def member_of(  # noqa: PLR0917 - the columns of a row
+def member_of(
     rule: AudienceRule,
     keyring: Keyring,
-    extra_of: Callable[[str, str], bytes],
     user_id: str,
     amplitude_id: str,
     value: Value,

@@ -223,16 +223,15 @@ def serve(
     """Receive, map and deliver messages until SIGTERM or Ctrl-C; then finish what is in flight."""
     from flybridge.service.lifetime import allow_more  # noqa: PLC0415 - the server and its clients
     from flybridge.service.process import Service  # noqa: PLC0415
-    from flybridge.telemetry.logs import LogForm, configure_logging  # noqa: PLC0415
+    from flybridge.telemetry.logs import FORMS, configure_logging  # noqa: PLC0415
 
-    forms = [form.value for form in LogForm]
-    for option, value, known in (("--log", log, forms), ("--level", level, LEVELS)):
+    for option, value, known in (("--log", log, FORMS), ("--level", level, LEVELS)):
         if value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}.", param_hint=option)
     settings = configured(config)
     if port is not None:
         settings = msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, port=port))
-    configure_logging(LogForm(log), level)
+    configure_logging(log, level)
     allow_more()
 
     async def work() -> None:

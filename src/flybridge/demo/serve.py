@@ -17,7 +17,7 @@ from flybridge.roles import Role
 from flybridge.service.lifetime import allow_more
 from flybridge.service.process import Service
 from flybridge.system.running import announce, ignore_signals, run, stop_on_signals
-from flybridge.telemetry.logs import LogForm, configure_logging
+from flybridge.telemetry.logs import configure_logging
 from flybridge.testing.clocks import following
 
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", type=Role, choices=list(Role))
     parser.add_argument("--clock-of", required=True, help="the origin of the sandbox")
     options = parser.parse_args(arguments)
-    configure_logging(LogForm.AUTO, "info")
+    configure_logging()
     allow_more()
     try:
         run(_serve(options.config, options.port, options.only, options.clock_of))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from enum import StrEnum
 from typing import Any, Final, TextIO
 
 import structlog
@@ -78,21 +77,17 @@ def _escape(sign: str) -> str:
     return sign.encode("unicode_escape").decode("ascii")
 
 
-class LogForm(StrEnum):
-    """How log lines look: `json` for machines, `console` for people, `auto` by whether stderr is a terminal."""
-
-    AUTO = "auto"
-    JSON = "json"
-    CONSOLE = "console"
+FORMS: Final = ("auto", "json", "console")
+"""How log lines look: `json` for machines, `console` for people, `auto` by whether stderr is a terminal."""
 
 
-def configure_logging(form: LogForm = LogForm.AUTO, level: str = "info", stream: TextIO | None = None) -> None:
+def configure_logging(form: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
     """Send every log line of this process, flybridge's and its libraries', to `stream` (stderr).
 
     To be called once, by the program.
     """
     out = sys.stderr if stream is None else stream
-    plain = form is LogForm.CONSOLE or (form is LogForm.AUTO and out.isatty())
+    plain = form == "console" or (form == "auto" and out.isatty())
     # Tracebacks are rendered to text before `scrub` sees them, and without local variables: those hold postbacks.
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from ipaddress import IPv4Address, ip_address
 from typing import Any, Final
 
@@ -247,16 +248,13 @@ def _hashed(hashing: Callable[[str], str | contacts.Refused], value: Any) -> str
     return None if isinstance(found, contacts.Refused) else found
 
 
-def _phone_digits(text: str) -> str | contacts.Refused:
+def _phone(text: str, form: str) -> str | contacts.Refused:
     hashes = contacts.hash_phone(text)
-    return contacts.already_hashed(text) or (hashes if isinstance(hashes, contacts.Refused) else hashes.digits)
+    return contacts.already_hashed(text) or (hashes if isinstance(hashes, contacts.Refused) else getattr(hashes, form))
 
 
-def _phone_e164(text: str) -> str | contacts.Refused:
-    hashes = contacts.hash_phone(text)
-    return contacts.already_hashed(text) or (hashes if isinstance(hashes, contacts.Refused) else hashes.e164)
-
-
+_phone_digits: Final = partial(_phone, form="digits")
+_phone_e164: Final = partial(_phone, form="e164")
 _CONTACTS: Final[Mapping[Callable[[Any], Any], Callable[[str], str | contacts.Refused]]] = {
     email: contacts.hash_email,
     phone: _phone_digits,
