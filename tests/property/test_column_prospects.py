@@ -17,7 +17,7 @@ from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
 from flybridge.history import column_blocks
-from flybridge.history.column_prospects import Prospect, ProspectOwner
+from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import IDENTITY
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
@@ -126,7 +126,7 @@ def files(draw: st.DrawFn) -> bytes:
     return out.getvalue().encode() + draw(st.sampled_from([b"", b"", b"\xe9"]))
 
 
-def whole_rows(rows: RawRows, _: ProspectOwner) -> Iterator[Prospect | RawRow | BadRow]:
+def whole_rows(rows: RawRows, *_: object) -> Iterator[Prospect | RawRow | BadRow]:
     """Read every row."""
     return iter(rows)
 
@@ -186,5 +186,5 @@ def test_usual_rows_are_not_read_one_by_one(tmp_path):
     path = tmp_path / "january.csv"
     path.write_text("\n".join([*lines, ""]))
     (file,) = find_files([str(path)])
-    found = list(RawRows(file, UTC_TIMES, None).prospects(ProspectOwner(RULES[0], IDENTITY)))
+    found = list(RawRows(file, UTC_TIMES, None).prospects(RULES[0], IDENTITY))
     assert sum(isinstance(row, Prospect) for row in found) == 1000

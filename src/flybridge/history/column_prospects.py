@@ -6,11 +6,10 @@ neither the other fields of the row are read nor its message is written and read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
 from flybridge.appsflyer.fields import Postback
@@ -31,13 +30,6 @@ NONE_REFUSED: Final = frozenset[str]()
 _decode: Final = msgspec.json.Decoder().decode
 
 
-class ProspectOwner(Struct, frozen=True):
-    """The rules of the app whose rows are read, and the fields that tell equal rows apart."""
-
-    rules: Rules
-    names: tuple[str, ...]
-
-
 class Prospect(KeyedRow, frozen=True, gc=False):
     """A row of which also this is known: why it is not sent, whether it names its user, and whose it is.
 
@@ -51,23 +43,26 @@ class Prospect(KeyedRow, frozen=True, gc=False):
     currency: str | None
 
 
-def prospects_of(reader: CsvReader, owner: ProspectOwner) -> Iterator[Prospect | RawRow | BadRow]:
-    """Return the rows of a file of which the reader has read the header."""
-    rules = owner.rules
-    events = ColumnEvents(rules, reader.columns, reader.named, (*owner.names, *IDS))
+def prospects_of(reader: CsvReader, rules: Rules, names: Sequence[str]) -> Iterator[Prospect | RawRow | BadRow]:
+    """Return the rows of a file of which the reader has read the header, by the rules of its app.
+
+    `names` are the fields that tell equal rows apart.
+    """
+    events = ColumnEvents(rules, reader.columns, reader.named, (*names, *IDS))
     chosen = events.needed if rules.route == "http_v2" and not rules.compiled.where else ()
-    return rows_by_columns(reader, chosen, REPEATING, lambda block: _rows(reader, block, events, owner))
+    keys = rules.compiled.keys
+    return rows_by_columns(reader, chosen, REPEATING, lambda block: _rows(reader, block, events, keys, names))
 
 
 def _rows(
-    reader: CsvReader, block: ColumnBlock, events: ColumnEvents, owner: ProspectOwner
+    reader: CsvReader, block: ColumnBlock, events: ColumnEvents, keys: Keys, names: Sequence[str]
 ) -> Iterator[Prospect | RawRow | BadRow]:
-    texts, keys, found = block.texts, owner.rules.compiled.keys, list(events.of(block))
+    texts, found = block.texts, list(events.of(block))
     numbers, read = rows_beside(reader, block, found)
     rows = zip(
         numbers,
         found,
-        block.identities(owner.names),
+        block.identities(names),
         texts("appsflyer_id"),
         texts("event_value"),
         texts("custom_data"),

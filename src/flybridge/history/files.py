@@ -25,11 +25,12 @@ from flybridge.appsflyer.raw_report import Report
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
-from flybridge.history.column_prospects import Prospect, ProspectOwner, prospects_of
+from flybridge.history.column_prospects import Prospect, prospects_of
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.row_times import RowTimes, timed_rows
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, Zone
 from flybridge.history.unpacked import unpacked
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.system.text_encoding import as_utf8
 
 T = TypeVar("T")
@@ -310,9 +311,9 @@ class RawRows:
         """Yield the rows, with their keys alone where the columns prove them."""
         return self._rows(lambda reader: keyed_rows(reader, owner))
 
-    def prospects(self, owner: ProspectOwner) -> Iterator[Prospect | RawRow | BadRow]:
+    def prospects(self, rules: Rules, names: Sequence[str]) -> Iterator[Prospect | RawRow | BadRow]:
         """Yield the rows, with what would become of them alone where the columns prove it."""
-        return self._rows(lambda reader: prospects_of(reader, owner))
+        return self._rows(lambda reader: prospects_of(reader, rules, names))
 
     def timed(self) -> Iterator[RowTimes | RawRow | BadRow]:
         """Yield the rows, with their times alone where the columns prove that they are ordinary."""

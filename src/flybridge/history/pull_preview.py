@@ -6,7 +6,6 @@ for a pull: each report is deleted as soon as it was read, and the pull itself a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 
 from msgspec import Struct
@@ -14,13 +13,11 @@ from msgspec import Struct
 from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import report_named
 from flybridge.flow import Flow
-from flybridge.history.column_prospects import ProspectOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, Pulled, PullPlan, Shown
 from flybridge.history.rows import UTC_TIMES
 from flybridge.history.survey import Survey, Surveyor
-from flybridge.records import Filing
 from flybridge.store.protocol import Store
 
 
@@ -43,17 +40,13 @@ async def preview(
     shown: Shown,
 ) -> PullPreview:
     """Read a span of all reports with a pull of no kind, and return what would become of their rows."""
-
-    async def known(filings: Sequence[Filing]) -> Sequence[bool]:
-        return await store.are_known(filings, now_ms)
-
-    surveyor, rules = Surveyor(plan.app, progress, now_ms, flow.prospects, known), flow.rules_of(plan.app)
+    surveyor, rules = Surveyor(plan.app, progress, now_ms, flow, store), flow.rules_of(plan.app)
     assert rules is not None, "what is pulled is of an app of the configuration"
 
     async def read(report: PulledReport, file: RawFile) -> tuple[int, int]:
         rows = RawRows(file, UTC_TIMES, report_named(report.value))
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
-            return await surveyor.read(rows, rows.prospects(ProspectOwner(rules, equal.names)), equal), 0
+            return await surveyor.read(rows, rows.prospects(rules, equal.names), equal), 0
 
     done = await puller.run(*span, read, shown)
     return PullPreview(surveyor.finish([]), done)

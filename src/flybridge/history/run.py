@@ -14,14 +14,14 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
-from flybridge.history.column_prospects import Prospect, ProspectOwner
+from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.progress import Progress
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import Survey, SurveyedRow, Surveyor
 from flybridge.history.take import Accept, RowTaker, Taken
-from flybridge.records import DAY_MS, Filing, Source
+from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
 
 PROGRESS: Final = "imports.db"
@@ -103,26 +103,14 @@ class HistoryImport:
         Without one, only what an import has to know beforehand is found out: the span of time, and the last conversion
         of each person.
         """
-        now_ms = self._clock.now_ms()
-
-        async def known(filings: Sequence[Filing]) -> Sequence[bool]:
-            assert store is not None
-            return await store.are_known(filings, now_ms)
-
-        surveyor = Surveyor(
-            self._plan.app,
-            self._progress,
-            now_ms,
-            flow.prospects if flow is not None else None,
-            known if store is not None else None,
-        )
+        surveyor = Surveyor(self._plan.app, self._progress, self._clock.now_ms(), flow, store)
         rules = flow.rules_of(self._plan.app) if flow is not None else None
         for file, named in self.ordered():
             rows = RawRows(file, self._zone, named)
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
                 read: Iterable[SurveyedRow] = rows
                 if rules is not None:
-                    read = rows.prospects(ProspectOwner(rules, equal.names))
+                    read = rows.prospects(rules, equal.names)
                 elif flow is None and not self._is_bounded:
                     read = rows.timed()
                 read = _counted(rows, read, shown)

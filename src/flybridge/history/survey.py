@@ -8,7 +8,7 @@ it twice, and nothing can be deleted there. Amplitude bills a person for each mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import repeat
 from math import fsum
@@ -19,6 +19,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.amounts import reported_amount
 from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.errors import FlybridgeError
+from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
@@ -38,14 +39,13 @@ from flybridge.records import (
     Source,
     day_of,
 )
+from flybridge.store.protocol import Store
 
 PAGE: Final = 500
 SHOWN: Final = 20
 """How many bad rows are named."""
 
 SurveyedRow = RowTimes | Prospect | RawRow | BadRow
-Filings = Callable[[Sequence[Envelope]], list[Filing]]
-Known = Callable[[Sequence[Filing]], Awaitable[Sequence[bool]]]
 
 
 class Span(Struct):
@@ -80,22 +80,23 @@ class Survey(Struct):
 
 
 class Surveyor:
-    """Surveys the files of one app. Without `filings` only what an import has to know beforehand is found out."""
+    """Surveys the files of one app. Without a `flow` only what an import has to know beforehand is found out.
+
+    `store` knows which events were filed before.
+    """
 
     def __init__(
-        self, app: str, progress: Progress, now_ms: int, filings: Filings | None = None, known: Known | None = None
+        self, app: str, progress: Progress, now_ms: int, flow: Flow | None = None, store: Store | None = None
     ) -> None:
         self._app, self._progress, self._now_ms = app, progress, now_ms
-        self._filings, self._known = filings, known
+        self._flow, self._store = flow, store
         self._survey = Survey()
         self._left_out = Counter[str]()
         self._outcomes = Counter[tuple[Report, str]]()
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def read(
-        self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows | None, zone: Zone | None = None
-    ) -> int:
+    async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows, zone: Zone | None = None) -> int:
         """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`.
 
         Returns how many rows were read.
@@ -111,7 +112,7 @@ class Surveyor:
         return self._survey.rows - before
 
     async def _read(
-        self, of: RawRows, rows: Iterable[SurveyedRow], page: list[RawRow | Prospect], equal: EqualRows | None
+        self, of: RawRows, rows: Iterable[SurveyedRow], page: list[RawRow | Prospect], equal: EqualRows
     ) -> None:
         survey, name = self._survey, of.file.name
         for row in rows:
@@ -143,8 +144,8 @@ class Surveyor:
         if isinstance(row, BadRow) and len(self._survey.first_bad) < SHOWN:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
-    async def _count(self, rows: Sequence[RawRow | Prospect], equal: EqualRows | None, zone: str) -> None:
-        is_dry = self._filings is not None
+    async def _count(self, rows: Sequence[RawRow | Prospect], equal: EqualRows, zone: str) -> None:
+        is_dry = self._flow is not None
         conversions, months = [], set()
         first, last = 2**62, 0
         for row in rows:
@@ -167,27 +168,24 @@ class Surveyor:
             self._widen(zone, first, last)
         self._progress.note_conversions(conversions)
         self._progress.note_months({(person, _month(day)) for person, day in months})
-        if self._filings is not None:
-            await self._map(rows, equal)
+        if self._flow is not None:
+            await self._map(self._flow, rows, equal)
 
-    async def _map(self, rows: Sequence[RawRow | Prospect], equal: EqualRows | None) -> None:
-        assert self._filings is not None
-        ordinals = [1] * len(rows)
-        if equal is not None:
-            ordinals = equal.ordinals_of(
-                [row.identity if isinstance(row, Prospect) else equal.identity(row.fields) for row in rows]
-            )
+    async def _map(self, flow: Flow, rows: Sequence[RawRow | Prospect], equal: EqualRows) -> None:
+        ordinals = equal.ordinals_of(
+            [row.identity if isinstance(row, Prospect) else equal.identity(row.fields) for row in rows]
+        )
         envelopes = [
             Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
             for row, ordinal in zip(rows, ordinals, strict=True)
             if isinstance(row, RawRow)
         ]
-        mapped = iter(self._filings(envelopes) if envelopes else [])
+        mapped = iter(flow.prospects(envelopes))
         filings = [
             _filing(row, ordinal) if isinstance(row, Prospect) else next(mapped)
             for row, ordinal in zip(rows, ordinals, strict=True)
         ]
-        known = await self._known(filings) if self._known is not None else repeat(False)
+        known = await self._store.are_known(filings, self._now_ms) if self._store is not None else repeat(False)
         again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
         for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=False):
             is_duplicate = is_known or is_again
@@ -216,7 +214,7 @@ class Surveyor:
         found = {(report.word, outcome): n for (report, outcome), n in self._outcomes.items()}
         for (report, outcome), n in sorted(found.items()):
             survey.outcomes.setdefault(report, {})[outcome] = n
-        survey.months = self._progress.months() if self._filings is not None else {}
+        survey.months = self._progress.months() if self._flow is not None else {}
         survey.revenue = {currency: fsum(sums) for currency, sums in sorted(self._revenue.items())}
         ambiguous = {zone.name: zone.ambiguous for zone in zones}
         survey.spans = [
