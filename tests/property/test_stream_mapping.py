@@ -14,7 +14,7 @@ from flybridge.mapping.to_appsflyer.explain import explain_event
 from flybridge.mapping.to_appsflyer.map import MappedEvent, choose, map_event
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead
-from flybridge.sandbox.vendors.appsflyer import TakenEvent, _read
+from flybridge.sandbox.vendors.appsflyer import TakenEvent, read_event
 
 NOW_MS = 1_763_985_600_000
 AF_ID = "1629191854863-7087037"
@@ -88,7 +88,7 @@ def test_an_item_fits_into_one_kilobyte_and_is_one_that_appsflyer_reads(event: d
     longest = "1629191854863-" + "9" * 19
     whole = b'{"appsflyer_id":"' + longest.encode() + b'",' + found.body[1:]
     assert len(whole) <= 1_000
-    assert isinstance(_read("shop", whole, NOW_MS), TakenEvent)
+    assert isinstance(read_event("shop", whole, NOW_MS), TakenEvent)
     item = json.loads(whole)
     value = json.loads(item["eventValue"]) if item["eventValue"] else {}
     for name in found.dropped:
