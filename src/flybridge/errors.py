@@ -5,6 +5,7 @@
     ├── InboxUnavailable   the inbox did not store the message (disk full, server away); the sender retries
     ├── StoreUnavailable   the store did not commit; the work is returned and retried
     ├── SealBroken         sealed bytes can't be decrypted: another secret, or damaged data
+    ├── Defect             flybridge itself has failed; says where
     └── TransportError     an HTTP request got no answer; says whether it may have been applied
         └── ForbiddenAddress   a redirect leads to an address that is not public
 
@@ -13,6 +14,10 @@ Expected failures, such as a postback that can't be mapped or a delivery that is
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
 
 
 class FlybridgeError(Exception):
@@ -43,6 +48,31 @@ class StoreUnavailable(FlybridgeError):
 
 class SealBroken(FlybridgeError):
     """Sealed bytes can't be decrypted with any configured secret."""
+
+
+class Defect(FlybridgeError):
+    """An exception that was not expected. Its kind and place are named; its own text may quote what was read."""
+
+    def __init__(self, what: str, fault: Exception) -> None:
+        ours = [(frame.f_globals.get("__name__", ""), line) for frame, line in walk_tb(fault.__traceback__)]
+        places = [
+            f" in {name}, line {line}" for name, line in ours if name.startswith("flybridge.") and name != __name__
+        ]
+        place = places[-1] if places else ""
+        super().__init__(f"{what} failed: a {type(fault).__name__}{place}. Report it; it is tried again.")
+
+
+@contextmanager
+def contained(what: str) -> Iterator[None]:
+    """Raise a `FlybridgeError` in place of any other exception, so that what a job meets does not end the process."""
+    try:
+        yield
+    except FlybridgeError:
+        raise
+    except OSError as fault:  # such as a full disk
+        raise FlybridgeError(f"{what}: {fault}.") from fault
+    except Exception as fault:
+        raise Defect(what, fault) from fault
 
 
 class TransportError(FlybridgeError):

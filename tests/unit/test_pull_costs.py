@@ -369,3 +369,22 @@ async def test_the_command_imports_cost_files(tmp_path):
     taken = json.loads(result.output)
     assert [one["app"] for one in taken] == ["shop"]
     assert taken[0]["rows"] > 50
+
+
+async def test_a_defect_that_a_report_meets_ends_neither_the_schedule_nor_what_else_it_pulls(store, monkeypatch):
+    """The console shows what happened, and nothing of what was read."""
+    sandbox, inside = playing()
+    watched = Stops(sandbox, 9)
+    other = msgspec.structs.replace(plan("master"), app="other")
+
+    async def broken(*_) -> None:
+        raise KeyError("user@example.com")
+
+    monkeypatch.setattr("flybridge.operations.pull_costs._from_master", broken)
+    await watched.run([other, plan()], store, inside, monkeypatch)
+    assert len(watched.pulled) == 2
+    runs = (await read_runs(store))["costs other"]
+    assert all(
+        run.problem.startswith("costs other failed: a KeyError in flybridge.operations.pull_costs") for run in runs
+    )
+    assert "example" not in str(watched.failed) + str(runs)

@@ -12,7 +12,7 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.rules import next_ms
 from flybridge.audiences.run import Runner
 from flybridge.clock import Clock, rest
-from flybridge.errors import FlybridgeError
+from flybridge.errors import FlybridgeError, contained
 from flybridge.records import content_key
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Run, Standing, Target
@@ -79,7 +79,8 @@ async def keep_in_step(
 
     async def work(name: Name) -> None:
         try:
-            run = await runner.run(plans[name], stop=stop, due=True)
+            with contained(f"audience {name[1]} of {name[0]}"):
+                run = await runner.run(plans[name], stop=stop, due=True)
         except FlybridgeError as problem:
             failed(problem)
             await clock.sleep(LOOK_S)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.clock import Clock, rest
-from flybridge.errors import FlybridgeError
+from flybridge.errors import FlybridgeError, contained
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -88,11 +88,17 @@ async def keep_reading(
 
 async def _result(task: ReadTask) -> TaskResult:
     try:
-        return await task.run()
+        with contained(task.name):
+            return await _run(task)
     except FlybridgeError as fault:
         return TaskResult(problem=str(fault))
-    except (OSError, sqlite3.Error) as fault:  # a full disk must not end the process
-        return TaskResult(problem=f"{task.name}: {fault}.")
+
+
+async def _run(task: ReadTask) -> TaskResult:
+    try:
+        return await task.run()
+    except sqlite3.Error as fault:  # of the file that progress is noted in, such as a full disk
+        raise FlybridgeError(f"{task.name}: {fault}.") from fault
 
 
 async def _note(store: Store, task: ReadTask, state: ReadState) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from flybridge.clock import Clock, rest
-from flybridge.errors import FlybridgeError
+from flybridge.errors import FlybridgeError, contained
 from flybridge.notifications.channel import Channel, NotSent
 from flybridge.notifications.concern import (
     BAD,
@@ -105,7 +105,8 @@ class Notifier(Struct, dict=True):
         """Look every ten seconds until `stop` is set, then let another process go on."""
         while not stop.is_set():
             try:
-                await self.look()
+                with contained("notifications"):
+                    await self.look()
             except FlybridgeError as problem:
                 failed(problem)
             await rest(stop, LOOK_S)

@@ -15,7 +15,7 @@ from msgspec import structs
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock, rest
 from flybridge.delivery.exchange import Download
-from flybridge.errors import FlybridgeError
+from flybridge.errors import FlybridgeError, contained
 from flybridge.operations.pull_costs import CORRECTED_DAYS, CostPlan, CostPull, note, pull, standing
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.performance import date_of
@@ -47,7 +47,8 @@ async def keep_pulling(
     async def pull_one(plan: CostPlan, before: CostPull, began_ms: int) -> None:
         job, last = f"costs {plan.app}", today(plan.app, began_ms)
         try:
-            done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=began_ms)
+            with contained(job):
+                done = await pull(plan, store, download, first=last - CORRECTED_DAYS + 1, last=last, now_ms=began_ms)
         except FlybridgeError as problem:
             again_s = problem.again_s if isinstance(problem, ReportRefused) else 60.0
             wait_ms = every_ms if again_s is None else max(round(again_s * 1000), min(AGAIN_MS, every_ms))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from flybridge.clock import Clock, rest
-from flybridge.errors import FlybridgeError
+from flybridge.errors import FlybridgeError, contained
 from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison
 from flybridge.insight.performance import AppScope
@@ -65,22 +65,23 @@ async def keep_reconciling(
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
                 did, problem = "", ""
                 try:
-                    if plan.asks and days:
-                        work = await _until(stop, reconciler.run(plan, last - days + 1, last))
-                        if work is None:
-                            return
-                        compared(plan.app, work)
-                        did = f"{len(work)} days compared, "
-                    if plan.chosen.reconcile_by_cohorts and plan.account and days:
-                        cohorts_of = await _until(stop, _compare_due(cohorts, plan, last))
-                        if cohorts_of is None:
-                            return
-                        compared_cohorts(plan.app, cohorts_of)
-                        problem = next((note for one in cohorts_of for note in one.notes), "")
-                        answered = sum(not one.notes for one in cohorts_of)
-                        did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
-                    (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
-                    worth = await find_and_keep(store, scope, now_ms)
+                    with contained(f"compare {plan.app}"):
+                        if plan.asks and days:
+                            work = await _until(stop, reconciler.run(plan, last - days + 1, last))
+                            if work is None:
+                                return
+                            compared(plan.app, work)
+                            did = f"{len(work)} days compared, "
+                        if plan.chosen.reconcile_by_cohorts and plan.account and days:
+                            cohorts_of = await _until(stop, _compare_due(cohorts, plan, last))
+                            if cohorts_of is None:
+                                return
+                            compared_cohorts(plan.app, cohorts_of)
+                            problem = next((note for one in cohorts_of for note in one.notes), "")
+                            answered = sum(not one.notes for one in cohorts_of)
+                            did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
+                        (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
+                        worth = await find_and_keep(store, scope, now_ms)
                 except FlybridgeError as failure:
                     await _note(store, plan, JobRun(now_ms, clock.now_ms(), problem=str(failure)))
                     raise
