@@ -53,7 +53,7 @@ def test_many_sources_are_shown_by_the_largest_of_them(reports, named):
         gap
         for report in range(reports)
         for number in range(20)
-        for gap in hours(3, days=50, report=f"report-{report:02}", source=f"source-{number:02}")
+        for gap in hours(3, days=4, report=f"report-{report:02}", source=f"source-{number:02}")
         for _ in range(number + 1)
     ]
     found = shown_gaps(gaps)
