@@ -117,3 +117,9 @@ def test_a_header_that_does_not_fit_is_refused(head):
     """A wrong name would leave a figure out without a word."""
     assert [bad.line for bad in read(head + "2026-01-31,x,1\n").bad] == [1]
     assert isinstance(read(head).bad[0], BadCost)
+
+
+@pytest.mark.parametrize(("sign", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_another_separator_of_columns_is_named(sign, word):
+    (bad,) = read("\ufeff" + sign.join(["date", "media_source", "spend"]) + "\n").bad
+    assert bad.problem.startswith(f"The columns are separated by {word}: write commas")

@@ -24,6 +24,8 @@ NEEDED: Final = ("date", "media_source")
 FIGURES: Final = ("spend", "clicks", "impressions")
 UNKNOWN: Final = frozenset({"", "n/a", "na", "null", "none", "-"})
 LARGEST: Final = 1e9
+SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What spreadsheets write between columns where a comma begins the fraction of an amount, or is asked to be none."""
 NO_CSV: Final = "The line is not CSV: look for a quote that is not closed: {}."
 
 
@@ -72,6 +74,8 @@ def read_costs(lines: Iterable[str], app: str, currency: str) -> CostFile:
 
 
 def _header_problem(header: list[str]) -> str:
+    if len(header) == 1 and (other := next((sign for sign in SEPARATORS if sign in header[0]), None)) is not None:
+        return f"The columns are separated by {SEPARATORS[other]}: write commas, and amounts as 1234.50."
     missing = [name for name in NEEDED if name not in header]
     if missing:
         return f"The first line has no column {' and no column '.join(missing)}. Write {','.join(COLUMNS)}."
