@@ -312,6 +312,7 @@ async def test_apps_with_different_currencies_are_not_added_up(config):
         ["--metric", "cpi"],
         ["--cohort", "--metric", "installs"],
         ["--cohort", "--grain", "year"],
+        ["--cohort", "--compare"],
         ["--app", "none"],
     ],
 )

@@ -66,6 +66,8 @@ def performance(
     # Programs get the usual days, also if there are no figures.
     is_chosen = not (first or last or as_json or as_csv)
     if cohort:
+        if compare:
+            raise ConfigError("--compare", "cohorts are not compared with another period.", "Leave out one of the two.")
         chosen = chosen_cohort(metric[0] if metric else None, grain, scopes)
         _cohorts(settings, scopes, question, chosen, is_chosen=is_chosen, as_json=as_json, as_csv=as_csv)
         return
