@@ -307,3 +307,21 @@ def test_what_is_no_json_object_is_dead_with_a_reason(body: bytes, reason: str) 
 def test_a_query_string_without_fields_is_dead(body: bytes) -> None:
     """An empty GET, or a flood of pairs, is no message."""
     assert dead(body, Media.QUERY).reason == "not_query"
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "flag"),
+    [
+        ("ad_user_data_enabled", "granted", True),
+        ("ad_personalization_enabled", "denied", False),
+        ("is_lat", "denied", True),
+        ("gdpr_applies", "denied", True),
+        ("is_lat", "disabled", False),
+        ("wifi", "denied", None),
+    ],
+)
+def test_a_word_for_consent_is_one_of_consent_alone(name, word, flag):
+    """What else is denied may be tracking or its limit: it is no permission."""
+    found = read(json.dumps({"appsflyer_id": "1-1", name: word}).encode(), Media.JSON)
+    assert isinstance(found, Postback)
+    assert getattr(found, name) is flag

@@ -53,8 +53,11 @@ V1_NAMES: Final[Mapping[str, str]] = {
     "fb_adgroup_id": "af_ad_id",
 }
 
-YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "granted", "enabled"})
-NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "denied", "disabled"})
+YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "enabled"})
+NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled"})
+CONSENTS: Final = frozenset({"ad_user_data_enabled", "ad_personalization_enabled"})
+CONSENT: Final = {"granted": True, "denied": False}
+"""Words for consent. Of other flags they may mean either."""
 NOT_KNOWN: Final = frozenset({"unknown", "unavailable", "not_supported"})
 WITHOUT_PERMISSION: Final = {
     "is_lat": True, "gdpr_applies": True, "ad_user_data_enabled": False, "ad_personalization_enabled": False,
@@ -293,6 +296,8 @@ def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
     word = str(value).strip().lower()
     if word in YES or word in NO:
         return word in YES
+    if name in CONSENTS and word in CONSENT:
+        return CONSENT[word]
     if name in WITHOUT_PERMISSION and word not in NOT_KNOWN:
         notes.append(f"The field {name} is neither true nor false and was read as no permission.")
         return WITHOUT_PERMISSION[name]
