@@ -54,6 +54,22 @@ async def keep_reconciling(
     are not compared; what is worth a look is found in all. What AppsFlyer's Cohort API refuses is noted as the run's
     problem, and asked again the next day.
     """
+
+    async def compare(plan: ReconcilePlan, last: int) -> tuple[str, str]:
+        """Ask the vendors. Return what was compared and the problem that was met; either may be empty."""
+        did, problem = "", ""
+        if plan.asks and days:
+            work = await reconciler.run(plan, last - days + 1, last)
+            compared(plan.app, work)
+            did = f"{len(work)} days compared, "
+        if plan.chosen.reconcile_by_cohorts and plan.account and days:
+            cohorts_of = await cohorts.run(plan, await cohorts.due(plan, last))
+            compared_cohorts(plan.app, cohorts_of)
+            problem = next((note for one in cohorts_of for note in one.notes), "")
+            answered = sum(not one.notes for one in cohorts_of)
+            did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
+        return did, problem
+
     while not stop.is_set():
         try:
             due = {name.removeprefix(STATE): ms for name, ms in readable(await store.states(STATE), int).items()}
@@ -63,38 +79,23 @@ async def keep_reconciling(
                     continue
                 await _put(store, plan, now_ms + AGAIN_MS)
                 last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                did, problem = "", ""
                 try:
                     with contained(f"compare {plan.app}"):
-                        if plan.asks and days:
-                            work = await _until(stop, reconciler.run(plan, last - days + 1, last))
-                            if work is None:
-                                return
-                            compared(plan.app, work)
-                            did = f"{len(work)} days compared, "
-                        if plan.chosen.reconcile_by_cohorts and plan.account and days:
-                            cohorts_of = await _until(stop, _compare_due(cohorts, plan, last))
-                            if cohorts_of is None:
-                                return
-                            compared_cohorts(plan.app, cohorts_of)
-                            problem = next((note for one in cohorts_of for note in one.notes), "")
-                            answered = sum(not one.notes for one in cohorts_of)
-                            did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
+                        done = await _until(stop, compare(plan, last))
+                        if done is None:
+                            return
                         (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
                         worth = await find_and_keep(store, scope, now_ms)
                 except FlybridgeError as failure:
                     await _note(store, plan, JobRun(now_ms, clock.now_ms(), problem=str(failure)))
                     raise
+                did, problem = done
                 await _put(store, plan, _next_ms(plan, now_ms))
                 did = f"{did or 'no days compared, '}{len(worth)} findings."
                 await _note(store, plan, JobRun(now_ms, clock.now_ms(), did, problem))
         except FlybridgeError as failure:
             failed(failure)
         await rest(stop, LOOK_S)
-
-
-async def _compare_due(cohorts: CohortComparer, plan: ReconcilePlan, last: int) -> list[CohortComparison]:
-    return await cohorts.run(plan, await cohorts.due(plan, last))
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
