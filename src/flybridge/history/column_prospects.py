@@ -98,6 +98,7 @@ def _names_user(
     """Whether a row names its user or device by custom data, its value, or the customer user id."""
     if customer is not None and len(customer) > MAX_TEXT:
         customer = None
+    # An id that is sent as the user's names one whatever the rest holds, which need not be parsed then.
     if customer is not None and keys.customer_user_id == "send":
         named = named_user(customer)
         if named is not None and len(named) >= keys.min_id_length:

@@ -29,12 +29,7 @@ from flybridge.flow import Flow
 from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
-from flybridge.history.gap_report import (
-    FOUND,
-    Gap,
-    GapReport,
-    last_found,
-)
+from flybridge.history.gap_report import FOUND, Gap, GapReport, last_found
 from flybridge.history.locker import Locker, is_of_app
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan

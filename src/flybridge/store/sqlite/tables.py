@@ -46,7 +46,7 @@ class Spread:
         return bool(self._sizes)
 
     def run(self, db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> int:
-        """Run it for all rows, in their order. Gives how many rows of the table it changed."""
+        """Run it for all rows, in their order. Returns how many rows of the table it changed."""
         at, changed = 0, 0
         for size, sql in self._sizes:
             while len(rows) - at >= size:
