@@ -33,22 +33,6 @@ from flybridge.testing.clocks import ManualClock
 from flybridge.testing.inside import Inside
 
 NOW = SystemClock().now_ms()
-CONFIG = """
-data_dir = "./data"
-secret = "0123456789abcdef0123456789abcdef"
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "com.example.shop"
-platform = "android"
-route = "{route}"
-
-[apps.appsflyer]
-push_token = "a-token"
-
-[apps.amplitude]
-api_key = "a-key"
-"""
 HEADER = (
     "AppsFlyer ID,Event Name,Event Time,Install Time,Event Value,Event Revenue,Event Revenue Currency,"
     "Custom Data,Media Source\n"
@@ -64,11 +48,9 @@ def row(number: int, name: str, time: str, *, revenue: str = "", source: str = "
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """Write a configuration."""
-    path = tmp_path / "flybridge.toml"
-    path.write_text(CONFIG.format(route="http_v2"))
-    return path
+def config(smallest_config: Path) -> Path:
+    """Return a configuration whose app has the route `http_v2`."""
+    return smallest_config
 
 
 def run(config: Path, *words: str, answer: str | None = None):
@@ -198,7 +180,8 @@ def test_a_dry_run_warns_as_the_import_would(config, tmp_path):
 
 def test_history_is_refused_on_the_route_attribution(config, tmp_path):
     """With the reason."""
-    config.write_text(CONFIG.format(route="attribution"))
+    with config.open("a") as file:
+        file.write('route = "attribution"\n')
     (tmp_path / "a.csv").write_text(HEADER)
     result = run(config, "import", str(tmp_path / "a.csv"), "--timezone", "UTC", "--yes")
     assert isinstance(result.exception, ConfigError)

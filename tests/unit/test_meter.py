@@ -16,24 +16,6 @@ from flybridge.history.files import RawFile, find_files
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.history.take import BLOCK
 
-CONFIG = """
-data_dir = "./data"
-secret = "0123456789abcdef0123456789abcdef"
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "com.example.shop"
-platform = "android"
-
-[apps.appsflyer]
-push_token = "a-token"
-
-[apps.amplitude]
-api_key = "a-key"
-
-[apps.history]
-locker = "{locker}"
-"""
 ROWS = 3 * BLOCK
 
 
@@ -94,16 +76,17 @@ def test_without_files_only_rows_are_shown(capsys):
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, smallest_config: Path) -> Path:
     """Write a configuration, files of rows and of sightings, and a Data Locker."""
-    path, folder = tmp_path / "flybridge.toml", tmp_path / "locker" / "t=inapps" / "dt=2025-03-02" / "h=10"
+    folder = tmp_path / "locker" / "t=inapps" / "dt=2025-03-02" / "h=10"
     folder.mkdir(parents=True)
     rows = "".join(f"1-{n},buy,2025-03-02 10:{n // 60 % 60:02}:{n % 60:02}\n" for n in range(ROWS))
     for place in (tmp_path, folder):
         (place / "rows.csv").write_text("AppsFlyer ID,Event Name,Event Time\n" + rows)
     (tmp_path / "seen.json").write_text("".join(f'{{"user_id":"user-{n}","event_type":"x"}}\n' for n in range(ROWS)))
-    path.write_text(CONFIG.format(locker=tmp_path / "locker"))
-    return path
+    with smallest_config.open("a") as file:
+        file.write(f'history.locker = "{tmp_path / "locker"}"\n')
+    return smallest_config
 
 
 IMPORT = ("import", "rows.csv", "--timezone", "UTC")

@@ -12,43 +12,29 @@ from flybridge.clock import SystemClock
 from flybridge.errors import ConfigError
 from flybridge.records import DAY_MS, day_of
 
-CONFIG = """
-data_dir = "./data"
-secret = "0123456789abcdef0123456789abcdef"
-
-[[apps]]
-name = "shop"
-appsflyer_app_id = "com.example.shop"
-platform = "android"
-
-[apps.appsflyer]
-push_token = "a-token"
-{token}
-base_url = "http://127.0.0.1:9"
-
-[apps.amplitude]
-api_key = "a-key"
-
-[apps.history]
-locker = "{locker}"
-reports = ["installs_report"]
-"""
 QUESTION = "nothing can be deleted in Amplitude"
 UNSIGHTED = "Amplitude has shown no user of this app yet"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """Write a configuration with a token and a Data Locker. Its vendor can't be reached."""
-    return configured(tmp_path)
+def without_token(tmp_path: Path, smallest_config: Path) -> Path:
+    """Write a configuration with a Data Locker. Its vendor can't be reached."""
+    locker = tmp_path / "locker"
+    locker.mkdir()
+    with smallest_config.open("a") as file:
+        file.write(
+            f'appsflyer.base_url = "http://127.0.0.1:9"\nhistory.locker = "{locker}"\n'
+            'history.reports = ["installs_report"]\n'
+        )
+    return smallest_config
 
 
-def configured(place: Path, token: str = 'api_token = "t"') -> Path:
-    """Write a configuration."""
-    (place / "locker").mkdir()
-    path = place / "flybridge.toml"
-    path.write_text(CONFIG.format(token=token, locker=place / "locker"))
-    return path
+@pytest.fixture
+def config(without_token: Path) -> Path:
+    """Write a configuration with a token, too."""
+    with without_token.open("a") as file:
+        file.write('appsflyer.api_token = "t"\n')
+    return without_token
 
 
 def run(config: Path, *words: str, answer: str | None = None):
@@ -88,11 +74,11 @@ def test_a_yes_json_or_a_short_span_is_not_asked_for(config, days, words):
     assert "installs_report" in result.stdout
 
 
-@pytest.mark.parametrize("token", ['api_token = "t"', ""])
-def test_reports_of_the_pull_api_are_not_named_where_a_data_locker_is_compared(tmp_path, token):
+@pytest.mark.parametrize(("which", "said"), [("config", ["--locker"]), ("without_token", [])])
+def test_reports_of_the_pull_api_are_not_named_where_a_data_locker_is_compared(request, which, said):
     """Without a token it is compared also if `--locker` is not said."""
-    config = configured(tmp_path, token)
-    words = ["gaps", "--from", ago(5), "--report", "installs_report", *(["--locker"] if token else [])]
+    config = request.getfixturevalue(which)
+    words = ["gaps", "--from", ago(5), "--report", "installs_report", *said]
     result = run(config, *words)
     assert isinstance(result.exception, ConfigError)
     assert result.exception.path == "--report"
