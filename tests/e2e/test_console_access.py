@@ -254,7 +254,7 @@ async def test_the_audit_trail_is_a_page_and_a_file(tmp_path):
         page = await browser.get("/audit")
         assert "Every row is as it was written." in page
         assert "<script>alert" not in page
-        lines = list(csv.reader((await browser.get("/audit.csv")).splitlines()))
+        lines = list(csv.reader((await browser.get("/audit.csv")).removeprefix("\ufeff").splitlines()))
         assert [line[0] for line in lines] == ["number", "3", "2", "1"]
         assert [line[7] for line in lines[1:]] == ["done", "failed", "failed"]
         assert lines[3][2].startswith("'=")

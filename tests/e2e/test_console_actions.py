@@ -75,7 +75,7 @@ async def shown(browser, path, sign):
 
 async def trail(browser):
     """Return action, detail and outcome of the audit trail's rows, the oldest first."""
-    lines = list(csv.reader((await browser.get("/audit.csv")).splitlines()))[1:]
+    lines = list(csv.reader((await browser.get("/audit.csv")).removeprefix("\ufeff").splitlines()))[1:]
     return [(line[4], line[6], line[7]) for line in reversed(lines) if line[4] not in {"login", "logout"}]
 
 

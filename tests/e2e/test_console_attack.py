@@ -127,6 +127,7 @@ def test_pages_csv_log_and_commands_show_nothing_but_text(tmp_path, monkeypatch,
     assert "&lt;script&gt;" in answers["/"]
     assert "&lt;script&gt;" in answers["/events"]
     assert sum(page.startswith("/events/") for page in answers) > len(FREE)
+    assert all(answer.startswith("\ufeff") for page, answer in answers.items() if page.endswith(".csv"))
     assert not re.search(r"(^|,|\")=HYPERLINK", answers["/sources.csv"])
     clean("".join(capfd.readouterr()), "the log")
     costs = tmp_path / "costs.csv"

@@ -10,6 +10,9 @@ from typing import Final
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes as the beginning of a formula, the full-width signs in East Asian versions."""
 
+BYTE_ORDER_MARK: Final = "\ufeff"
+"""What a file begins with, so that spreadsheets on Windows read it as UTF-8 and show `Köln` as it is."""
+
 
 def csv_line(values: Iterable[object], end: str = "\r\n") -> str:
     """Return one line. A text that a spreadsheet would take as a formula begins with an apostrophe."""

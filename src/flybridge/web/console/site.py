@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
+from flybridge.insight.csv_text import BYTE_ORDER_MARK
 from flybridge.insight.performance import AppScope
 from flybridge.records import clock_time
 from flybridge.store.protocol import Store
@@ -197,12 +198,12 @@ class Site(Struct, dict=True, kw_only=True):
         async def as_csv(request: Request) -> Response:
             body, name = await csv(self, request.query_params)
             headers = {**HEADERS, "content-disposition": f'attachment; filename="{name}"'}
-            return Response(body, 200, headers, "text/csv; charset=utf-8")
+            return Response(BYTE_ORDER_MARK + body, 200, headers, "text/csv; charset=utf-8")
 
         return [*self.routes(entry, show), Route(f"/{entry.key}.csv", as_csv, methods=["GET"])]
 
     def bare(self, template: str, status: int, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
-        """Return a page that needs no data and nobody to be logged in: without navigation."""
+        """Return a page that needs no data and no login: without navigation."""
         body = self._templates.get_template(template).render(version=self.version, **values)
         return HTMLResponse(body, status, {**HEADERS, **(headers or {})})
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from flybridge.insight.csv_text import csv_line
+from flybridge.insight.csv_text import BYTE_ORDER_MARK, csv_line
 from flybridge.records import clock_time
 from flybridge.store.trail import TrailRow
 from flybridge.web.console.acting import number_in
@@ -54,7 +54,7 @@ def routes(site: Site) -> list[Route]:
 
 
 async def _lines(site: Site) -> AsyncIterator[str]:
-    yield csv_line(COLUMNS)
+    yield BYTE_ORDER_MARK + csv_line(COLUMNS)
     before: int | None = None
     while page := await site.store.trail(before=before, limit=CSV_PAGE):
         for row in page:
