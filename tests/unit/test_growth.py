@@ -34,7 +34,7 @@ from flybridge.delivery.words import words_of
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring, masking
 from flybridge.identity.mentions import keys_in, mentions
-from flybridge.mapping.person import custom_data, parsed
+from flybridge.mapping.passed import custom_data, parsed
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer import convert
 from flybridge.mapping.to_appsflyer.rules import StreamRules

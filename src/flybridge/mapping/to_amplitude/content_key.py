@@ -29,7 +29,8 @@ from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_time import has_fraction, later_ms_of, text_of
 from flybridge.identity import device_identifier, installation
-from flybridge.mapping.person import DEVICE_FIELDS, named_user
+from flybridge.mapping.person import named_user
+from flybridge.mapping.personal import DEVICE_FIELDS
 from flybridge.mapping.to_amplitude.facts import INSTALLED, Facts
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import content_key

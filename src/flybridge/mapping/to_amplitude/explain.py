@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.fields import Postback
-from flybridge.mapping.person import ID_KEYS, PERSONAL, find, names_a_device, parsed
+from flybridge.mapping.passed import find, parsed
+from flybridge.mapping.personal import ID_KEYS, PERSONAL, names_a_device
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
 from flybridge.mapping.to_amplitude.facts import Facts, facts_of

@@ -16,7 +16,8 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.identity import IdKind
 from flybridge.identity.masking import dimension
-from flybridge.mapping.person import Identified, identify, named_user, parsed
+from flybridge.mapping.passed import parsed
+from flybridge.mapping.person import Identified, identify, named_user
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.to_amplitude.classify import classify
 from flybridge.mapping.to_amplitude.rules import Classification, Rules

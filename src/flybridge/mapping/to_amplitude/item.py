@@ -14,7 +14,8 @@ from msgspec import Raw, Struct
 from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.identity.masking import masked
-from flybridge.mapping.person import TOP, Identified, names_a_device
+from flybridge.mapping.person import TOP, Identified
+from flybridge.mapping.personal import names_a_device
 from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.identity import IdKind
-from flybridge.mapping.person import find
+from flybridge.mapping.passed import find
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.to_amplitude.classify import V1_IDS
 from flybridge.mapping.to_amplitude.content_key import identity_of, insert_id

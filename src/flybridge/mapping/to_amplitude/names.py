@@ -10,7 +10,7 @@ from flybridge.amplitude.event import MAX_TEXT, is_reserved
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
-from flybridge.mapping.person import ID_KEYS
+from flybridge.mapping.personal import ID_KEYS
 from flybridge.mapping.restrictions import RESTRICTED, TOUCH_TYPES
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.place import SOURCES

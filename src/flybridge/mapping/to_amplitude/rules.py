@@ -14,7 +14,8 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.identity.masking import masked
-from flybridge.mapping.person import ID_KEYS, OF_ADID, TOP, Keys
+from flybridge.mapping.person import OF_ADID, TOP, Keys
+from flybridge.mapping.personal import ID_KEYS
 from flybridge.mapping.restrictions import ADVERTISING, Policy, policies, policy_of
 from flybridge.mapping.table import Row, Section, as_is, with_prefix
 from flybridge.mapping.to_amplitude import rows as table

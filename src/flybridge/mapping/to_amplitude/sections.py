@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer.fields import KINDS, NAMES, Flag, Postback, Text
-from flybridge.mapping.person import find
+from flybridge.mapping.passed import find
 from flybridge.mapping.table import Converter, Row, flag, text
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -9,7 +9,7 @@ import msgspec
 
 from flybridge.amplitude.event import joined
 from flybridge.amplitude.streamed import Streamed
-from flybridge.mapping.person import MIN_TELLING, names_a_device
+from flybridge.mapping.personal import MIN_TELLING, names_a_device
 from flybridge.mapping.table import Explained, mask
 from flybridge.mapping.to_amplitude.explain import Explanation, mask_named
 from flybridge.mapping.to_appsflyer import convert as s2s

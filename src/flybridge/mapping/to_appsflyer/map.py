@@ -27,7 +27,7 @@ from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
-from flybridge.mapping.person import MIN_TELLING, names_a_device
+from flybridge.mapping.personal import MIN_TELLING, names_a_device
 from flybridge.mapping.table import PREFIX
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table

@@ -11,7 +11,7 @@ from typing import Any, Final
 from flybridge.amplitude.event import is_reserved
 from flybridge.amplitude.streamed import Streamed
 from flybridge.errors import ConfigError
-from flybridge.mapping.person import ID_KEYS
+from flybridge.mapping.personal import ID_KEYS
 from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
