@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 
 from flybridge.mapping.to_appsflyer import convert as s2s
+from flybridge.mapping.to_appsflyer import sharing
 
 
 def digest(text: str) -> str:
@@ -83,18 +84,18 @@ def digest(text: str) -> str:
         (s2s.content, {"a": 1}, None),
         (s2s.json_text, {"a": 1}, '{"a":1}'),
         (s2s.json_text, '{"a":1}', '{"a":1}'),
-        (s2s.partners, "all", "all"),
-        (s2s.partners, ["x_int", "all"], "all"),
-        (s2s.partners, '["x_int", "y_int"]', ["x_int", "y_int"]),
-        (s2s.partners, [], None),
-        (s2s.partners, "ALL", "all"),
-        (s2s.partners, "none", None),
-        (s2s.consent, '{"manual":{"gdpr_applies":"true"}}', {"manual": {"gdpr_applies": True}}),
-        (s2s.consent, {"tcf": {"tcstring": "x", "junk": 1}}, {"tcf": {"tcstring": "x"}}),
-        (s2s.consent, {"other": 1}, None),
-        (s2s.consent, "no", None),
-        (s2s.consent, '"{\\"manual\\":{\\"gdpr_applies\\":1}}"', {"manual": {"gdpr_applies": True}}),
-        (s2s.consent, {"manual": '{"gdpr_applies":"yes"}'}, {"manual": {"gdpr_applies": True}}),
+        (sharing.partners, "all", "all"),
+        (sharing.partners, ["x_int", "all"], "all"),
+        (sharing.partners, '["x_int", "y_int"]', ["x_int", "y_int"]),
+        (sharing.partners, [], None),
+        (sharing.partners, "ALL", "all"),
+        (sharing.partners, "none", None),
+        (sharing.consent, '{"manual":{"gdpr_applies":"true"}}', {"manual": {"gdpr_applies": True}}),
+        (sharing.consent, {"tcf": {"tcstring": "x", "junk": 1}}, {"tcf": {"tcstring": "x"}}),
+        (sharing.consent, {"other": 1}, None),
+        (sharing.consent, "no", None),
+        (sharing.consent, '"{\\"manual\\":{\\"gdpr_applies\\":1}}"', {"manual": {"gdpr_applies": True}}),
+        (sharing.consent, {"manual": '{"gdpr_applies":"yes"}'}, {"manual": {"gdpr_applies": True}}),
     ],
 )
 def test_a_value_is_what_the_page_asks_for_or_left_out(convert, value, expected):

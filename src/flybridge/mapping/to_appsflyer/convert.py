@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flybridge.amplitude.stream import bare, object_of, only
+from flybridge.amplitude.stream import bare, only
 from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
@@ -35,9 +35,6 @@ _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": False, "disabled": False}
 """What says true or false beside `true`, `false`, 1 and 0."""
-
-TCF: Final = frozenset({"policy_version", "gdpr_applies", "cmp_sdk_id", "cmp_sdk_version", "tcstring"})
-MANUAL: Final = ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled")
 
 
 def words(value: Any) -> str | None:
@@ -153,7 +150,7 @@ def content(value: Any) -> Any:
         found = [part for part in (content(each) for each in value if not isinstance(each, list)) if part is not None]
         return found or None
     if isinstance(value, bool | int | float):
-        return value if _writable(value) else None
+        return value if writable(value) else None
     return words(value)
 
 
@@ -161,14 +158,14 @@ def anything(value: Any) -> Any:
     """Whatever it is, if JSON can carry it."""
     if isinstance(value, str):
         return value[:MAX_TEXT] or None
-    return value if _writable(value) else None
+    return value if writable(value) else None
 
 
 def json_text(value: Any) -> str | None:
     """JSON in text: text as it is, anything else written as JSON."""
     if isinstance(value, str):
         return value.strip()[:MAX_TEXT] or None
-    return msgspec.json.encode(value).decode() if _writable(value) else None
+    return msgspec.json.encode(value).decode() if writable(value) else None
 
 
 def app_set(value: Any) -> dict[str, Any] | None:
@@ -179,38 +176,6 @@ def app_set(value: Any) -> dict[str, Any] | None:
         return None
     scope = {"1": 1, "2": 2, "app": 1, "developer": 2}.get((words(given.get("scope")) or "").lower())
     return {"id": found} if scope is None else {"scope": scope, "id": found}
-
-
-def partners(value: Any) -> str | list[str] | None:
-    """`all`, or a list of partner ids."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.strip().strip("[]").replace('"', "").split(",")]
-    if not isinstance(value, list):
-        return None
-    names = [name for each in value if isinstance(each, str) and (name := words(each))]
-    return "all" if any(name.lower() == "all" for name in names) else names or None
-
-
-def consent(value: Any) -> dict[str, Any] | None:
-    """AppsFlyer's consent object, also as JSON in text: `tcf` or `manual`, and in it what is documented."""
-    given = object_of(value)
-    if tcf := object_of(given.get("tcf")):
-        kept = {key: part for key, part in tcf.items() if key in TCF and isinstance(part, int | str)}
-        return {"tcf": kept} if kept and _writable(kept) else None
-    return manual_consent(object_of(given.get("manual")))
-
-
-def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The consent object of three flags; None if none of them says anything. What can't be read is no permission."""
-    kept = {name: said for name in MANUAL if (said := _allowed(flags.get(name), name)) is not None}
-    return {"manual": kept} if kept else None
-
-
-def _allowed(value: Any, name: str) -> bool | None:
-    """Return a flag of consent, also in Google's words."""
-    text = (words(only(value)) or "").lower()
-    unread = False if states(value) and name != "gdpr_applies" else None
-    return {"granted": True, "denied": False}.get(text, unread if (said := yes(value)) is None else said)
 
 
 def email(value: Any) -> str | None:
@@ -262,7 +227,8 @@ _CONTACTS: Final[Mapping[Callable[[Any], Any], Callable[[str], str | contacts.Re
 }
 
 
-def _writable(value: Any) -> bool:
+def writable(value: Any) -> bool:
+    """Return whether JSON can carry a value."""
     try:
         msgspec.json.encode(value)
     except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeError, TypeError, ValueError):

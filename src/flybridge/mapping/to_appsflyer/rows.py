@@ -17,6 +17,7 @@ from typing import Final
 
 from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
+from flybridge.mapping.to_appsflyer.sharing import consent, partners
 
 S2S: Final = "https://dev.appsflyer.com/hc/reference/s2s-events-api3-post"
 DESTINATION: Final = "https://amplitude.com/docs/data/destination-catalog/appsflyer"
@@ -70,8 +71,8 @@ SIGNALS: Final = (
     ),
     *_from("aie", s2s.yes, "user_properties.aie", note="Whether the person shares the advertising id."),
     *_from("aie", s2s.no, "user_properties.limit_ad_tracking", "user_properties.is_lat"),
-    *_from("consent_data", s2s.consent, "user_properties.consent_data"),
-    *_from("sharing_filter", s2s.partners, "user_properties.sharing_filter"),
+    *_from("consent_data", consent, "user_properties.consent_data"),
+    *_from("sharing_filter", partners, "user_properties.sharing_filter"),
 )
 
 DEVICES: Final = (
