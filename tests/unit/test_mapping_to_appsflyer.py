@@ -231,6 +231,27 @@ def test_on_a_device_of_amazon_the_advertising_id_is_amazons():
             {"consent_data": json.dumps(json.dumps({"manual": {"gdpr_applies": 1, "ad_user_data_enabled": 0}}))},
             "advertising_id",
         ),
+        ("android", {"consent_data": {"gdpr_applies": True, "ad_personalization_enabled": "denied"}}, "advertising_id"),
+        (
+            "android",
+            {"consent_data": {"tcf": {"tcstring": "x"}, "manual": {"gdpr_applies": 1, "ad_user_data_enabled": 0}}},
+            "advertising_id",
+        ),
+        (
+            "android",
+            {"consent_data": {"tcf": {"tcstring": "x"}}, "gdpr_applies": True, "ad_user_data_enabled": False},
+            "advertising_id",
+        ),
+        (
+            "android",
+            {"consent_data": {"manual": {"gdpr_applies": True}}, "ad_user_data_enabled": False},
+            "advertising_id",
+        ),
+        (
+            "android",
+            {"consent_data": {"manual": {"ad_user_data_enabled": True}}, "gdpr_applies": 1, "ad_user_data_enabled": 0},
+            "advertising_id",
+        ),
     ],
 )
 def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
@@ -255,6 +276,8 @@ def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
         ("android", {"limit_ad_tracking": "N/A"}, "advertising_id"),
         ("android", {"consent_data": "{}"}, "advertising_id"),
         ("android", {"consent_data": {"manual": {"gdpr_applies": None}}}, "advertising_id"),
+        ("android", {"consent_data": {"tcf": {"tcstring": "x"}}, "gdpr_applies": True}, "advertising_id"),
+        ("android", {"gdpr_applies": False, "ad_user_data_enabled": False}, "advertising_id"),
     ],
 )
 def test_what_is_not_known_of_a_permission_is_no_refusal(platform, user, kept):
@@ -267,6 +290,31 @@ def test_consent_flags_make_the_manual_object():
     found = sent(with_user(gdpr_applies="true", ad_user_data_enabled="true", ad_personalization_enabled="false"))
     manual = {"gdpr_applies": True, "ad_user_data_enabled": True, "ad_personalization_enabled": False}
     assert found["consent_data"] == {"manual": manual}
+
+
+def test_a_consent_string_goes_along_where_no_flag_says_more():
+    """AppsFlyer goes by the flags if an event has both."""
+    tcf = {"tcf": {"tcstring": "x", "gdpr_applies": 1}}
+    assert sent(with_user(consent_data=tcf, gdpr_applies=True))["consent_data"] == tcf
+    denied = {"manual": {"ad_user_data_enabled": False}}
+    assert sent(with_user(consent_data=tcf, ad_user_data_enabled=False))["consent_data"] == denied
+
+
+@pytest.mark.parametrize(
+    ("of_stream", "of_user", "expected"),
+    [
+        (("x_int",), "all", "all"),
+        (("all",), ["x_int"], "all"),
+        (("x_int",), ["y_int", "x_int"], ["x_int", "y_int"]),
+        (("x_int",), "none", ["x_int"]),
+        (("twitter_int",), None, ["twitter"]),
+        ((), {"unread": 1}, "all"),
+        (("x_int",), {"unread": 1}, "all"),
+    ],
+)
+def test_partners_are_left_out_that_the_person_or_the_stream_leaves_out(of_stream, of_user, expected):
+    """Neither lifts what the other has said."""
+    assert sent(with_user(sharing_filter=of_user), sharing_filter=of_stream)["sharing_filter"] == expected
 
 
 @pytest.mark.parametrize("currency", [["EUR", "USD"], {"code": "EUR"}, "COINS"])

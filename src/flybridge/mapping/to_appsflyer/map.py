@@ -33,7 +33,7 @@ from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.contacts import KEYS, is_contact
 from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
-from flybridge.mapping.to_appsflyer.sharing import manual_consent, partners
+from flybridge.mapping.to_appsflyer.sharing import all_of, manual_consent, partners, with_flags
 from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
 
 MAX_BYTES: Final = 1_000
@@ -260,12 +260,12 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
         and _is_amazon(event)
     ):
         found["amazon_aid"] = found.pop("advertising_id")
-    if "consent_data" not in found and "consent_data" not in rules.compiled.fixed:
-        consent = manual_consent(event.section("user_properties"))
-        if consent is not None:
+    if "consent_data" not in rules.compiled.fixed:
+        flags = manual_consent(event.section("user_properties"))
+        if (consent := with_flags(found.get("consent_data"), flags)) is not None:
             found["consent_data"] = consent
     if rules.sharing_filter:
-        found["sharing_filter"] = partners(list(rules.sharing_filter))
+        found["sharing_filter"] = all_of(partners(list(rules.sharing_filter)), found.get("sharing_filter"))
     refund = event.find("event_properties.$revenueType") in ("Refund", "refund")
     if refund and not str(found.get(REVENUE, "-")).startswith("-"):
         notes.append("Amplitude calls it a refund, and the amount is not negative: AppsFlyer will count it as revenue.")

@@ -72,7 +72,12 @@ SIGNALS: Final = (
     *_from("aie", s2s.yes, "user_properties.aie", note="Whether the person shares the advertising id."),
     *_from("aie", s2s.no, "user_properties.limit_ad_tracking", "user_properties.is_lat"),
     *_from("consent_data", consent, "user_properties.consent_data"),
-    *_from("sharing_filter", partners, "user_properties.sharing_filter"),
+    *_from(
+        "sharing_filter",
+        partners,
+        "user_properties.sharing_filter",
+        note="With those of the stream. What can't be read is `all`.",
+    ),
 )
 
 DEVICES: Final = (

@@ -34,7 +34,8 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     without: tuple[Name, ...] = ()
     """AppsFlyer parameters of the mapping table that are not sent."""
     sharing_filter: tuple[Name, ...] = ()
-    """AppsFlyer partners that the events are not shared with; `["all"]` for all partners."""
+    """AppsFlyer partners that the events are not shared with, beside those that the user property `sharing_filter`
+    names; `["all"]` for all partners."""
     wait_hours: Annotated[float, Meta(ge=0, le=MAX_WINDOW_HOURS)] = 0.0
     """How long an event without an AppsFlyer id waits for a postback that has it, in hours since it was received.
     0: what is known at that moment counts, and without it the event is filtered."""
