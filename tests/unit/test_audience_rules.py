@@ -63,3 +63,34 @@ def test_a_member_without_properties_is_not_sent_under_a_condition() -> None:
     member = member_of(rule, Keyring(b"secret"), "ada-00001", "", {}.get, told=False)
     assert member is not None
     assert (member.marks, member.told) == ((), False)
+
+
+IDFV = "95C9BD22-4A4C-41C8-9548-ED07C5C8C145"
+
+
+@pytest.mark.parametrize(
+    ("identifier", "properties", "sent"),
+    [
+        ("gaid", {"gaid": GAID}, GAID),
+        ("gaid", {"gaid": f" {GAID}\n"}, GAID),
+        ("gaid", {"gaid": f"{{{GAID}}}"}, GAID),
+        ("gaid", {"gaid": f'"{GAID}"'}, GAID),
+        ("gaid", {"gaid": [GAID]}, GAID),
+        ("gaid", {"gaid": f"Optional({GAID})"}, GAID),
+        ("gaid", {"gaid": "{gaid}", "adid": GAID}, GAID),
+        ("gaid", {"gaid": "Limit Ad Tracking", "advertising_id": GAID}, GAID),
+        ("gaid", {"gaid": "00000000-0000-0000-0000-000000000000", "adid": GAID}, GAID),
+        ("gaid", {"gaid": "%%ADID%%"}, None),
+        ("imei", {"imei": "{imei}"}, None),
+        ("imei", {"imei": "990000862471854"}, "990000862471854"),
+        ("idfv", {"idfv": f"{{{IDFV}}}"}, IDFV),
+        ("braze_id", {"braze_id": "{a}"}, "{a}"),
+        ("cuid", {}, "ada-00001"),
+    ],
+)
+def test_an_identifier_is_sent_as_appsflyer_knows_it(identifier: str, properties: dict[str, Any], sent: str) -> None:
+    """Without what stands around it; a macro or a word is nobody's, and another property may have the identifier."""
+    rule = audience_rule("shop", "vips", "c1", identifier)
+    member = member_of(rule, Keyring(b"secret"), "ada-00001", "", properties.get)
+    assert member is not None
+    assert ((member.identifier, bool(member.marks)) == (sent, True)) if sent else member.lack == Lack.IDENTIFIER

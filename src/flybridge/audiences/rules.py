@@ -15,7 +15,7 @@ from msgspec import Struct
 from flybridge.amplitude.stream import bare, only
 from flybridge.appsflyer.additional import extra_of
 from flybridge.audiences.settings import AudienceSettings, called
-from flybridge.identity import IdKind, Keyring, usable
+from flybridge.identity import CASELESS, IdKind, Keyring, device_identifier, usable
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
 from flybridge.store.audiences.records import NEVER_MS, Lack
 
@@ -33,6 +33,8 @@ IDENTIFIERS: Final[Mapping[str, tuple[IdKind, tuple[str, ...]]]] = {
 
 With each the user properties that hold it, unless the configuration names one. None: it is the member's own id.
 """
+
+OF_DEVICES: Final = CASELESS | {IdKind.IMEI}
 
 PERIODS_MS: Final = {"hourly": HOUR_MS, "daily": DAY_MS, "realtime": 60_000}
 REALTIME_PEOPLE: Final = 1_000_000
@@ -122,8 +124,11 @@ def member_of(
 
 
 def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Value) -> str | None:
+    is_device = IDENTIFIERS[rule.settings.identifier][0] in OF_DEVICES
     for name in rule.names:
-        if (found := bare(_text(value(name)))) is not None:
+        found = bare(_text(value(name)))
+        # A macro or a word in one property says nothing of the next.
+        if (found := device_identifier(found) if is_device else found) is not None:
             return found
     if rule.source:
         return None
