@@ -8,7 +8,7 @@ import pytest
 
 from flybridge.errors import Defect, FlybridgeError, StoreUnavailable, contained
 from flybridge.history.row_numbers import RowNumbers
-from flybridge.history.schedule import ReadTask, keep_reading
+from flybridge.operations.schedule import ReadTask, keep_reading
 from flybridge.store.job_runs import read_runs
 from flybridge.testing.clocks import ManualClock
 
@@ -37,7 +37,7 @@ def test_a_defect_names_its_place_and_not_what_was_read():
 
 async def test_a_task_that_fails_unexpectedly_does_not_keep_others_from_running(store, monkeypatch):
     """It is noted among the runs of the job, and tried again."""
-    monkeypatch.setattr("flybridge.history.schedule.LOOK_S", 0.001)
+    monkeypatch.setattr("flybridge.operations.schedule.LOOK_S", 0.001)
     stop, failed, ran = asyncio.Event(), list[FlybridgeError](), list[str]()
 
     async def broken():
@@ -55,4 +55,4 @@ async def test_a_task_that_fails_unexpectedly_does_not_keep_others_from_running(
     assert len(failed) == 2
     runs = await read_runs(store)
     for name in ("pull shop", "gaps shop"):
-        assert runs[name][0].problem.startswith(f"{name} failed: a KeyError in flybridge.history.schedule, line ")
+        assert runs[name][0].problem.startswith(f"{name} failed: a KeyError in flybridge.operations.schedule, line ")

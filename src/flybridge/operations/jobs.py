@@ -8,8 +8,8 @@ import msgspec
 from msgspec import structs
 
 from flybridge.config.settings import Config
-from flybridge.history.schedule import STATE as READ
-from flybridge.history.schedule import ReadState, ReadTask, read_state
+from flybridge.operations.schedule import STATE as READ
+from flybridge.operations.schedule import ReadState, ReadTask, read_state
 from flybridge.operations.pull_costs import CostPull, cost_plans_of, note, standing
 from flybridge.operations.reconcile_schedule import STATE as COMPARED
 from flybridge.records import DAY_MS, HOUR_MS

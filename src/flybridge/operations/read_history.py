@@ -24,7 +24,7 @@ from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, Shown, taking
 from flybridge.history.pull_preview import PullPreview, preview
 from flybridge.history.run import PROGRESS, overlap, refused
-from flybridge.history.schedule import ReadTask, TaskResult
+from flybridge.operations.schedule import ReadTask, TaskResult
 from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import DAY_MS, HOUR_MS, day_of

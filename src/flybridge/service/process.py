@@ -19,7 +19,7 @@ from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
 from flybridge.flow import loop
-from flybridge.history.schedule import keep_reading
+from flybridge.operations.schedule import keep_reading
 from flybridge.history.uptime import keep_noting, note_downtime
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
