@@ -41,7 +41,8 @@ from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
-from flybridge.operations.reconcile_schedule import STATE, keep_reconciling
+from flybridge.operations.reconcile_schedule import compare_tasks
+from flybridge.operations.schedule import STATE, keep_running, task_state
 from flybridge.records import DAY_MS, HOUR_MS, Envelope, Media, Source
 from flybridge.sandbox.faults import FaultKind, Faults, FaultScript
 from flybridge.sandbox.server import Sandbox, running
@@ -472,11 +473,13 @@ async def compare_once(bench: Bench, refused: str) -> None:
     reconciler = Reconciler(bench.store, QueryBudget(bench.transport, bench.clock), bench.download, bench.clock)
     stop, failed = asyncio.Event(), []
     job = asyncio.create_task(
-        keep_reconciling(
-            reconcile_plans_of(bench.config), bench.store, reconciler,
-            CohortComparer(bench.store, bench.download, bench.clock), days=3,
-            scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=bench.clock, stop=stop,
-            failed=failed.append,
+        keep_running(
+            compare_tasks(
+                reconcile_plans_of(bench.config), bench.store, reconciler,
+                CohortComparer(bench.store, bench.download, bench.clock), days=3,
+                scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=bench.clock, stop=stop,
+            ),
+            bench.store, clock=bench.clock, stop=stop, failed=failed.append,
         )
     )  # fmt: skip
 
@@ -484,7 +487,7 @@ async def compare_once(bench: Bench, refused: str) -> None:
         return [one.day for one in await bench.store.day_reports(REPORT, 0, 50_000)]
 
     async def due() -> int:
-        return max((int(value) for _, value in await bench.store.states(STATE)), default=0)
+        return max((task_state(value).next_ms for _, value in await bench.store.states(STATE)), default=0)
 
     async with asyncio.timeout(20):
         while not await read_runs(bench.store, "compare"):  # noqa: ASYNC110 - the store tells nobody
@@ -492,7 +495,7 @@ async def compare_once(bench: Bench, refused: str) -> None:
     assert await compared() == [today - 3, today - 2, today - 1]
     stop.set()
     await job
-    assert (failed, await due()) == ([], (today + 1) * DAY_MS + 3 * HOUR_MS)
+    assert (len(failed), await due()) == (bool(refused), (today + 1) * DAY_MS + 3 * HOUR_MS)
     runs = await read_runs(bench.store, "compare")
     (run,) = next(iter(runs.values()))
     assert run.did.startswith(f"3 days compared, cohorts of {0 if refused else 2} days, ")
@@ -606,10 +609,13 @@ async def test_the_job_ends_at_once_though_it_waits_for_a_vendor(bench):
     reconciler = Reconciler(bench.store, QueryBudget(bench.transport, clock), bench.download, clock)
     stop = asyncio.Event()
     job = asyncio.create_task(
-        keep_reconciling(
-            reconcile_plans_of(bench.config), bench.store, reconciler,
-            CohortComparer(bench.store, bench.download, clock), days=2,
-            scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=clock, stop=stop, failed=lambda _: None,
+        keep_running(
+            compare_tasks(
+                reconcile_plans_of(bench.config), bench.store, reconciler,
+                CohortComparer(bench.store, bench.download, clock), days=2,
+                scopes=lambda now_ms: scopes_of(bench.config, now_ms), clock=clock, stop=stop,
+            ),
+            bench.store, clock=clock, stop=stop, failed=lambda _: None,
         )
     )  # fmt: skip
     await asyncio.wait_for(clock.asleep.wait(), 10)

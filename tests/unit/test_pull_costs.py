@@ -16,14 +16,17 @@ from typer.testing import CliRunner
 from flybridge.appsflyer.aggregate import AggregateRow
 from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.cli.app import app
+from flybridge.config.apps import AppInsight
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError, TransportError
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.reported_costs import costs_of_aggregates, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
-from flybridge.operations.cost_schedule import keep_pulling
+from flybridge.operations.cost_schedule import cost_tasks
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull, standing
+from flybridge.operations.schedule import keep_running
 from flybridge.parquet import ParquetWriter
+from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.reported import SPENDING, idle_days
@@ -35,7 +38,6 @@ from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.inside import Inside
 
 APP = "com.example.shop"
-DAY_MS = 86_400_000
 FACTS = [
     message.reported
     for message in generate(3, 2_000, [TrafficApp("shop", "android", APP)], TrafficOptions(span_ms=20 * DAY_MS))
@@ -58,7 +60,8 @@ amplitude.api_key = "key"
 
 
 def plan(origin: str = "aggregate", *, token: str = "token", zone: str = "UTC", **more) -> CostPlan:
-    return CostPlan("shop", origin, zone, "USD", AppsFlyerAccount(APP, token, "http://sandbox"), **more)
+    insight = AppInsight(timezone=zone, currency="USD", **more)
+    return CostPlan("shop", origin, insight, AppsFlyerAccount(APP, token, "http://sandbox"), 8 * HOUR_MS)
 
 
 def playing(now_ms: int = START_MS + 60 * DAY_MS) -> tuple[Sandbox, Inside]:
@@ -221,7 +224,7 @@ async def test_cost_files_agree_with_the_aggregates(store, tmp_path):
     folder = written(tmp_path / "bucket", sandbox, 61)
     await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
     aggregates = await spent(store, "day")
-    await pull(plan("etl", folder=folder), store, inside, first=FIRST, last=LAST, now_ms=1)
+    await pull(plan("etl", cost_files=folder), store, inside, first=FIRST, last=LAST, now_ms=1)
     rows = await store.costs(Slice(0, 30_000, 30_000, frozenset({"day", "media_source"})))
     assert {one.origin for one in rows} == {"etl"}
     found = {(one.labels.media_source, one.labels.day): one.spend for one in rows}
@@ -273,19 +276,10 @@ class Stops:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(0)
 
-    async def run(self, plans, store, download, monkeypatch, every_h: float = 8.0) -> None:
-        monkeypatch.setattr("flybridge.operations.cost_schedule.LOOK_S", 0.001)
-        await keep_pulling(
-            plans,
-            store,
-            download,
-            today=lambda _, now_ms: now_ms // DAY_MS,
-            every_ms=round(every_h * 3_600_000),
-            clock=self,
-            stop=self.stop,
-            pulled=lambda app, origin, rows: self.pulled.append(rows),
-            failed=self.failed.append,
-        )
+    async def run(self, plans, store, download, monkeypatch) -> None:
+        monkeypatch.setattr("flybridge.operations.schedule.LOOK_S", 0.001)
+        tasks = cost_tasks(plans, store, download, self, lambda app, origin, rows: self.pulled.append(rows))
+        await keep_running(tasks, store, clock=self, stop=self.stop, failed=self.failed.append)
 
 
 async def test_a_schedule_pulls_every_so_often_and_stays_within_the_quota(store, monkeypatch):
@@ -296,7 +290,7 @@ async def test_a_schedule_pulls_every_so_often_and_stays_within_the_quota(store,
     assert watched.failed == []
     (one,) = await standing(store)
     assert (one.app, one.origin, one.problem) == ("shop", "aggregate", "")
-    assert one.next_ms > one.pulled_ms > 0
+    assert one.pulled_ms > 0
     runs = (await read_runs(store))["costs shop"]
     assert [run.problem for run in runs] == [""] * 7
     assert runs[0].began_ms > runs[-1].began_ms
@@ -351,7 +345,7 @@ def test_a_configuration_says_where_costs_come_from(tmp_path):
     text = configured('appsflyer.api_token = "t"\ninsight.costs = "master"\ninsight.cost_files = "bucket"')
     plans = cost_plans_of(loads(text, tmp_path, {}))
     assert (plans[0].origin, plans[0].account.api_token) == ("master", "t")
-    assert (plans[1].origin, plans[1].folder) == ("etl", tmp_path / "bucket")
+    assert (plans[1].origin, plans[1].insight.cost_files) == ("etl", tmp_path / "bucket")
     bare = loads(configured('appsflyer.api_token = "t"'), tmp_path, {})
     assert cost_plans_of(bare) == []
     assert [one.origin for one in cost_plans_of(bare, ask_anyway=True)] == ["aggregate"]
@@ -374,7 +368,7 @@ async def test_the_command_imports_cost_files(tmp_path):
 async def test_a_defect_that_a_report_meets_ends_neither_the_schedule_nor_what_else_it_pulls(store, monkeypatch):
     """The console shows what happened, and nothing of what was read."""
     sandbox, inside = playing()
-    watched = Stops(sandbox, 9)
+    watched = Stops(sandbox, 10)
     other = msgspec.structs.replace(plan("master"), app="other")
 
     async def broken(*_) -> None:

@@ -128,7 +128,6 @@ def pull_costs(
         raise ConfigError(
             "apps.insight.costs", "says nothing about where costs come from.", "Set it, or appsflyer.api_token."
         )
-    days = {one.name: one.insight.day for one in settings.apps}
     now_ms = SystemClock().now_ms()
     refused: list[str] = []
 
@@ -136,7 +135,7 @@ def pull_costs(
         done = []
         async with opened_download() as download:
             for plan in plans:
-                since, until = period(first, last, until=days[plan.app](now_ms), days=CORRECTED_DAYS)
+                since, until = period(first, last, until=plan.insight.day(now_ms), days=CORRECTED_DAYS)
                 try:
                     done.append(await pull(plan, store, download, first=since, last=until, now_ms=now_ms))
                 except FlybridgeError as problem:

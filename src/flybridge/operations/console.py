@@ -32,11 +32,13 @@ from flybridge.insight.account import read_account
 from flybridge.notifications.channel import Channel
 from flybridge.notifications.notifier import ChannelState, read_states, send_test
 from flybridge.operations import doctor
+from flybridge.operations.cost_schedule import cost_tasks
 from flybridge.operations.credentials import quota_checks, vendor_checks
 from flybridge.operations.explain import explain
 from flybridge.operations.forget import PersonIds, keys_of
 from flybridge.operations.jobs import make_due, read_jobs
 from flybridge.operations.messages import GivenMessage
+from flybridge.operations.pull_costs import cost_plans_of
 from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.replay import Replayed, replay, replay_all
 from flybridge.records import Envelope, Media, Source
@@ -105,7 +107,9 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
 
     async def jobs(self) -> Sequence[JobState]:
         reader = HistoryReader(self.config, self.inbox, self.store, self.download, self._flow, self.clock)
-        return await read_jobs(self.config, self.store, reader.tasks(lambda *_: None, lambda *_: None))
+        tasks = reader.tasks(lambda *_: None, lambda *_: None)
+        tasks += cost_tasks(cost_plans_of(self.config), self.store, self.download, self.clock)
+        return await read_jobs(self.config, self.store, tasks)
 
     async def run_job(self, job: JobState) -> Done:
         await make_due(self.store, job)

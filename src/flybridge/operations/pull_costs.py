@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -20,11 +19,13 @@ from msgspec import Struct
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import AggregateReport
 from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, SpendRow
+from flybridge.config.apps import AppInsight
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
 from flybridge.operations.whole_report import whole_report
+from flybridge.records import HOUR_MS
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -37,15 +38,14 @@ STATE: Final = "costs "
 class CostPlan(Struct, frozen=True):
     """Where an app's costs come from: `origin` is `aggregate`, `master` or `etl`.
 
-    `zone` and `currency` are those that the app has in AppsFlyer.
+    `insight` has the zone and the currency that the app has in AppsFlyer.
     """
 
     app: str
     origin: str
-    zone: str
-    currency: str
+    insight: AppInsight
     account: AppsFlyerAccount
-    folder: Path = Path()
+    every_ms: int
 
 
 def cost_plans_of(config: Config, *, ask_anyway: bool = False) -> list[CostPlan]:
@@ -53,17 +53,17 @@ def cost_plans_of(config: Config, *, ask_anyway: bool = False) -> list[CostPlan]
 
     With `ask_anyway` an app without any such setting is asked about by the Aggregate Pull API, if it has an API token.
     """
-    plans = []
+    plans, every_ms = [], round(config.insight.costs_every_hours * HOUR_MS)
     for app in config.apps:
         chosen, account = app.insight, appsflyer_account_of(app)
         origin = chosen.costs
         if origin == "nowhere" and ask_anyway and account is not None and chosen.cost_files is None:
             origin = "aggregate"
         if origin != "nowhere" and account is not None:
-            plans.append(CostPlan(app.name, origin, chosen.timezone, chosen.currency, account))
+            plans.append(CostPlan(app.name, origin, chosen, account, every_ms))
         if chosen.cost_files is not None:
             of_app = account or AppsFlyerAccount(app.appsflyer_app_id, "")
-            plans.append(CostPlan(app.name, "etl", chosen.timezone, chosen.currency, of_app, chosen.cost_files))
+            plans.append(CostPlan(app.name, "etl", chosen, of_app, every_ms))
     return plans
 
 
@@ -77,14 +77,14 @@ class CostPull(Struct, frozen=True):
     first: int = 0
     last: int = 0
     problem: str = ""
-    next_ms: int = 0
 
 
 async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, last: int, now_ms: int) -> CostPull:
     """Pull the costs of these days and keep them. Raises `ReportRefused`, and `TransportError` without an answer."""
     if plan.origin == "etl":
-        found = await asyncio.to_thread(read_cost_files, plan.folder)
-        rows = costs_of_files(plan.app, plan.account.app_id, plan.currency, found)
+        assert plan.insight.cost_files is not None, "the plan has seen to it"
+        found = await asyncio.to_thread(read_cost_files, plan.insight.cost_files)
+        rows = costs_of_files(plan.app, plan.account.app_id, plan.insight.currency, found)
         await replace_by_files(store, plan.app, rows)
         days = [row.day for row in rows] or [last]
         first, last = min(days), max(days)
@@ -122,14 +122,14 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
     for report in (AggregateReport.PARTNERS_BY_DATE, AggregateReport.GEO_BY_DATE):
         found[report] = []
         for since, until in _pieces(first, last, aggregate.LONGEST_DAYS):
-            request = aggregate.request(plan.account, report, since, until, timezone=plan.zone)
+            request = aggregate.request(plan.account, report, since, until, timezone=plan.insight.timezone)
             read = await whole_report(download, request, partial(aggregate.read, report=report))
             found[report] += read.rows
             currency = read.currency or currency
     by_source, by_country = found.values()
     if not by_source:
         raise _empty(plan)
-    return costs_of_aggregates(plan.app, currency or plan.currency, by_source, by_country)
+    return costs_of_aggregates(plan.app, currency or plan.insight.currency, by_source, by_country)
 
 
 async def _from_master(plan: CostPlan, download: Download, first: int, last: int) -> tuple[list[CostRow], int, int]:
@@ -137,11 +137,11 @@ async def _from_master(plan: CostPlan, download: Download, first: int, last: int
     last = min(last, day_number(await whole_report(download, fresh, master.read_freshness)))
     rows: list[SpendRow] = []
     for since, until in _pieces(first, last, master.LONGEST_DAYS):
-        request = master.request(plan.account, since, until, own_zone=plan.zone != "UTC")
+        request = master.request(plan.account, since, until, own_zone=plan.insight.timezone != "UTC")
         rows += await whole_report(download, request, master.read)
     if not rows:
         raise _empty(plan)
-    return costs_of_master(plan.app, plan.currency, rows), first, last
+    return costs_of_master(plan.app, plan.insight.currency, rows), first, last
 
 
 def _empty(plan: CostPlan) -> ReportRefused:

@@ -24,9 +24,9 @@ from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, Shown, taking
 from flybridge.history.pull_preview import PullPreview, preview
 from flybridge.history.run import PROGRESS, overlap, refused
-from flybridge.operations.schedule import ReadTask, TaskResult
 from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
+from flybridge.operations.schedule import ScheduledTask, TaskResult
 from flybridge.records import DAY_MS, HOUR_MS, day_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import appsflyer_account_of
@@ -155,7 +155,7 @@ class HistoryReader(Struct, frozen=True):
             by_attribution=app.by_attribution,
         )
 
-    def tasks(self, found: FoundGaps, read: RowsRead) -> list[ReadTask]:
+    def tasks(self, found: FoundGaps, read: RowsRead) -> list[ScheduledTask]:
         """Return what is read by schedule."""
         tasks = []
         for app in self.config.apps:
@@ -164,11 +164,11 @@ class HistoryReader(Struct, frozen=True):
             has_token = app.appsflyer.api_token is not None
             if has_token and app.history.pull_every_hours:
                 every_ms = round(app.history.pull_every_hours * HOUR_MS)
-                tasks.append(ReadTask(f"pull {app.name}", every_ms, partial(self._pulled, app, read)))
+                tasks.append(ScheduledTask(f"pull {app.name}", every_ms, run=partial(self._pulled, app, read)))
             if app.history.locker:
-                tasks.append(ReadTask(f"locker {app.name}", LOCKER_MS, partial(self._followed, app, read)))
+                tasks.append(ScheduledTask(f"locker {app.name}", LOCKER_MS, run=partial(self._followed, app, read)))
             if (has_token or app.history.locker) and app.history.gaps:
-                tasks.append(ReadTask(f"gaps {app.name}", DAY_MS, partial(self._searched, app, found)))
+                tasks.append(ScheduledTask(f"gaps {app.name}", DAY_MS, run=partial(self._searched, app, found)))
         return tasks
 
     def _trailing_days(self, app: App) -> int:

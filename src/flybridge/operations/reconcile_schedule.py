@@ -1,17 +1,13 @@
-"""Compares the counts of all apps once a day and finds what is worth a look, in any number of processes.
-
-What stands in the store says when an app is due. A process that begins moves that on at once, so that others rarely do
-the same; two comparisons at once would cost a vendor's budget and change nothing.
-"""
+"""The tasks that compare the counts of each app once a day and find what is worth a look, as a schedule runs them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from flybridge.clock import Clock, rest
-from flybridge.errors import FlybridgeError, contained
+from flybridge.clock import Clock
 from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison
 from flybridge.insight.performance import AppScope
@@ -19,22 +15,17 @@ from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.find import find_and_keep
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import ReconcilePlan
+from flybridge.operations.schedule import ScheduledTask, TaskResult
 from flybridge.records import DAY_MS, HOUR_MS
-from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
-from flybridge.store.state_values import readable
 
 T = TypeVar("T")
 
-LOOK_S: Final = 5.0
-AGAIN_MS: Final = HOUR_MS
-"""After a failure of the store or a vendor."""
 AFTER_MIDNIGHT_MS: Final = 3 * HOUR_MS
 """How long after the end of a day it is compared first: late messages have come, and AppsFlyer has counted."""
-STATE: Final = "reconcile/"
 
 
-async def keep_reconciling(
+def compare_tasks(
     plans: Sequence[ReconcilePlan],
     store: Store,
     reconciler: Reconciler,
@@ -44,11 +35,10 @@ async def keep_reconciling(
     scopes: Callable[[int], Sequence[AppScope]],
     clock: Clock,
     stop: asyncio.Event,
-    failed: Callable[[FlybridgeError], None],
     compared: Callable[[str, Sequence[DayComparison]], None] = lambda *_: None,
     compared_cohorts: Callable[[str, Sequence[CohortComparison]], None] = lambda *_: None,
-) -> None:
-    """Compare the last `days` days of each app once a day until `stop` is set, some hours after its midnight.
+) -> list[ScheduledTask]:
+    """Return a task for each app, due some hours after its midnight. It compares the last `days` days.
 
     `compared` and `compared_cohorts` are called with what was found. Apps without a vendor to ask, and all with 0 days,
     are not compared; what is worth a look is found in all. What AppsFlyer's Cohort API refuses is noted as the run's
@@ -70,32 +60,19 @@ async def keep_reconciling(
             did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
         return did, problem
 
-    while not stop.is_set():
-        try:
-            due = {name.removeprefix(STATE): ms for name, ms in readable(await store.states(STATE), int).items()}
-            for plan in plans:
-                now_ms = clock.now_ms()
-                if stop.is_set() or now_ms < min(due.get(plan.app, 0), now_ms + DAY_MS + AFTER_MIDNIGHT_MS):
-                    continue
-                await _put(store, plan, now_ms + AGAIN_MS)
-                last = plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1
-                try:
-                    with contained(f"compare {plan.app}"):
-                        done = await _until(stop, compare(plan, last))
-                        if done is None:
-                            return
-                        (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
-                        worth = await find_and_keep(store, scope, now_ms)
-                except FlybridgeError as failure:
-                    await _note(store, plan, JobRun(now_ms, clock.now_ms(), problem=str(failure)))
-                    raise
-                did, problem = done
-                await _put(store, plan, _next_ms(plan, now_ms))
-                did = f"{did or 'no days compared, '}{len(worth)} findings."
-                await _note(store, plan, JobRun(now_ms, clock.now_ms(), did, problem))
-        except FlybridgeError as failure:
-            failed(failure)
-        await rest(stop, LOOK_S)
+    async def run(plan: ReconcilePlan) -> TaskResult | None:
+        now_ms = clock.now_ms()
+        done = await _until(stop, compare(plan, plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1))
+        if done is None:
+            return None
+        did, problem = done
+        (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
+        worth = await find_and_keep(store, scope, now_ms)
+        return TaskResult(
+            f"{did or 'no days compared, '}{len(worth)} findings.", problem, _next_ms(plan, now_ms) - now_ms
+        )
+
+    return [ScheduledTask(f"compare {plan.app}", DAY_MS, run=partial(run, plan), again_ms=HOUR_MS) for plan in plans]
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
@@ -108,14 +85,6 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
         await asyncio.wait({running})
         return None
     return running.result()
-
-
-async def _put(store: Store, plan: ReconcilePlan, due_ms: int) -> None:
-    await store.put_state(f"{STATE}{plan.app}", str(due_ms).encode())
-
-
-async def _note(store: Store, plan: ReconcilePlan, run: JobRun) -> None:
-    await note_run(store, f"compare {plan.app}", run)
 
 
 def _next_ms(plan: ReconcilePlan, now_ms: int) -> int:

@@ -1,4 +1,4 @@
-"""Reads by schedule, in any number of processes: pulls, Data Lockers, and the daily search for gaps.
+"""Jobs by schedule, in any number of processes: reading from AppsFlyer, pulling costs, comparing counts.
 
 What stands in the store says when a task is due. A process that begins one moves that on at once, so that others rarely
 do the same; twice at once costs a quota and changes nothing.
@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError, contained
+from flybridge.records import DAY_MS
 from flybridge.store.job_runs import JobRun, note_run
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -27,24 +28,41 @@ AGAIN_MS: Final = 600_000
 
 
 class TaskResult(Struct, frozen=True):
-    """What a task did, as a sentence with its numbers, and the problem that it has met; either may be empty."""
+    """What a task did, as a sentence with its numbers, and the problem that it has met; either may be empty.
+
+    `wait_ms` is after how long the task is due again, if not as it usually is.
+    """
 
     did: str = ""
     problem: str = ""
+    wait_ms: int | None = None
 
 
-class ReadTask(Struct, frozen=True):
-    """Something that is done every so often. A run with nothing to say is not kept in the job's history."""
+class ScheduledJob(Struct, frozen=True):
+    """What is done every so often: `name` is its kind and its app. `part` tells it from others of that name."""
 
     name: str
     every_ms: int
-    run: Callable[[], Awaitable[TaskResult]]
+    part: str = ""
+
+    @property
+    def state(self) -> str:
+        """The name of its state in the store."""
+        return f"{STATE}{self.name} {self.part}".rstrip()
 
 
-NOTHING: Final = TaskResult()
+class ScheduledTask(ScheduledJob, frozen=True, kw_only=True):
+    """A job with what it does. A run with nothing to say is not kept in the job's history.
+
+    `run` returns None if it was broken off because the process ends. After a problem the task is due again `again_ms`
+    later, or as usual if that is sooner.
+    """
+
+    run: Callable[[], Awaitable[TaskResult | None]]
+    again_ms: int = AGAIN_MS
 
 
-class ReadState(Struct, frozen=True):
+class TaskState(Struct, frozen=True):
     """When a task is due, and what went wrong the last time."""
 
     next_ms: int = 0
@@ -52,11 +70,11 @@ class ReadState(Struct, frozen=True):
     problem: str = ""
 
 
-read_state: Final = msgspec.json.Decoder(ReadState).decode
+task_state: Final = msgspec.json.Decoder(TaskState).decode
 
 
-async def keep_reading(
-    tasks: Sequence[ReadTask],
+async def keep_running(
+    tasks: Sequence[ScheduledTask],
     store: Store,
     *,
     clock: Clock,
@@ -66,27 +84,29 @@ async def keep_reading(
     """Run each task when it is due, until `stop` is set."""
     while tasks and not stop.is_set():
         try:
-            known = readable(await store.states(STATE), read_state)
+            known = readable(await store.states(STATE), task_state)
             for task in tasks:
-                state = known.get(STATE + task.name, ReadState())
-                now_ms = clock.now_ms()
-                if now_ms < min(state.next_ms, now_ms + task.every_ms) or stop.is_set():
+                state, now_ms = known.get(task.state, TaskState()), clock.now_ms()
+                # What is further off was noted while the clock was ahead.
+                if stop.is_set() or now_ms < state.next_ms < now_ms + task.every_ms + DAY_MS:
                     continue
-                await _note(store, task, ReadState(now_ms + CLAIM_MS, state.ran_ms, state.problem))
+                await _note(store, task, structs.replace(state, next_ms=now_ms + max(CLAIM_MS, task.again_ms)))
                 result = await _result(task)
-                problem = result.problem
-                wait_ms = min(AGAIN_MS, task.every_ms) if problem else task.every_ms
-                await _note(store, task, ReadState(now_ms + wait_ms, clock.now_ms(), problem))
-                if result != NOTHING:
-                    await note_run(store, task.name, JobRun(now_ms, clock.now_ms(), result.did, problem))
-                if problem:
-                    failed(FlybridgeError(problem))
+                if result is None:
+                    return
+                wait_ms = min(task.again_ms, task.every_ms) if result.problem else task.every_ms
+                next_ms = now_ms + (wait_ms if result.wait_ms is None else result.wait_ms)
+                await _note(store, task, TaskState(next_ms, clock.now_ms(), result.problem))
+                if result.did or result.problem:
+                    await note_run(store, task.name, JobRun(now_ms, clock.now_ms(), result.did, result.problem))
+                if result.problem:
+                    failed(FlybridgeError(result.problem))
         except FlybridgeError as fault:
             failed(fault)
         await rest(stop, LOOK_S)
 
 
-async def _result(task: ReadTask) -> TaskResult:
+async def _result(task: ScheduledTask) -> TaskResult | None:
     try:
         with contained(task.name):
             return await _run(task)
@@ -94,12 +114,12 @@ async def _result(task: ReadTask) -> TaskResult:
         return TaskResult(problem=str(fault))
 
 
-async def _run(task: ReadTask) -> TaskResult:
+async def _run(task: ScheduledTask) -> TaskResult | None:
     try:
         return await task.run()
     except sqlite3.Error as fault:  # of the file that progress is noted in, such as a full disk
         raise FlybridgeError(f"{task.name}: {fault}.") from fault
 
 
-async def _note(store: Store, task: ReadTask, state: ReadState) -> None:
-    await store.put_state(STATE + task.name, msgspec.json.encode(state))
+async def _note(store: Store, task: ScheduledTask, state: TaskState) -> None:
+    await store.put_state(task.state, msgspec.json.encode(state))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from flybridge import __version__
@@ -19,20 +21,20 @@ from flybridge.delivery.observer import Observer
 from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
 from flybridge.flow import loop
-from flybridge.operations.schedule import keep_reading
 from flybridge.history.uptime import keep_noting, note_downtime
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.console import ConsoleOperations
-from flybridge.operations.cost_schedule import keep_pulling
+from flybridge.operations.cost_schedule import cost_tasks
 from flybridge.operations.count_amplitude import QueryBudget
 from flybridge.operations.pull_costs import cost_plans_of
 from flybridge.operations.read_history import HistoryReader
 from flybridge.operations.reconcile import Reconciler
 from flybridge.operations.reconcile_plan import reconcile_plans_of
-from flybridge.operations.reconcile_schedule import keep_reconciling
-from flybridge.records import HOUR_MS, Filing, OutcomeKind
+from flybridge.operations.reconcile_schedule import compare_tasks
+from flybridge.operations.schedule import ScheduledTask, keep_running
+from flybridge.records import Filing, OutcomeKind
 from flybridge.roles import Role, roles_of
 from flybridge.service import lifetime
 from flybridge.service.backends import (
@@ -138,9 +140,7 @@ class Service:
                 hearing = Hearing(intake.counts, "alone" if owner.alone else owner.name)
                 jobs = self._jobs(inbox, store, worker, report, hearing)
                 jobs |= await self._audiences(stack, transport, report)
-                jobs |= self._costs(store, download, report)
-                jobs |= self._comparisons(store, transport, download, report)
-                jobs |= self._history(inbox, store, download, report)
+                jobs |= self._scheduled(inbox, store, transport, download, report)
                 jobs["uptime"] = self._uptime(store, intake)
                 reader = await self._reader(stack, inbox, store, worker=worker, owner=owner, hearing=hearing)
                 jobs |= notifying(config, reader, download, owner, report)
@@ -239,47 +239,37 @@ class Service:
             )
         }
 
-    def _costs(self, store: Store, download: Download, report: Reporter) -> dict[str, lifetime.Job]:
-        """Return the job that pulls costs; no job if none are configured."""
-        plans = cost_plans_of(self._config)
-        if not plans:
-            return {}
-        days = {app.name: app.insight.day for app in self._config.apps}
-        return {
-            "costs": lambda halt: keep_pulling(
-                plans,
-                store,
-                download,
-                today=lambda app, now_ms: days[app](now_ms),
-                every_ms=round(self._config.insight.costs_every_hours * HOUR_MS),
-                clock=self._clock,
-                stop=halt,
-                pulled=report.pulled_costs,
-                failed=report.failed,
-            )
-        }
-
-    def _comparisons(
-        self, store: Store, transport: Transport, download: Download, report: Reporter
+    def _scheduled(
+        self, inbox: Inbox, store: Store, transport: Transport, download: Download, report: Reporter
     ) -> dict[str, lifetime.Job]:
-        """Return the job that compares the vendors' counts, and finds what is worth a look."""
-        config = self._config
-        reconciler = Reconciler(store, QueryBudget(transport, self._clock), download, self._clock)
-        return {
-            "reconcile": lambda halt: keep_reconciling(
+        """Return the jobs that read what AppsFlyer has not pushed, pull costs, and compare the vendors' counts."""
+        config, clock = self._config, self._clock
+        reader = HistoryReader(config, inbox, store, download, build_flow(config), clock)
+        reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
+
+        def run(tasks: Sequence[ScheduledTask], halt: asyncio.Event) -> Coroutine[Any, Any, None]:
+            return keep_running(tasks, store, clock=clock, stop=halt, failed=report.failed)
+
+        reads = reader.tasks(report.gaps, report.read)
+        costs = cost_tasks(cost_plans_of(config), store, download, clock, report.pulled_costs)
+        jobs: dict[str, lifetime.Job] = {"history": partial(run, reads)} if reads else {}
+        jobs |= {"costs": partial(run, costs)} if costs else {}
+        jobs["reconcile"] = lambda halt: run(
+            compare_tasks(
                 reconcile_plans_of(config),
                 store,
                 reconciler,
-                CohortComparer(store, download, self._clock),
+                CohortComparer(store, download, clock),
                 days=config.insight.reconcile_days,
                 scopes=lambda now_ms: scopes_of(config, now_ms),
-                clock=self._clock,
+                clock=clock,
                 stop=halt,
-                failed=report.failed,
                 compared=report.compared,
                 compared_cohorts=report.compared_cohorts,
-            )
-        }
+            ),
+            halt,
+        )
+        return jobs
 
     def _uptime(self, store: Store, intake: Intake) -> lifetime.Job:
         """Return the job that notes when flybridge could not store what was pushed."""
@@ -287,15 +277,6 @@ class Service:
         return lambda halt: keep_noting(
             store, clock, halt, is_steady=lambda: not clock.jump_s, refused_ms=lambda: intake.refused_ms
         )
-
-    def _history(self, inbox: Inbox, store: Store, download: Download, report: Reporter) -> dict[str, lifetime.Job]:
-        """Return the job that reads what AppsFlyer has not pushed; no job if nothing is read."""
-        clock = self._clock
-        reader = HistoryReader(self._config, inbox, store, download, build_flow(self._config), clock)
-        tasks = reader.tasks(report.gaps, report.read)
-        if not tasks:
-            return {}
-        return {"history": lambda halt: keep_reading(tasks, store, clock=clock, stop=halt, failed=report.failed)}
 
     async def _reader(
         self,

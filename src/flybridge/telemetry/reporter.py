@@ -96,10 +96,8 @@ class Reporter:
         write("compared", app=app, days=len(days), notes=notes, **found)
 
     def compared_cohorts(self, app: str, days: Sequence[CohortComparison]) -> None:
-        """Report a comparison of cohorts, and what AppsFlyer answered instead of one."""
-        notes = list(dict.fromkeys(note for day in days for note in day.notes))
-        write = self._log.warning if notes else self._log.info
-        write("compared_cohorts", app=app, days=len(days), **({"problem": notes[0]} if notes else {}))
+        """Report a comparison of cohorts."""
+        self._log.info("compared_cohorts", app=app, days=len(days))
 
     def notified(self, channel: str, outcome: str, problem: str) -> None:
         """Report a message to people that was `sent`, `failed`, or `given_up`."""
