@@ -15,6 +15,7 @@ from msgspec import structs
 
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import USUAL, PulledReport, PullWindow, windows
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.clock import SystemClock
 from flybridge.config.settings import load
 from flybridge.delivery.context import Context
@@ -194,7 +195,7 @@ async def test_a_full_window_is_halved_until_nothing_is_left_out(tmp_path):
     async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
         vendor.raw_data.add(APP, bodies)
         vendor.raw_pull.rows, vendor.raw_pull.quota = 30, 10_000
-        plan = PullPlan("shop", APP, "token", origin, USUAL)
+        plan = PullPlan("shop", AppsFlyerAccount(APP, "token", origin), USUAL)
         progress = Progress(tmp_path / "imports.db")
         puller = HistoryPull(
             plan, reader.store, reader.download, data_dir=tmp_path, clock=SystemClock(), kind=PULL, full=30
@@ -255,7 +256,7 @@ async def test_a_refusal_says_what_to_mend(tmp_path, token, app_id, word):
     """Errors are JSON, text or a page."""
     now_ms = SystemClock().now_ms()
     async with sandbox() as (_, origin), reading(tmp_path, origin) as reader:
-        plan = PullPlan("shop", app_id, token, origin, (PulledReport.INSTALLS,))
+        plan = PullPlan("shop", AppsFlyerAccount(app_id, token, origin), (PulledReport.INSTALLS,))
         puller = HistoryPull(plan, reader.store, reader.download, data_dir=tmp_path, clock=SystemClock())
 
         async def read(*_):
@@ -644,7 +645,7 @@ async def test_a_search_that_goes_on_the_next_day_does_not_take_what_it_has_comp
         async def search(clock_ms: int) -> GapReport:
             clock = ManualClock(clock_ms)
             progress = Progress(tmp_path / "progress.db")
-            plan = PullPlan("shop", APP, "token", origin, installs)
+            plan = PullPlan("shop", AppsFlyerAccount(APP, "token", origin), installs)
             finder = GapFinder(
                 plan, reader.flow, reader.store, progress=progress, clock=clock, uptime=Uptime([]),
                 day=lambda ms: ms // DAY_MS, platform="android",

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from flybridge.appsflyer.raw_pull import DAY_S, PulledReport, check_pulled
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.sandbox.vendors.raw_data import as_csv, header
@@ -123,7 +123,9 @@ async def test_an_answer_that_is_compressed_all_the_same_is_read(store, tmp_path
             read.append(stored.read())
         return 1, 1
 
-    plan = PullPlan("shop", "com.example.shop", "token", "http://vendor.test", (PulledReport.INSTALLS,))
+    plan = PullPlan(
+        "shop", AppsFlyerAccount("com.example.shop", "token", "http://vendor.test"), (PulledReport.INSTALLS,)
+    )
     puller = HistoryPull(plan, store, Answers(*answer), tmp_path, ManualClock(NOON_S * 1000))
     (done,) = await puller.run((NOON_S - 60) * 1000, NOON_S * 1000, kept)
     assert (done.rows, read, word in done.problem) == (rows, [PULLED] * rows, True)

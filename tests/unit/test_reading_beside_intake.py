@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flybridge.appsflyer.raw_pull import PulledReport
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.history.files import RawFile, RawRows, local_file
@@ -64,7 +65,7 @@ async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Pa
         else:
             progress = Progress(tmp_path / "progress.db")
             finder = GapFinder(
-                PullPlan("shop", "com.example.shop", ""), build_flow(config), store, progress=progress, clock=clock,
+                PullPlan("shop", AppsFlyerAccount("com.example.shop", "")), build_flow(config), store, progress=progress, clock=clock,
                 uptime=Uptime([]), day=lambda ms: ms // DAY_MS, platform="android",
             )  # fmt: skip
             assert (await finder.run_locker(locker, NOW_MS - DAY_MS, NOW_MS)).problems == ()
@@ -113,7 +114,7 @@ async def test_the_event_loop_goes_on_while_rows_are_compared(tmp_path: Path, sm
     (folder / "part-0.csv").write_bytes(HEADER + f"1-1,{time},af_purchase,a\n".encode())
     async with opened_store(config) as store:
         progress = Progress(tmp_path / "progress.db")
-        plan = PullPlan("shop", "com.example.shop", "", by_attribution=True)
+        plan = PullPlan("shop", AppsFlyerAccount("com.example.shop", ""), by_attribution=True)
         finder = SlowFinder(
             plan, build_flow(config), store, progress=progress, clock=clock, uptime=Uptime([]),
             day=lambda ms: ms // DAY_MS, platform="android",
@@ -174,7 +175,7 @@ async def test_the_event_loop_goes_on_while_a_report_is_unpacked_and_counted(
 
     going = asyncio.create_task(clock.go_round())
     async with opened_store(config) as store:
-        plan = PullPlan("shop", "com.example.shop", "token", reports=(PulledReport.INSTALLS,))
+        plan = PullPlan("shop", AppsFlyerAccount("com.example.shop", "token"), (PulledReport.INSTALLS,))
         download = Answered(gzip.compress(HEADER) if packed else HEADER, clock)
         (done,) = await HistoryPull(plan, store, download, tmp_path, clock).run(NOW_MS - DAY_MS, NOW_MS, read)
     going.cancel()

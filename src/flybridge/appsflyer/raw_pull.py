@@ -105,7 +105,7 @@ def windows(report: PulledReport, begin_s: int, end_s: int) -> list[PullWindow]:
     return [PullWindow(at, min(at + longest, end_s)) for at in range(begin_s, end_s, longest)]
 
 
-def pull_request(origin: str, api_token: str, app_id: str, report: PulledReport, window: PullWindow) -> HttpRequest:
+def pull_request(account: AppsFlyerAccount, report: PulledReport, window: PullWindow) -> HttpRequest:
     """Build the request for a window. Both ends are included by AppsFlyer, to the second."""
     given = {
         "from": clock_time(window.begin_s * 1000),
@@ -113,7 +113,7 @@ def pull_request(origin: str, api_token: str, app_id: str, report: PulledReport,
         "maximum_rows": str(MAX_ROWS),
         "additional_fields": report.additional,
     }
-    return AppsFlyerAccount(app_id, api_token, origin).report(PATH.format(report=report.value), given)
+    return account.report(PATH.format(report=report.value), given)
 
 
 def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:

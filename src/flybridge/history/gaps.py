@@ -96,7 +96,7 @@ class GapFinder:
         self._shown = shown
         self._plan, self._flow, self._store, self._progress = plan, flow, store, progress
         self._clock, self._uptime, self._accept, self._day = clock, uptime, accept, day
-        self._owner = KeyOwner(plan.app, plan.app_id, platform)
+        self._owner = KeyOwner(plan.app, plan.account.app_id, platform)
         self._found = Found()
 
     async def run(self, pull: HistoryPull, from_ms: int, until_ms: int) -> GapReport:
@@ -279,7 +279,7 @@ class GapFinder:
                 ms = row.ms if isinstance(row, KeyedRow) else happened_ms(row.fields)
                 if ms is None or not span[0] <= ms < span[1]:
                     continue
-                if isinstance(row, RawRow) and not is_of_app(row.fields, self._plan.app_id):
+                if isinstance(row, RawRow) and not is_of_app(row.fields, self._plan.account.app_id):
                     continue
             yield row
 

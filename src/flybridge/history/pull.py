@@ -32,7 +32,7 @@ from flybridge.appsflyer.raw_pull import (
     windows,
 )
 from flybridge.appsflyer.raw_report import report_named
-from flybridge.appsflyer.report import MINUTE_S, ReportRefused
+from flybridge.appsflyer.report import MINUTE_S, AppsFlyerAccount, ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
@@ -57,12 +57,10 @@ LEFT_S: Final = 6 * 3600
 
 
 class PullPlan(Struct, frozen=True):
-    """What is pulled, with which credentials. `rate` is the most rows in a second, 0 for no limit."""
+    """What is pulled, of which account. `rate` is the most rows in a second, 0 for no limit."""
 
     app: str
-    app_id: str
-    api_token: str
-    base_url: str = ""
+    account: AppsFlyerAccount
     reports: tuple[PulledReport, ...] = ()
     by_attribution: bool = False
     rate: float = 0.0
@@ -206,9 +204,7 @@ class HistoryPull(Struct, frozen=True):
         with tempfile.TemporaryDirectory(dir=folder) as place:
             path = Path(place) / f"{report.value}.csv"
             private_file(path)
-            plan = self.plan
-            request = pull_request(plan.base_url, plan.api_token, plan.app_id, report, window)
-            await self._save(request, report, path)
+            await self._save(pull_request(self.plan.account, report, window), report, path)
             file = local_file(path)
             file = msgspec.structs.replace(file, name=f"{report.value} of {window.text}")
             if await asyncio.to_thread(count_rows, file, self.full) >= self.full:
@@ -225,7 +221,7 @@ class HistoryPull(Struct, frozen=True):
     async def _save(self, request: HttpRequest, report: PulledReport, path: Path) -> None:
         """Save an answer, after its redirects. The token goes to AppsFlyer's API alone."""
         for _ in range(REDIRECTS):
-            async with self.download.open(request, public=not self.plan.base_url) as answer:
+            async with self.download.open(request, public=not self.plan.account.origin) as answer:
                 if answer.status in {301, 302, 303, 307, 308} and (location := answer.headers.get("location")):
                     headers = {name: value for name, value in request.headers.items() if name != "Authorization"}
                     request = HttpRequest("GET", urljoin(request.url, location), headers, b"")

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from flybridge.appsflyer.raw_pull import PulledReport
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.clock import Clock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
@@ -237,17 +238,10 @@ def plan_of(app: App, reports: Sequence[PulledReport] = (), *, locker: bool = Fa
         problem = "names reports of the Pull API, and the files of the Data Locker are compared."
         raise ConfigError("--report", problem, "Leave it out; the Pull API needs an api_token, and no --locker.")
     if locker:
-        return PullPlan(app.name, app.appsflyer_app_id, "", by_attribution=app.by_attribution)
+        return PullPlan(app.name, AppsFlyerAccount(app.appsflyer_app_id, ""), by_attribution=app.by_attribution)
     account = appsflyer_account_of(app)
     if account is None:
         raise ConfigError(
             "apps.appsflyer.api_token", "is needed for the Pull API.", "Set it to AppsFlyer's API token V2."
         )
-    return PullPlan(
-        app.name,
-        account.app_id,
-        account.api_token,
-        account.origin,
-        tuple(reports) or app.history.reports,
-        app.by_attribution,
-    )
+    return PullPlan(app.name, account, tuple(reports) or app.history.reports, app.by_attribution)

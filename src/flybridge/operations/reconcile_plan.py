@@ -81,8 +81,7 @@ def _raw(app: App, config: Config, flow: Flow) -> RawSource | None:
     account = appsflyer_account_of(app)
     if not config.insight.reconcile_by_raw_data or account is None or app.platform is Platform.OTHER:
         return None
-    pull = PullPlan(app.name, account.app_id, account.api_token, account.origin, app.history.reports)
-    return RawSource(pull, flow.filings, config.data_dir)
+    return RawSource(PullPlan(app.name, account, app.history.reports), flow.filings, config.data_dir)
 
 
 def _plan(app: App, chosen: Insight, *, platform: str, is_alone: bool, raw: RawSource | None) -> ReconcilePlan:
