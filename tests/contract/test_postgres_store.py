@@ -17,7 +17,7 @@ from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
 from flybridge.store.migrate import scripts
 from flybridge.store.postgres.store import PostgresStore
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 from flybridge.testing.postgres import postgres
 
 pytestmark = pytest.mark.service
@@ -192,7 +192,7 @@ async def test_prune_folds_the_counters_of_days_that_are_over(store, dsn):
     await store.file([direct("a"), waiting("w", "k"), waiting("x", "y")], NOW_MS)
     await store.file([Filing(envelope(), Apply(), sightings=(sighting("k"),))], NOW_MS)
     before, held = await store.counts(), await store.hold_counts()
-    await store.prune(NOW_MS + 5 * DAY_MS, ledger_days=90, dead_days=90)
+    await store.prune(NOW_MS + 5 * DAY_MS, Retention(ledger_days=90, dead_days=90))
     assert query(dsn, "SELECT count(*) FROM tallies") == [(0,)]
     assert (await store.counts(), await store.hold_counts()) == (before, held)
     assert await store.audit() == []
@@ -296,7 +296,7 @@ async def test_a_user_who_owns_nothing_may_work_once_the_tables_are_there(dsn):
     await store.open()
     await store.file([direct("a"), waiting("w", "k")], NOW_MS)
     assert await names(store) == ["a"]
-    await store.prune(NOW_MS, ledger_days=1, dead_days=1)
+    await store.prune(NOW_MS, Retention(ledger_days=1, dead_days=1))
     await store.close()
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("DROP OWNED BY hand")

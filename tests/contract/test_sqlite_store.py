@@ -13,7 +13,7 @@ from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
 from flybridge.store.core.holding import RELEASED_AT_ONCE
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.stores import write_empty_store
 
@@ -74,7 +74,7 @@ async def test_what_was_matched_is_cleared_away_when_its_window_is_over(store, t
     await store.file([Filing(envelope(), Apply(), sightings=(sighting("k", seen_ms=NOW_MS + 1),))], NOW_MS)
     assert await lease(store) == []
     assert sum(count.n for count in await store.hold_counts()) == 1
-    await store.prune(NOW_MS + DAY_MS - 1, ledger_days=0, dead_days=1)
+    await store.prune(NOW_MS + DAY_MS - 1, Retention(ledger_days=0, dead_days=1))
     assert await store.expire(NOW_MS + DAY_MS) == 1
     assert await store.audit() == []
     db = sqlite3.connect(tmp_path / "store.db")

@@ -26,7 +26,7 @@ from msgspec import structs
 
 from flybridge.records import DAY_MS, Apply, Dead, Envelope, Filing, Filter, Media, Refuse, Restricted, Source
 from flybridge.store.figures import Count, LedgerEntry, RestrictedCount
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 
 DEAD = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time in the Push API.")
 
@@ -315,7 +315,7 @@ async def test_prune_deletes_what_is_settled_and_old_and_keeps_the_counts(store)
     )
     await store.file([Filing(envelope("new", received_ms=NOW_MS + 9 * DAY_MS), Filter("f"))], NOW_MS + 9 * DAY_MS)
     before = await standing(store)
-    assert await store.prune(NOW_MS + 10 * DAY_MS, ledger_days=10, dead_days=30) == 1
+    assert await store.prune(NOW_MS + 10 * DAY_MS, Retention(ledger_days=10, dead_days=30)) == 1
     assert before == await standing(store)
     assert "f" not in {line.receipt for line in await lines(store)}
     assert len(await lines(store)) == 4
@@ -325,8 +325,8 @@ async def test_prune_deletes_what_is_settled_and_old_and_keeps_the_counts(store)
 async def test_prune_deletes_old_dead_letters_and_they_stay_counted(store):
     """A dead letter that nobody replayed in time is gone for good, and the account says so."""
     await store.file([Filing(envelope("d"), DEAD)], NOW_MS)
-    assert await store.prune(NOW_MS + 29 * DAY_MS, ledger_days=7, dead_days=30) == 0
-    assert await store.prune(NOW_MS + 30 * DAY_MS, ledger_days=7, dead_days=30) == 1
+    assert await store.prune(NOW_MS + 29 * DAY_MS, Retention(ledger_days=7, dead_days=30)) == 0
+    assert await store.prune(NOW_MS + 30 * DAY_MS, Retention(ledger_days=7, dead_days=30)) == 1
     assert (await store.dead(), await standing(store)) == ([], {"dead": 1})
     assert (await store.file([Filing(envelope("d"), Apply(), replayed=True)], NOW_MS)).repeated == 1
 
@@ -335,7 +335,7 @@ async def test_prune_forgets_keys_that_stop_nothing_any_more(store):
     """Only those: a key within its time still stops its duplicate afterwards."""
     await store.file([direct("a", key=content("a"), key_until_ms=NOW_MS + 1000)], NOW_MS)
     await store.file([direct("b", key=content("b"), key_until_ms=NOW_MS + 1001)], NOW_MS)
-    assert await store.prune(NOW_MS + 1000, ledger_days=7, dead_days=7) == 1
+    assert await store.prune(NOW_MS + 1000, Retention(ledger_days=7, dead_days=7)) == 1
     filed = await store.file([direct("b", key=content("b"), key_until_ms=LATER_MS)], NOW_MS + 1000)
     assert filed.outcomes == {"duplicate": 1}
 
@@ -343,6 +343,6 @@ async def test_prune_forgets_keys_that_stop_nothing_any_more(store):
 async def test_prune_works_through_many_steps(store):
     """Thousands of lines go in one call."""
     await store.file([Filing(envelope(), Filter("f"), content(str(n)), NOW_MS + 1) for n in range(2500)], NOW_MS)
-    assert await store.prune(NOW_MS + DAY_MS, ledger_days=1, dead_days=1) == 5000
+    assert await store.prune(NOW_MS + DAY_MS, Retention(ledger_days=1, dead_days=1)) == 5000
     assert await lines(store) == []
     assert await standing(store) == {"filtered": 2500}

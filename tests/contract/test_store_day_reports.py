@@ -12,7 +12,7 @@ from flybridge.insight.differences import last_compared
 from flybridge.insight.performance import AppScope
 from flybridge.records import DAY_MS, Dead, Filing, Filter, Person, Refuse
 from flybridge.store.figures import UNEXPLAINED_EVENTS, DayReport
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 
 
 def _n(rows) -> dict[tuple[str, ...], int]:
@@ -67,7 +67,7 @@ async def test_a_corrected_attribution_shows_in_the_figures_and_not_in_what_was_
 async def test_rows_past_their_retention_are_counted_as_deleted(store):
     """Nothing tells any more what became of them."""
     await store.file([Filing(envelope(), Filter("event_excluded"), performance=bought())], NOW_MS)
-    await store.prune(NOW_MS + 40 * DAY_MS, ledger_days=30, dead_days=30)
+    await store.prune(NOW_MS + 40 * DAY_MS, Retention(ledger_days=30, dead_days=30))
     found = await store.outcomes("shop", TODAY, TODAY)
     assert ([(one.n, one.entered, one.deleted) for one in found.counted], found.outcomes) == ([(1, 1, 1)], [])
 

@@ -9,7 +9,7 @@ from msgspec import structs
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Dead, Filing, Filter, Person, Source
 from flybridge.store.core import events as core
 from flybridge.store.events import MOST_ATTEMPTS, EventAttempt, EventFilter
-from flybridge.store.records import AttemptRecord, Settlement
+from flybridge.store.records import AttemptRecord, Retention, Settlement
 
 
 def of(filing: Filing, name: str) -> Filing:
@@ -231,6 +231,6 @@ async def test_attempts_go_with_their_ledger_row(store):
     assert len(await store.attempts(numbers)) == 2
     await store.forget([key("ada")], NOW_MS, receipt="r")
     assert len(await store.attempts(numbers)) == 1
-    await store.prune(NOW_MS + 5 * DAY_MS, ledger_days=1, dead_days=1)
+    await store.prune(NOW_MS + 5 * DAY_MS, Retention(ledger_days=1, dead_days=1))
     assert await store.attempts(numbers) == {}
     assert await store.audit() == []

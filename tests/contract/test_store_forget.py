@@ -10,7 +10,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.records import DAY_MS, Apply, Dead, Filing, Person, Source
 from flybridge.store.core.tables import Read
 from flybridge.store.receipt import Removed, VendorStep
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 
 ASKED_MS = NOW_MS + 1000
 
@@ -317,7 +317,7 @@ async def test_keys_of_people_go_with_their_last_line(store):
         about(Filing(envelope(), Apply()), "af", "cuid"),
         about(Filing(envelope(), Apply(), sightings=(sighting("idfa"),)), "device", "idfa"),
     )
-    await store.prune(NOW_MS + 40 * DAY_MS, ledger_days=30, dead_days=30)
+    await store.prune(NOW_MS + 40 * DAY_MS, Retention(ledger_days=30, dead_days=30))
     assert (await forget(store, "cuid")).installations == 0
     assert (await forget(store, "idfa", receipt="next")).installations == 1
 

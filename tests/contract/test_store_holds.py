@@ -21,7 +21,7 @@ from filings import (
 
 from flybridge.records import HOUR_MS, Apply, Carried, Deliver, Filing, Hold, Source
 from flybridge.store.figures import CoverageRow, HeldCount, SightedKind
-from flybridge.store.records import Lane, Released
+from flybridge.store.records import Lane, Released, Retention
 
 V1 = Lane("shop", "attribution")
 
@@ -215,9 +215,9 @@ async def test_coverage_is_summed_over_versions_and_sources(store):
 async def test_old_coverage_is_pruned(store):
     """Counters of 90 days are enough to compare with."""
     await store.file([direct("a", carried=Carried("ios", "4.2", "tiktok", "idfv"))], NOW_MS)
-    await store.prune(NOW_MS + 90 * 24 * HOUR_MS, ledger_days=1000, dead_days=1000)
+    await store.prune(NOW_MS + 90 * 24 * HOUR_MS, Retention(ledger_days=1000, dead_days=1000))
     assert len(await store.coverage()) == 1
-    await store.prune(NOW_MS + 91 * 24 * HOUR_MS, ledger_days=1000, dead_days=1000)
+    await store.prune(NOW_MS + 91 * 24 * HOUR_MS, Retention(ledger_days=1000, dead_days=1000))
     assert await store.coverage() == []
 
 

@@ -26,7 +26,7 @@ from msgspec import structs
 
 from flybridge.records import Apply, Carried, Dead, Filing, Filter, Person, Source
 from flybridge.store.performance import Slice
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 
 DEAD = Dead("map", "no_event_time", "", "")
 
@@ -235,9 +235,9 @@ async def test_two_who_prune_delete_each_line_once(open_store):
     one, two = await pair(open_store)
     await one.file([Filing(envelope(), Filter("f")) for _ in range(1500)], NOW_MS)
     removed = await asyncio.gather(
-        *(store.prune(NOW_MS + WINDOW_MS, ledger_days=1, dead_days=1) for store in (one, two, one))
+        *(store.prune(NOW_MS + WINDOW_MS, Retention(ledger_days=1, dead_days=1)) for store in (one, two, one))
     )
-    rest = await two.prune(NOW_MS + WINDOW_MS, ledger_days=1, dead_days=1)
+    rest = await two.prune(NOW_MS + WINDOW_MS, Retention(ledger_days=1, dead_days=1))
     assert sum(removed) + rest == 1500
     assert await lines(one) == []
     assert await standing(two) == {"filtered": 1500}

@@ -11,7 +11,7 @@ from flybridge.errors import SealBroken
 from flybridge.records import DAY_MS, HOUR_MS, Dead, Filing, Filter, Media, Person, Source
 from flybridge.sealing import Seal
 from flybridge.store.events import EventFilter, EventMessage
-from flybridge.store.records import Settlement
+from flybridge.store.records import Retention, Settlement
 
 BODY = b'{"event_name": "install"}'
 
@@ -86,14 +86,14 @@ async def test_a_message_that_is_dead_again_is_kept_once(store):
 async def test_a_message_goes_with_its_time(store):
     """At the hour and not before, at once where the setting is 0, and with the ledger row in any case."""
     await file(store, of(direct("a"), "ada"))
-    assert await store.prune(NOW_MS + 2 * HOUR_MS - 1, ledger_days=9, dead_days=9, message_hours=2) == 0
-    assert await store.prune(NOW_MS + 2 * HOUR_MS, ledger_days=9, dead_days=9, message_hours=2) == 1
+    assert await store.prune(NOW_MS + 2 * HOUR_MS - 1, Retention(ledger_days=9, dead_days=9, message_hours=2)) == 0
+    assert await store.prune(NOW_MS + 2 * HOUR_MS, Retention(ledger_days=9, dead_days=9, message_hours=2)) == 1
     assert await number(store) == 0
     await file(store, of(Filing(envelope(), Filter("r")), "ada"))
-    await store.prune(NOW_MS + DAY_MS, ledger_days=1, dead_days=9, message_hours=720)
+    await store.prune(NOW_MS + DAY_MS, Retention(ledger_days=1, dead_days=9, message_hours=720))
     assert await number(store) == 0
     await file(store, of(Filing(envelope(), Filter("r")), "ada"))
-    await store.prune(NOW_MS, ledger_days=9, dead_days=9)
+    await store.prune(NOW_MS, Retention(ledger_days=9, dead_days=9))
     assert await number(store) == 0
     assert await store.audit() == []
 
@@ -101,7 +101,7 @@ async def test_a_message_goes_with_its_time(store):
 async def test_many_messages_are_deleted_in_one_go(store):
     """More than one step deletes."""
     await file(store, *(of(Filing(envelope(), Filter("r")), "ada") for _ in range(2_345)))
-    await store.prune(NOW_MS + HOUR_MS, ledger_days=9, dead_days=9, message_hours=1)
+    await store.prune(NOW_MS + HOUR_MS, Retention(ledger_days=9, dead_days=9, message_hours=1))
     assert await number(store) == 0
 
 

@@ -27,6 +27,7 @@ from msgspec import structs
 from flybridge.records import DAY_MS, Apply, Dead, Filing, Filter, Person, Refuse, Source
 from flybridge.store.performance import LABELS, OTHER, CostRow, Slice
 from flybridge.store.postgres.store import PostgresStore
+from flybridge.store.records import Retention
 from flybridge.store.sqlite.store import SqliteStore
 
 ALL = Slice(0, 50_000, TODAY + 100, frozenset({*LABELS, "event"}))
@@ -163,7 +164,7 @@ async def test_a_pruned_ledger_and_old_installations_leave_the_counters(store):
     )
     shown = sorted(map(repr, await store.performance(ALL)))
     far_ms = NOW_MS + 500 * DAY_MS
-    await store.prune(far_ms, ledger_days=30, dead_days=30)
+    await store.prune(far_ms, Retention(ledger_days=30, dead_days=30))
     assert await store.audit() == []
     assert sorted(map(repr, await store.performance(ALL))) == shown
 

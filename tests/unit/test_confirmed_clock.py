@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flybridge.config.settings import Retention
 from flybridge.history.uptime import keep_noting
 from flybridge.records import DAY_MS, HOUR_MS, Dead, Deliver, Envelope, Filing, Filter, Hold, Media, Source
 from flybridge.sealing import Seal
 from flybridge.service.confirmed_clock import CONFIRM_S, TOLERANCE_MS, ConfirmedClock, DatingClock
 from flybridge.service.lifetime import housekeeping
+from flybridge.store.records import Retention
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.telemetry.metrics import Metrics
 from flybridge.telemetry.reporter import Reporter

@@ -190,7 +190,7 @@ def test_the_attribution_route_lets_amplitude_wait_unless_told_otherwise():
 
 def test_an_install_is_one_whoever_brings_it_and_is_remembered_longer_than_an_event():
     """Push and file differ in bytes, not in content; files come late."""
-    flow = flow_of(dedup_days=7, conversion_days=90)
+    flow = flow_of()
     push = flow.filing(envelope(INSTALL))
     file = flow.filing(envelope(INSTALL | {"install_time": "2026-01-31 11:59:59", "extra": 1}, Source.FILE))
     event = flow.filing(envelope(INSTALL | {"event_name": "af_purchase", "campaign_type": "ua"}))

@@ -65,8 +65,8 @@ async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Pa
         else:
             progress = Progress(tmp_path / "progress.db")
             finder = GapFinder(
-                PullPlan("shop", AppsFlyerAccount("com.example.shop", "")), build_flow(config), store, progress=progress, clock=clock,
-                uptime=Uptime([]), day=lambda ms: ms // DAY_MS, platform="android",
+                PullPlan("shop", AppsFlyerAccount("com.example.shop", "")), build_flow(config), store,
+                progress=progress, clock=clock, uptime=Uptime([]), day=lambda ms: ms // DAY_MS, platform="android",
             )  # fmt: skip
             assert (await finder.run_locker(locker, NOW_MS - DAY_MS, NOW_MS)).problems == ()
             progress.close()

@@ -66,7 +66,7 @@ class AmplitudeMessages:
 
     def filing(self, envelope: Envelope, app: AppFlow) -> Filing:
         key = digest_of(envelope.app, envelope.body)
-        until_ms = envelope.received_ms + app.dedup_days * DAY_MS
+        until_ms = envelope.received_ms + app.kept.dedup_days * DAY_MS
         try:
             message = read_message(envelope.body, app.stream_fields)
             seen, merged = list(stream.walk(message)), list(merges(message))

@@ -8,13 +8,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from flybridge.clock import Clock, rest
-from flybridge.config.settings import Retention, Server
+from flybridge.config.settings import Server
 from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
 from flybridge.insight.coverage import falls
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.store.protocol import Store
+from flybridge.store.records import Retention
 from flybridge.telemetry.door_counts import Received, log_received
 from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
@@ -93,13 +94,7 @@ async def housekeeping(
                 report.fell(falls(await store.coverage(since_day=since)))
                 looked_ms = now_ms
             if now_ms - pruned_ms >= PRUNE_MS:
-                await store.prune(
-                    now_ms,
-                    ledger_days=kept.ledger_days,
-                    dead_days=kept.dead_days,
-                    installation_days=kept.installation_days,
-                    message_hours=kept.message_hours,
-                )
+                await store.prune(now_ms, kept)
                 pruned_ms = now_ms
         except FlybridgeError as problem:
             report.failed(problem)

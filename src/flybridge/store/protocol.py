@@ -79,6 +79,7 @@ from flybridge.store.records import (
     Queued,
     Released,
     Rescued,
+    Retention,
     Settled,
     Settlement,
     UncertainCount,
@@ -436,26 +437,18 @@ class Store(ABC):
         """Return receipts, newest first: all, or those for exactly these keys."""
         return await self._read(lambda db: receipts(db, keys, limit))
 
-    async def prune(
-        self,
-        now_ms: int,
-        *,
-        ledger_days: int,
-        dead_days: int,
-        installation_days: int = 400,
-        message_hours: float = 0.0,
-    ) -> int:
+    async def prune(self, now_ms: int, kept: Retention) -> int:
         """Delete what is past its retention, in many short transactions. Returns how many rows that was.
 
         Settled ledger rows, dead letters, kept messages, content keys, coverage counters, keys of people without rows,
         and installations are deleted. Performance counters stay.
         """
-        rows = await self._steps(prune_ledger, now_ms - ledger_days * DAY_MS, 0)
-        letters = await self._steps(prune_dead, now_ms - dead_days * DAY_MS, 0)
-        messages = await self._steps(prune_messages, now_ms - round(message_hours * HOUR_MS), 0)
+        rows = await self._steps(prune_ledger, now_ms - kept.ledger_days * DAY_MS, 0)
+        letters = await self._steps(prune_dead, now_ms - kept.dead_days * DAY_MS, 0)
+        messages = await self._steps(prune_messages, now_ms - round(kept.message_hours * HOUR_MS), 0)
         carried = await self._steps(prune_coverage, day_of(now_ms - COVERAGE_DAYS * DAY_MS), 0)
         people = await self._prune_people()
-        installations = await self._steps(prune_installations, now_ms // DAY_MS - installation_days, b"")
+        installations = await self._steps(prune_installations, now_ms // DAY_MS - kept.installation_days, b"")
         seen = await self._steps(prune_seen, now_ms, b"")
         await self._compact(now_ms)
         return rows + letters + messages + carried + people + installations + seen

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from flybridge.records import HOUR_MS, Delivery, Word
 
@@ -143,3 +143,25 @@ class LaneDepth(Struct, frozen=True):
     def waiting(self) -> int:
         """How many there are in all."""
         return self.due + self.later + self.leased
+
+
+class Retention(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long data is kept."""
+
+    ledger_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    """Days that the row of a settled message stays in the ledger. Counters are not pruned."""
+    dead_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    """Days that a dead letter can be inspected and replayed. Then its content is erased."""
+    dedup_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    """Days within which a repeated in-app event is recognised. Amplitude itself recognises repeats for seven days.
+    Conversions are recognised for 90."""
+    history_days: Annotated[int, Meta(ge=7, le=3650)] = 400
+    """Days within which an event is recognised that was read from files, the Pull API or Data Locker, however it comes
+    again. Amplitude forgets after seven days, and nothing can be deleted there."""
+    installation_days: Annotated[int, Meta(ge=91, le=3650)] = 400
+    """Days after its install that an installation is remembered, by a hash of its AppsFlyer id. Its cohort is
+    complete after 90; until it is forgotten, an install that comes again in a file is not counted twice."""
+    message_hours: Annotated[float, Meta(ge=0, le=720)] = 0.0
+    """Hours that a message is kept as AppsFlyer or Amplitude sent it, encrypted, also after it is delivered: the page
+    of an event then shows it mapped field by field, to the role `operate`. Of rows read from files and reports, and of
+    messages about several people or none, nothing is kept. 0: content is erased as soon as it is not needed."""
