@@ -23,8 +23,6 @@ from msgspec import Struct
 
 from flybridge.amplitude.stream import appsflyer_ids, object_of
 from flybridge.amplitude.streamed import Streamed, is_attribution_event
-from flybridge.appsflyer.amounts import currency_in
-from flybridge.appsflyer.currencies import currency_of
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.personal import MIN_TELLING, names_a_device
@@ -32,6 +30,7 @@ from flybridge.mapping.table import PREFIX
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.contacts import KEYS, is_contact
+from flybridge.mapping.to_appsflyer.money import REVENUE, complete_currency, is_of_no_code, stated_currency
 from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
 from flybridge.mapping.to_appsflyer.sharing import all_of, manual_consent, partners, with_flags
 from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
@@ -49,7 +48,6 @@ LATE_HOUR: Final = 2
 MOBILE: Final = frozenset({"android", "ios"})
 OF_THE_DEVICE: Final = frozenset({"os", "app_version_name", "ip"})
 """Parameters that say something about the device. Those of a browser or a server are not the app's."""
-REVENUE: Final = "eventValue.af_revenue"
 PURCHASES: Final = frozenset({"af_purchase", "af_subscribe"})
 """Events of AppsFlyer that are worth money."""
 
@@ -191,67 +189,35 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
             continue
         if row.target in found or (raw := found_at(event, row.source)) is None:
             continue
-        value = s2s.amount(raw, _currency(event, rules)) if row.convert is s2s.amount else row.convert(raw)
+        value = s2s.amount(raw, stated_currency(event, rules)) if row.convert is s2s.amount else row.convert(raw)
         if value is not None:
             found[row.target] = value
         else:
             failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
             unread |= {row.target} if s2s.states(raw) and not object_of(raw) else set()
-    _complete_currency(event, rules, found, notes)
-    if REVENUE in found and REVENUE not in rules.compiled.fixed and _is_of_no_code(event, rules, found):
+    complete_currency(event, rules, found, notes)
+    if REVENUE in found and REVENUE not in rules.compiled.fixed and is_of_no_code(event, rules, found):
         del found[REVENUE]
         notes.append("The revenue has no currency that is a code and was left out.")
     bad_contact = False
     for target, (source, reason) in failed.items():
         if target not in found and target != "appsflyer_id":
-            currency = _currency(event, rules) if target in table.AMOUNTS else None
+            currency = stated_currency(event, rules) if target in table.AMOUNTS else None
             what = f"is not an amount in {currency}" if currency else f"can't be {target}"
             notes.append(f"{source} {what} and was left out. {reason}".rstrip())
             bad_contact = bad_contact or bool(reason)
     return found, bad_contact, unread - found.keys()
 
 
-def _currency(event: Streamed, rules: StreamRules) -> str | None:
-    """Return the currency that an event states, as a code."""
-    for row in rules.compiled.currencies:
-        if (raw := found_at(event, row.source)) is not None and (code := s2s.currency(raw)) is not None:
-            return currency_of(code)
-    return None
-
-
-def _is_of_no_code(event: Streamed, rules: StreamRules, found: Mapping[str, Any]) -> bool:
-    """Whether an event states a currency that can't be sent. AppsFlyer would take its amount for dollars."""
-    if "eventCurrency" in found or "eventValue.af_currency" in found or "eventCurrency" in rules.compiled.fixed:
-        return False
-    return any(s2s.states(found_at(event, row.source)) for row in rules.compiled.currencies)
-
-
-def _complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
-    """Send the currency that an amount names, `9,99 €`, if none is stated: AppsFlyer would take it for dollars."""
-    if "eventCurrency" in found or "eventValue.af_currency" in found or "eventCurrency" in rules.compiled.fixed:
-        return
-    for row in rules.compiled.rows:
-        if row.target == REVENUE and REVENUE in found and (raw := found_at(event, row.source)) is not None:
-            if s2s.amount(raw, _currency(event, rules)) is None:  # the amount is of another row
-                continue
-            if (code := currency_in(raw)) is not None:
-                found["eventCurrency"] = code
-                notes.append(f"The currency was taken from {row.source}: {code}.")
-            elif s2s.amount(raw, "USD") is None:
-                del found[REVENUE]
-                notes.append(f"{row.source} names no dollars, and no code says which currency, and was left out.")
-            return
-
-
 def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
     """Decide what rests on several properties."""
     if REVENUE not in found and REVENUE not in rules.compiled.fixed:
-        price = s2s.decimal(event.find("event_properties.$price"), _currency(event, rules))
+        price = s2s.decimal(event.find("event_properties.$price"), stated_currency(event, rules))
         stated = event.find("event_properties.$quantity")
         quantity = s2s.decimal(1 if stated is None else stated)
         if price is not None and quantity is None:
             notes.append("event_properties.$quantity is not a number: there is no revenue.")
-        elif price is not None and quantity is not None and not _is_of_no_code(event, rules, found):
+        elif price is not None and quantity is not None and not is_of_no_code(event, rules, found):
             found[REVENUE] = s2s.written(price * quantity)
     if (
         "advertising_id" in found
