@@ -49,6 +49,17 @@ events = ["Order *"]
 """
 
 
+def test_an_amount_that_is_named_twice_shows_which_was_taken():
+    """And which currency is not that of the event."""
+    money = {"af_revenue": 10, "af_currency": "COINS", "$revenue": 9, "$currency": "EUR", "currency": "GBP"}
+    found = explain_event(Streamed(EVENT | {"event_properties": money}), [RULES], NOW_MS)
+    shown = {row.source.removeprefix("event_properties."): row.value for row in found.rows}
+    assert [shown[name] for name in money] == [None, None, "9", "EUR", None]
+    other = explain_event(Streamed(EVENT | {"event_properties": money | {"af_currency": "USD"}}), [RULES], NOW_MS)
+    shown = {row.source.removeprefix("event_properties."): row.value for row in other.rows}
+    assert [shown[name] for name in money] == ["10", "USD", None, None, None]
+
+
 def test_each_row_says_what_became_of_a_property():
     """Which stream chose it, what it is sent as, and by which rule."""
     found = explain_event(Streamed(EVENT), [RULES], NOW_MS)

@@ -317,6 +317,30 @@ def test_partners_are_left_out_that_the_person_or_the_stream_leaves_out(of_strea
     assert sent(with_user(sharing_filter=of_user), sharing_filter=of_stream)["sharing_filter"] == expected
 
 
+@pytest.mark.parametrize(
+    ("money", "revenue", "currency"),
+    [
+        ({"af_revenue": 10, "af_currency": "USD", "$revenue": 9, "$currency": "EUR"}, "10", "USD"),
+        ({"af_revenue": 10, "af_currency": "USD", "currency": "EUR"}, "10", "USD"),
+        ({"af_revenue": 10, "currency": "EUR"}, "10", "EUR"),
+        ({"$revenue": 9, "$currency": "EUR", "af_currency": "USD"}, "9", "EUR"),
+        ({"$revenue": 9, "af_currency": "USD"}, "9", "USD"),
+        ({"revenue": 9, "currency": "EUR", "$currency": "USD"}, "9", "EUR"),
+        ({"revenue": "1,500", "currency": "JPY", "$currency": "USD"}, "1500", "JPY"),
+        ({"revenue": "9 €", "currency": "EUR", "$currency": "USD"}, "9", "EUR"),
+        ({"af_revenue": 10, "af_currency": "COINS", "$revenue": 9, "$currency": "EUR"}, "9", "EUR"),
+        ({"af_revenue": 10, "af_currency": "COINS", "currency": "EUR"}, "10", "EUR"),
+        ({"af_revenue": 10, "$revenue": 9, "$currency": "EUR"}, "9", "EUR"),
+        ({"af_revenue": 10, "af_currency": "", "currency": "EUR"}, "10", "EUR"),
+    ],
+)
+def test_an_amount_is_not_joined_with_the_currency_of_another(money, revenue, currency):
+    """Apps that report to both vendors name one event's amount twice."""
+    found = sent(with_event(**money))
+    assert (found["eventValue"].get("af_revenue"), found["eventCurrency"]) == (revenue, currency)
+    assert found["eventValue"].get("af_currency", currency) == currency
+
+
 @pytest.mark.parametrize("currency", [["EUR", "USD"], {"code": "EUR"}, "COINS"])
 def test_an_amount_of_a_currency_that_can_not_be_read_is_not_sent(currency):
     """AppsFlyer would take it for dollars."""

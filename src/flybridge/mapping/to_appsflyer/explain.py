@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,11 +10,12 @@ import msgspec
 from flybridge.amplitude.event import joined
 from flybridge.amplitude.streamed import Streamed
 from flybridge.mapping.personal import MIN_TELLING, names_a_device
-from flybridge.mapping.table import Explained, mask
+from flybridge.mapping.table import Explained, Row, mask
 from flybridge.mapping.to_amplitude.explain import Explanation, mask_named
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.map import MAX_BYTES, Left, MappedEvent, choose, map_event
+from flybridge.mapping.to_appsflyer.money import AF_CURRENCY, REVENUE
 from flybridge.mapping.to_appsflyer.rules import FIXED, StreamRules, found_at
 from flybridge.records import Dead
 
@@ -70,6 +71,8 @@ def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator
         note = row.note
         if row.target in filled:
             value, note = None, "An earlier row has filled this target."
+        elif _is_of_another(row, raw, value, sent):
+            value, note = None, "The amount and its currency are taken from elsewhere in the event."
         elif row.convert(raw) is None:
             value, note = None, s2s.refusal(row.convert, raw) or "AppsFlyer takes no such value."
         elif value is None and row.target in table.AMOUNTS and row.target not in mapped.dropped:
@@ -91,6 +94,18 @@ def _lines(event: Streamed, rules: StreamRules, mapped: MappedEvent) -> Iterator
         note = "One kilobyte has no room for it." if table.VALUE + key in mapped.dropped else note
         value = values.get(key)
         yield Explained(source, mask_named(key, raw, ids), table.VALUE + key, mask_named(key, value, ids), note)
+
+
+def _is_of_another(row: Row, raw: Any, value: Any, sent: Mapping[str, Any]) -> bool:
+    """Whether what is sent as the revenue or its currency is not what this row has found."""
+    currency = sent.get("eventCurrency")
+    if row.target == REVENUE:
+        return value is not None and s2s.amount(raw, currency) != value
+    return (
+        row.target in (AF_CURRENCY, "eventCurrency")
+        and currency is not None
+        and row.convert(raw) not in (None, currency)
+    )
 
 
 def _ids(event: Streamed, rules: StreamRules) -> list[bytes]:

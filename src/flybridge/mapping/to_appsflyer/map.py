@@ -30,7 +30,14 @@ from flybridge.mapping.table import PREFIX
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.contacts import KEYS, is_contact
-from flybridge.mapping.to_appsflyer.money import REVENUE, complete_currency, is_of_no_code, stated_currency
+from flybridge.mapping.to_appsflyer.money import (
+    REVENUE,
+    complete_currency,
+    is_of_no_code,
+    leave_other_currency,
+    paired_amount,
+    stated_currency,
+)
 from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
 from flybridge.mapping.to_appsflyer.sharing import all_of, manual_consent, partners, with_flags
 from flybridge.records import DAY_MS, HOUR_MS, Dead, content_key
@@ -180,7 +187,7 @@ def is_late(event_ms: int, arrives_ms: int) -> bool:
 
 def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[str, Any], bool, set[str]]:
     """Apply the rows: target and value, whether an address or a number was refused, and what was said and not read."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = paired_amount(event, rules)
     failed: dict[str, tuple[str, str]] = {}
     unread: set[str] = set()
     elsewhere = rules.platform in MOBILE and event.platform not in ("", rules.platform)
@@ -195,6 +202,7 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
         else:
             failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
             unread |= {row.target} if s2s.states(raw) and not object_of(raw) else set()
+    leave_other_currency(rules, found)
     complete_currency(event, rules, found, notes)
     if REVENUE in found and REVENUE not in rules.compiled.fixed and is_of_no_code(event, rules, found):
         del found[REVENUE]
