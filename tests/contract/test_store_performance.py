@@ -259,6 +259,19 @@ async def test_costs_are_replaced_by_origin_and_day_and_the_best_origin_counts(s
     assert [cost.spend for cost in await store.costs(Slice(0, 50_000, TODAY), (0,))] == [5_000_000]
 
 
+async def test_a_cost_without_any_figure_hides_none_of_another_origin(store):
+    """It takes away what its origin had reported before, and stands for nothing itself."""
+    row = CostRow("shop", TODAY, "tiktok", "summer", "DE", "USD", 5_000_000, 10, 1000)
+    by_source = structs.replace(TOTAL, by=frozenset({"media_source"}))
+    await store.replace_costs("shop", "aggregate", days=(TODAY, TODAY), rows=[row])
+    for mine, found in (
+        (structs.replace(row, spend=7_000_000), (7_000_000, "csv")),
+        (structs.replace(row, spend=None, clicks=None, impressions=None), (5_000_000, "aggregate")),
+    ):
+        await store.replace_costs("shop", "csv", days=(TODAY, TODAY), rows=[mine], every_source=False)
+        assert [(cost.spend, cost.origin) for cost in await store.costs(by_source)] == [found]
+
+
 async def test_two_processes_that_count_the_same_installations_are_exact(open_store):
     """Whoever files what: the figures are those of one."""
     one, two = await open_store(), await open_store()

@@ -80,4 +80,4 @@ def _rest(total: int | None, part: int | None, least: int) -> int | None:
 
 def _known(rows: Iterable[CostRow]) -> list[CostRow]:
     """Return the rows that have any figure."""
-    return [row for row in rows if not row.spend is row.clicks is row.impressions is None]
+    return [row for row in rows if row.is_known]

@@ -191,6 +191,11 @@ class CostRow(Struct, frozen=True):
         """What it is about."""
         return self.app, self.day, self.media_source, self.campaign, self.country, self.currency
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has any figure."""
+        return not self.spend is self.clicks is self.impressions is None
+
     def plus(self, other: CostRow) -> CostRow:
         """Return both rows together, which are about the same."""
         return structs.replace(

@@ -541,7 +541,8 @@ class Store(ABC):
     ) -> None:
         """Replace all that `origin` has reported about an app, from the first to the last of these days.
 
-        Without `every_source` only the sources of the rows are replaced. Origins are `performance.ORIGINS`.
+        Without `every_source` only the sources of the rows are replaced. Rows without a figure are not kept. Origins
+        are `performance.ORIGINS`.
         """
         await self._write(performance_reports.replace_costs, app, origin, rows, days=days, every_source=every_source)
 

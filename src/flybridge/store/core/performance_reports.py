@@ -57,7 +57,9 @@ def replace_costs(
     sources: Sequence[str | None] = [None] if every_source else sorted({row.media_source for row in rows})
     tables.write(Write.DROP_COSTS, [(app, origin, *days, source) for source in sources])
     named = (app, origin, ORIGINS.index(origin))
-    tables.write(Write.COSTS, [(*named, *structs.astuple(row)[1:]) for row in _masked(rows)])
+    # One without a figure would hide what another origin knows.
+    known = [row for row in rows if row.is_known]
+    tables.write(Write.COSTS, [(*named, *structs.astuple(row)[1:]) for row in _masked(known)])
 
 
 def _masked(rows: Sequence[CostRow]) -> list[CostRow]:
