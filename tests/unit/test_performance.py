@@ -291,6 +291,15 @@ async def test_cohorts_of_weeks_and_costs(priced):
     await store.close()
 
 
+def test_a_platform_that_the_app_does_not_have_costs_nothing(priced):
+    """Costs name no platform: they are those of the app's own, by source and in cohorts."""
+    for words in (["--by", "platform"], ["--cohort", "--metric", "roas", "--by", "platform"]):
+        assert rows(priced, *words, "--platform", "ios") == []
+        found = rows(priced, *words)
+        assert rows(priced, *words, "--platform", "android") == found
+        assert {row["platform"] for row in found} == {"android"}
+
+
 async def test_apps_with_different_currencies_are_not_added_up(config):
     """Each app has a row of its own, and the total no money."""
     today = day_number(TODAY)

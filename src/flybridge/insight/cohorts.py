@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.insight.metrics import MICRO
-from flybridge.insight.performance import AppScope, Question, named, spend_in
+from flybridge.insight.performance import AppScope, Question, costs_in, named, spend_in
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import CostSums, CurvePoint, Sums, add, date_of, day_number
 from flybridge.store.protocol import Store
@@ -139,7 +139,8 @@ async def read_cohorts(
 async def read_counts(store: Store, app: AppScope, question: Question) -> CohortCounts:
     """Return what the cohorts of one app's period are made of, by the question's labels, day and media source."""
     asked = question.of_app(app, {*_groups(question), "day", "media_source"})
-    return CohortCounts(app, await store.performance(asked), await store.curves(asked), await store.costs(asked))
+    costs = await costs_in(store, app, asked)
+    return CohortCounts(app, await store.performance(asked), await store.curves(asked), costs)
 
 
 def cohorts_of(

@@ -218,15 +218,14 @@ async def _read_app(
             at.payers += sums.payers
             at.revenue += sums.revenue
             at.attributed_revenue += sums.revenue if sums.labels.media_source != ORGANIC else 0
-    if question.platform is None or question.platform == app.platform:
-        costed = await _read_costs(store, app, asked, figures, notes, horizons=horizons)
-        if costed and (free := sorted(brought - costed - WITHOUT_COST)):
-            notes.append(_uncosted_note(app, free))
-        if costed and (until := await _last_cost(store, asked)) < min(asked.last, app.today - 1):
-            notes.append(
-                f"{app.name}: no spend is known of the days after {date_of(until)}. eCPI, ROAS and the like of "
-                "all days have their installs and revenue all the same."
-            )
+    costed = await _read_costs(store, app, asked, figures, notes, horizons=horizons)
+    if costed and (free := sorted(brought - costed - WITHOUT_COST)):
+        notes.append(_uncosted_note(app, free))
+    if costed and (until := await _last_cost(store, asked)) < min(asked.last, app.today - 1):
+        notes.append(
+            f"{app.name}: no spend is known of the days after {date_of(until)}. eCPI, ROAS and the like of "
+            "all days have their installs and revenue all the same."
+        )
     if not horizons:
         return
     unseen = sum(
@@ -247,12 +246,11 @@ async def _read_costs(
     """Add costs to the figures; return the sources that a spend is known of."""
     missing: set[str] = set()
     costed: set[str] = set()
-    for cost in await store.costs(asked, (WHOLE, *horizons)):
-        labels = structs.replace(cost.labels, platform=app.platform) if "platform" in asked.by else cost.labels
+    for cost in await costs_in(store, app, asked, (WHOLE, *horizons)):
         spend = spend_in(app, cost)
         if spend is None and cost.spend is not None:
             missing.add(cost.currency)
-        it = figures(labels)
+        it = figures(cost.labels)
         if cost.spend is not None:
             costed.add(cost.labels.media_source)
         if cost.horizon == WHOLE:
@@ -267,6 +265,16 @@ async def _read_costs(
             f"{app.name}: costs in {', '.join(sorted(missing))} are left out; give apps.insight.rates a rate for it."
         )
     return costed
+
+
+async def costs_in(store: Store, app: AppScope, asked: Slice, horizons: Sequence[int] = (WHOLE,)) -> Sequence[CostSums]:
+    """Return an app's costs in a slice. Costs name no platform: they are of the app's own."""
+    if asked.platform not in (None, app.platform):
+        return ()
+    found = await store.costs(asked, horizons)
+    if "platform" not in asked.by:
+        return found
+    return [structs.replace(cost, labels=structs.replace(cost.labels, platform=app.platform)) for cost in found]
 
 
 async def _last_cost(store: Store, asked: Slice) -> int:
