@@ -68,6 +68,21 @@ async def test_what_would_end_as_forgotten_is_known_beforehand(store):
     assert await file(store, *asked, now_ms=ASKED_MS + 2) == {"forgotten": 3, "pending": 3}
 
 
+async def test_what_rows_show_of_the_forgotten_is_known_of_the_next_ones(store):
+    """As it would be if they had been filed: of the same installation, and of what is known of it."""
+    assert not await store.has_forgotten()
+    await file(store, about(direct("known"), "af-2", "idfv"))
+    await forget(store, "cuid")
+    assert await store.has_forgotten()
+    shown: dict[bytes, int] = {}
+    pages = ([about(direct("first"), "af-2", "cuid")], [about(direct("next"), "af-2"), about(direct("same"), "idfv")])
+    for page in pages:
+        assert await store.are_forgotten(page, shown) == [True] * len(page)
+    assert await store.are_forgotten(pages[1]) == [False, False]
+    for page in pages:
+        assert await file(store, *page, now_ms=ASKED_MS + 2) == {"forgotten": len(page)}
+
+
 async def test_a_delivered_line_stays_counted_and_is_nobodys(store):
     """Digest and insert_id go, the outcome stays."""
     await file(store, about(direct("d"), "af"))

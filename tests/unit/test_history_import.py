@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
 import json
 from collections import Counter
@@ -25,6 +26,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import find_files
 from flybridge.history.progress import Progress
 from flybridge.history.run import HistoryImport, ImportPlan
+from flybridge.history.survey import GONE
 from flybridge.history.take import BLOCK
 from flybridge.records import Deliver, Envelope, Media, Source, day_of
 from flybridge.sandbox.server import Sandbox
@@ -45,6 +47,19 @@ def row(number: int, name: str, time: str, *, revenue: str = "", source: str = "
     custom = f'"{{""amplitude_device_id"":""device-{number}""}}"'
     currency = "EUR" if revenue else ""
     return f"1-{number},{name},{time},2025-03-01 10:00:00,,{revenue},{currency},{custom},{source}\n"
+
+
+def forget(config: Path, installation: str) -> None:
+    """Forget a person, whose events are from before."""
+
+    async def work() -> None:
+        settings = load(config, {})
+        body = json.dumps({"appsflyer_id": installation, "event_name": "buy"}).encode()
+        (filing,) = wiring.build_flow(settings).filings([Envelope("shop", Source.PUSH, Media.JSON, NOW, body)])
+        async with backends.opened_store(settings) as store:
+            await store.forget(filing.persons[0].keys, NOW, receipt="request")
+
+    asyncio.run(work())
 
 
 @pytest.fixture
@@ -117,6 +132,24 @@ def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
     )
     assert survey["first_bad"] == [f"{tmp_path / 'january.csv'}, line 6: It has 1 values, and the header has 9."]
     assert not (tmp_path / "data" / "inbox.db").exists() or processed(config).total() == 0
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_dry_run_knows_who_was_forgotten(config, tmp_path, ending):
+    """A row is read whole to say so, also where columns would prove what becomes of it."""
+    path, lines = tmp_path / f"january.{ending}", [row(n, "buy", "2025-03-02 10:00:00", revenue="1") for n in (1, 2, 2)]
+    if ending == "csv":
+        path.write_text(HEADER + "".join(lines) + row(1, "buy", "soon") + row(2, "buy", "soon"))
+    else:
+        values = zip(*csv.reader([*lines, row(1, "buy", "soon"), row(2, "buy", "soon")]), strict=True)
+        pq.write_table(pa.table(dict(zip(HEADER.strip().split(","), values, strict=True))), path)
+    for words in ({"sent": 3, "dead: no_event_time": 2}, {"sent": 2, "dead: no_event_time": 2, GONE: 1}):
+        result = run(config, "import", str(path), "--timezone", "UTC", "--dry-run", "--json")
+        assert json.loads(result.stdout)["outcomes"] == {"in-app events": words}
+        assert json.loads(result.stdout)["revenue"] == {"EUR": float(words["sent"])}
+        forget(config, "1-1")
+    assert run(config, "import", str(path), "--timezone", "UTC", "--yes").exit_code == 0
+    assert processed(config) == {"pending": 2, "dead": 2, "forgotten": 1}
 
 
 def test_it_asks_and_takes_nothing_without_a_yes(config, tmp_path):

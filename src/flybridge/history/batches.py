@@ -13,14 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from flybridge.appsflyer.raw_report import TAKEN, report_named, row_body
+from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import outcome_of
-from flybridge.history.take import Accept, keep, pages
+from flybridge.history.take import Accept, keep, letter_of, pages
 from flybridge.records import Envelope, Media, Source
 
 PAGE: Final = 2000
@@ -80,8 +80,7 @@ def _mapped(
     envelopes = []
     for row in page:
         if isinstance(row, BadRow):
-            body = row_body(file, row.number, row.problem, row.text, row.reason)
-            envelopes.append(Envelope(app, Source.FILE, Media.ROW, now_ms, body))
+            envelopes.append(Envelope(app, Source.FILE, Media.ROW, now_ms, letter_of(file, row)))
         else:
             ordinal = next(ordinals)
             envelopes.append(Envelope(app, Source.FILE, Media.JSON, now_ms, row.body, ordinal=ordinal))

@@ -46,7 +46,7 @@ async def preview(
     async def read(report: PulledReport, file: RawFile) -> tuple[int, int]:
         rows = RawRows(file, UTC_TIMES, report_named(report.value))
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:
-            return await surveyor.read(rows, rows.prospects(rules, equal.names), equal), 0
+            return await surveyor.read(rows, await surveyor.prospects(rows, rules, equal), equal), 0
 
     done = await puller.run(*span, read, shown)
     return PullPreview(surveyor.finish([]), done)

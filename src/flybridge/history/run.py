@@ -110,7 +110,7 @@ class HistoryImport:
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
                 read: Iterable[SurveyedRow] = rows
                 if rules is not None:
-                    read = rows.prospects(rules, equal.names)
+                    read = await surveyor.prospects(rows, rules, equal)
                 elif flow is None and not self._is_bounded:
                     read = rows.timed()
                 read = _counted(rows, read, shown)

@@ -8,7 +8,7 @@ it twice, and nothing can be deleted there. Amplitude bills a person for each mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from math import fsum
@@ -22,9 +22,11 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
-from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
+from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, RowIdentity, person_of
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
+from flybridge.history.take import letter_of
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import (
     DAY_MS,
     Apply,
@@ -35,17 +37,33 @@ from flybridge.records import (
     Filter,
     Hold,
     Media,
+    OutcomeKind,
     Refuse,
     Source,
     day_of,
 )
+from flybridge.store.core.forgetting import BEFORE_REQUEST
 from flybridge.store.protocol import Store
 
 PAGE: Final = 500
 SHOWN: Final = 20
 """How many bad rows are named."""
 
+GONE: Final = f"{OutcomeKind.FORGOTTEN.word}: {BEFORE_REQUEST}"
+"""What becomes of a row about a person who is forgotten."""
+
 SurveyedRow = RowTimes | Prospect | RawRow | BadRow
+
+
+class Undated(Struct, frozen=True, gc=False):
+    """A row that does not say when it happened, and what comes of it: the message of a dead letter."""
+
+    report: Report
+    letter: bytes
+    identity: RowIdentity | None = None
+
+
+Counted = RawRow | Prospect | Undated
 
 
 class Span(Struct):
@@ -82,7 +100,8 @@ class Survey(Struct):
 class Surveyor:
     """Surveys the files of one app. Without a `flow` only what an import has to know beforehand is found out.
 
-    `store` knows which events were filed before.
+    `store` knows which events were filed before, and who is forgotten. Whom a row is about its columns don't prove, so
+    that where people are forgotten, rows are read and mapped whole.
     """
 
     def __init__(
@@ -90,18 +109,26 @@ class Surveyor:
     ) -> None:
         self._app, self._progress, self._now_ms = app, progress, now_ms
         self._flow, self._store = flow, store
+        self._has_forgotten: bool | None = None
+        self._shown: dict[bytes, int] = {}  # keys of forgotten people that rows have shown
         self._survey = Survey()
         self._left_out = Counter[str]()
         self._outcomes = Counter[tuple[Report, str]]()
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
+    async def prospects(self, rows: RawRows, rules: Rules, equal: EqualRows) -> Iterator[Prospect | RawRow | BadRow]:
+        """Return the rows of a file, of which no more is read than it takes to say what would become of them."""
+        if self._has_forgotten is None:
+            self._has_forgotten = self._store is not None and await self._store.has_forgotten()
+        return iter(rows) if self._has_forgotten else rows.prospects(rules, equal.names)
+
     async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows, zone: Zone | None = None) -> int:
         """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`.
 
         Returns how many rows were read.
         """
-        page, before = list[RawRow | Prospect](), self._survey.rows
+        page, before = list[Counted](), self._survey.rows
         self._survey.files += 1
         try:
             await self._read(of, rows, page, equal)
@@ -111,9 +138,7 @@ class Surveyor:
         await self._count(page, equal, of.zone.name)
         return self._survey.rows - before
 
-    async def _read(
-        self, of: RawRows, rows: Iterable[SurveyedRow], page: list[RawRow | Prospect], equal: EqualRows
-    ) -> None:
+    async def _read(self, of: RawRows, rows: Iterable[SurveyedRow], page: list[Counted], equal: EqualRows) -> None:
         survey, name = self._survey, of.file.name
         for row in rows:
             if isinstance(row, RowTimes):
@@ -129,9 +154,11 @@ class Surveyor:
             if row.report not in TAKEN:
                 self._left_out[row.report.word] += 1
                 continue
-            if isinstance(row, RawRow):
-                self._show(name, dated(row))
-            page.append(row)
+            if isinstance(row, RawRow) and isinstance(undated := dated(row), BadRow):
+                self._show(name, undated)
+                page.append(Undated(row.report, letter_of(name, undated)))
+            else:
+                page.append(row)
             if len(page) == PAGE:
                 await self._count(page, equal, of.zone.name)
                 page.clear()
@@ -140,17 +167,19 @@ class Surveyor:
         first, last = self._times.get(zone, (first_ms, last_ms))
         self._times[zone] = min(first, first_ms), max(last, last_ms)
 
-    def _show(self, name: str, row: RawRow | BadRow) -> None:
-        if isinstance(row, BadRow) and len(self._survey.first_bad) < SHOWN:
+    def _show(self, name: str, row: BadRow) -> None:
+        if len(self._survey.first_bad) < SHOWN:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
-    async def _count(self, rows: Sequence[RawRow | Prospect], equal: EqualRows, zone: str) -> None:
+    async def _count(self, rows: Sequence[Counted], equal: EqualRows, zone: str) -> None:
         is_dry = self._flow is not None
         conversions, months = [], set()
         first, last = 2**62, 0
         for row in rows:
             ms: int | None
             person: int | None
+            if isinstance(row, Undated):
+                continue
             if isinstance(row, Prospect):
                 ms, person, is_conversion = row.ms, row.person, row.identity is None
             else:
@@ -171,20 +200,27 @@ class Surveyor:
         if self._flow is not None:
             await self._map(self._flow, rows, equal)
 
-    async def _map(self, flow: Flow, rows: Sequence[RawRow | Prospect], equal: EqualRows) -> None:
+    async def _map(self, flow: Flow, rows: Sequence[Counted], equal: EqualRows) -> None:
         ordinals = equal.ordinals_of(
-            [row.identity if isinstance(row, Prospect) else equal.identity(row.fields) for row in rows]
+            [equal.identity(row.fields) if isinstance(row, RawRow) else row.identity for row in rows]
         )
         envelopes = [
             Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
-            for row, ordinal in zip(rows, ordinals, strict=True)
             if isinstance(row, RawRow)
+            else Envelope(self._app, Source.FILE, Media.ROW, self._now_ms, row.letter)
+            for row, ordinal in zip(rows, ordinals, strict=True)
+            if not isinstance(row, Prospect)
         ]
-        mapped = iter(flow.prospects(envelopes))
+        mapped = iter(flow.filings(envelopes) if self._has_forgotten else flow.prospects(envelopes))
         filings = [
             _filing(row, ordinal) if isinstance(row, Prospect) else next(mapped)
             for row, ordinal in zip(rows, ordinals, strict=True)
         ]
+        if self._has_forgotten and self._store is not None:
+            gone = await self._store.are_forgotten(filings, self._shown)
+            self._outcomes.update((row.report, GONE) for row, is_gone in zip(rows, gone, strict=True) if is_gone)
+            left = [(row, one) for row, one, is_gone in zip(rows, filings, gone, strict=True) if not is_gone]
+            rows, filings = [row for row, _ in left], [filing for _, filing in left]
         known = await self._store.are_known(filings, self._now_ms) if self._store is not None else repeat(False)
         again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
         for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=False):
@@ -195,7 +231,7 @@ class Surveyor:
             if isinstance(row, Prospect):
                 if row.revenue:
                     self._add((row.currency or "").upper(), row.revenue)
-            elif revenue := row.fields.get("event_revenue"):
+            elif isinstance(row, RawRow) and (revenue := row.fields.get("event_revenue")):
                 self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
 
     def _add(self, currency: str, amount: str) -> None:

@@ -112,8 +112,7 @@ class RowTaker:
         done.bad += unreadable
         done.taken += len(envelopes) + len(broken) - unreadable
         for row in broken:
-            body = row_body(done.name, row.number, row.problem, row.text, row.reason)
-            envelopes.append(Envelope(self._app, self._source, Media.ROW, now_ms, body))
+            envelopes.append(Envelope(self._app, self._source, Media.ROW, now_ms, letter_of(done.name, row)))
         return envelopes
 
     def _message(self, row: RawRow, ordinal: int, now_ms: int) -> Envelope:
@@ -130,6 +129,11 @@ class RowTaker:
             ahead_s = self._sent / self._rate - (self._clock.now_ms() - self._begun_ms) / 1000
             if ahead_s > 0:
                 await asyncio.sleep(ahead_s)
+
+
+def letter_of(file: str, row: BadRow) -> bytes:
+    """Return the message of the dead letter that a row of a file becomes."""
+    return row_body(file, row.number, row.problem, row.text, row.reason)
 
 
 def pages(rows: Iterable[Row], size: int = BLOCK) -> Iterator[list[Row]]:

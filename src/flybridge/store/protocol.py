@@ -191,9 +191,17 @@ class Store(ABC):
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""
         return await self._read(lambda db: are_known(db, filings, now_ms))
 
-    async def are_forgotten(self, filings: Sequence[Filing]) -> Sequence[bool]:
-        """Return for each filing whether it would end as forgotten."""
-        return await self._read(lambda db: are_forgotten(db, filings))
+    async def has_forgotten(self) -> bool:
+        """Return whether any person is forgotten, of any app."""
+        return await self._read(lambda db: bool(db.read(Read.TOMBSTONED)))
+
+    async def are_forgotten(self, filings: Sequence[Filing], shown: dict[bytes, int] | None = None) -> Sequence[bool]:
+        """Return for each filing whether it would end as forgotten.
+
+        `shown` are other keys of forgotten people, with the times since when they are: those that filings of former
+        calls have shown, as filing them would have. What these filings show is added to it.
+        """
+        return await self._read(lambda db: are_forgotten(db, filings, {} if shown is None else shown))
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         """Return the lanes that have something due."""

@@ -21,10 +21,16 @@ from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 
 
-def are_forgotten(rows: Rows, filings: Sequence[Filing]) -> list[bool]:
-    """Return for each filing whether it would end as forgotten."""
+def are_forgotten(rows: Rows, filings: Sequence[Filing], shown: dict[bytes, int]) -> list[bool]:
+    """Implement `Store.are_forgotten`."""
     known = tombstones(rows, filings)
-    known |= related(rows, filings, known) if known else {}
+    known |= {key: max(ms, known.get(key, ms)) for key, ms in shown.items()}
+    if known:
+        new = related(rows, filings, known)
+        known |= new
+        for since_ms in set(new.values()):
+            _, keys = _reached(rows, [key for key, ms in new.items() if ms == since_ms])
+            shown.update((key, max(since_ms, shown.get(key, since_ms))) for key in keys)
     return [bool(known) and spared(filing, known) is None for filing in filings]
 
 
@@ -78,12 +84,18 @@ def forget_related(ledger: LedgerWriter, seal: Seal, keys: Mapping[bytes, int], 
     )
 
 
+def _reached(rows: Rows, found: Sequence[bytes]) -> tuple[set[int], set[bytes]]:
+    """Return the installations that keys lead to, and all keys of these."""
+    try:
+        persons, keys, _ = reach(rows, found, are_named=False)
+    except FlybridgeError:  # so many installations are not one person's
+        return set(), set(found)
+    return persons, keys
+
+
 def _forget(ledger: LedgerWriter, seal: Seal, found: Sequence[bytes], since_ms: int, now_ms: int) -> int:
     tables = ledger.tables
-    try:
-        persons, keys, _ = reach(tables, found, are_named=False)
-    except FlybridgeError:  # so many installations are not one person's
-        persons, keys = set[int](), set(found)
+    persons, keys = _reached(tables, found)
     rows = rows_of(tables, persons, keys)
     # What is read from files was received later than it happened.
     held = {hold.row_id for hold in waiting(ledger, [row.id for row in rows]) if hold.event_ms <= since_ms}
