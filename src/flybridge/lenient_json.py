@@ -2,18 +2,21 @@
 
 Halves of surrogate pairs (text cut inside an emoji), a byte order mark, NaN, numbers that no float or 64-bit integer
 holds, line ends inside of text (a FreeMarker template escapes nothing), and bytes of Windows-1252 occur in real
-messages. Replacing them keeps the rest of the message, where msgspec rightly refuses all of it.
+messages. Replacing them keeps the rest of the message, where msgspec rightly refuses all of it. What a template of
+Amplitude's makes of numbers, of absent values and of texts in single quotes is read by `relaxed_json`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
+from flybridge.relaxed_json import relaxed
 from flybridge.system.text_encoding import with_other_bytes
 
 _OTHER_BYTES: Final = re.compile("[\udc80-\udcff]")
@@ -25,10 +28,10 @@ def decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        try:
-            return msgspec.json.decode(mended(text_of(body)))
-        except (ValueError, OverflowError, msgspec.DecodeError):
-            raise msgspec.DecodeError(str(problem)) from None
+        for mend in (mended, _printed):
+            with suppress(ValueError, OverflowError, msgspec.DecodeError):
+                return msgspec.json.decode(mend(text_of(body)))
+        raise msgspec.DecodeError(str(problem)) from None
 
 
 def text_of(body: bytes) -> str:
@@ -45,6 +48,11 @@ def mended(text: str) -> bytes:
     if _OTHER_BYTES.search(text):
         loaded = _read_bytes(loaded)
     return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _printed(text: str) -> bytes:
+    """Return what a template has printed as JSON. Raises `ValueError` if it can't be read."""
+    return json.dumps(_read_bytes(relaxed(text, of_template=True)), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _read_bytes(value: Any) -> Any:

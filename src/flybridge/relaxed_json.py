@@ -7,6 +7,12 @@ r"""Objects as programs print them that do not write JSON: Python's and Swift's 
 Texts stand in quotes in all of them, so that nothing has to be guessed. Where a text without quotes could end in
 several places (`{name=red, large}`), it is none of these and is not read. Unlike JSON they may have a comma behind the
 last member, numbers such as `.5` and `5.`, backslashes that begin no escape (`C:\dir`), and Swift's `Optional(...)`.
+
+A FreeMarker template of Amplitude prints numbers for people, and nothing for what is absent:
+
+    {"amplitude_id": 356,896,327,775, "revenue": , "score": 1,234}
+
+https://freemarker.apache.org/docs/ref_builtins_number.html (read 2026-11-28).
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from math import isfinite
 from typing import Any, Final
 
 MAX_CHARACTERS: Final = 65_536
+MAX_TEMPLATE: Final = 262_144
 MAX_DEPTH: Final = 32
 
 CONSTANTS: Final[Mapping[str, Any]] = {
@@ -34,6 +41,9 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _NUMBER: Final = re.compile(r"[+-]?(?:(?:0|[1-9]\d{0,17})(?:\.\d{0,17})?|\.\d{1,17})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+# The digits before a comma, and those behind it that it groups.
+_FIRST_GROUP: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}")
+_GROUP: Final = re.compile(r"[0-9]{3}(?:\.[0-9]{1,17})?")
 # Python writes eight digits behind a U, a property list four.
 _ESCAPE: Final = re.compile(r"\\(?:U((?:000|001)[0-9A-Fa-f]{5})|[uU]([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _ESCAPED: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
@@ -42,11 +52,15 @@ Token = tuple[str, str]
 END: Final[Token] = ("end", "")
 
 
-def relaxed(text: str) -> Any:
-    """Return the object or list that a text shows. Raises `ValueError` if it shows none, or can be read in two ways."""
-    if len(text) > MAX_CHARACTERS:
+def relaxed(text: str, *, of_template: bool = False) -> Any:
+    """Return the object or list that a text shows. Raises `ValueError` if it shows none, or can be read in two ways.
+
+    In an object of a template a value may be absent, and a number may have commas between its thousands. With one
+    comma it is returned as a text: it may be a decimal one.
+    """
+    if len(text) > (MAX_TEMPLATE if of_template else MAX_CHARACTERS):
         raise ValueError("the text is too long")
-    reader = _Reader(list(_tokens(text)))
+    reader = _Reader(list(_tokens(text)), of_template=of_template)
     found = reader.value(0)
     if reader.next() is not END or not isinstance(found, dict | list):
         raise ValueError("the text is no object")
@@ -81,13 +95,18 @@ def _character(found: re.Match[str]) -> str:
 class _Reader:
     """Reads tokens one after the other."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens, self._at = tokens, 0
+    def __init__(self, tokens: Sequence[Token], *, of_template: bool) -> None:
+        self._tokens, self._at, self._of_template = tokens, 0, of_template
 
     def next(self) -> Token:
         """Return the next token, `END` behind the last."""
         self._at += 1
         return self._tokens[self._at - 1] if self._at <= len(self._tokens) else END
+
+    def _ahead(self, count: int) -> Token:
+        """Return a token that is not read yet; 0 is the next."""
+        at = self._at + count
+        return self._tokens[at] if at < len(self._tokens) else END
 
     def _is_next(self, mark: str) -> bool:
         """Whether a mark is the next token, which is then read."""
@@ -156,12 +175,30 @@ class _Reader:
                 found[key] = text
             else:
                 self._at -= 1
-                found[key] = self.value(depth)
+                found[key] = self._printed(end, depth) if self._of_template else self.value(depth)
             if not self._goes_on(end, ";" if mark == "=" else ","):
                 return found
             key = self._key(depth)
             self._expect(mark)
         raise ValueError("a key is missing")
+
+    def _printed(self, end: str, depth: int) -> Any:
+        """Return the next value of a template, None if there is none before the next key."""
+        if self._ahead(0) in (("mark", ","), ("mark", end)):
+            return None
+        kind, first = self._ahead(0)
+        groups = [first] if kind == "word" and _FIRST_GROUP.fullmatch(first) else []
+        while groups and "." not in groups[-1] and self._ahead(2 * len(groups) - 1) == ("mark", ","):
+            kind, digits = self._ahead(2 * len(groups))
+            # What stands before a colon is the next key.
+            if kind != "word" or not _GROUP.fullmatch(digits) or self._ahead(2 * len(groups) + 1) == ("mark", ":"):
+                break
+            groups.append(digits)
+        if len(groups) < 2:
+            return self.value(depth)
+        self._at += 2 * len(groups) - 1
+        is_doubtful = len(groups) == 2 and "." not in groups[-1]
+        return ",".join(groups) if is_doubtful else _word("".join(groups))
 
     def _key(self, depth: int) -> str | None:
         """Return the next token as a key; None if it can't be one."""

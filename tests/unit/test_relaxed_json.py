@@ -95,3 +95,38 @@ def test_no_text_raises_anything_else(text):
     """Whatever it is."""
     with contextlib.suppress(ValueError):
         assert isinstance(relaxed(text), dict | list)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1,692,206,763}', {"a": 1_692_206_763}),
+        ('{"a": -1,234.5, "b": 2}', {"a": -1234.5, "b": 2}),
+        ('{"a": 1,234}', {"a": "1,234"}),
+        ('{"a": {"b": 16,505,551,212 }}', {"a": {"b": 16_505_551_212}}),
+        ('{"a": 1,234.5,678}', None),
+        ('{"a": 0,234}', None),
+        ('{"a": 1,23}', None),
+        ('{"a": 1,2345}', None),
+        ('{"a": 1,234: 5}', {"a": 1, "234": 5}),
+        ('{"a": [1,234]}', {"a": [1, 234]}),
+        ('{"a": , "b": 1}', {"a": None, "b": 1}),
+        ('{"a": }', {"a": None}),
+        ('{"a": "1,234", }', {"a": "1,234"}),
+        ("[{'user_id': 'a', 'amplitude_My Cohort_7k': true},]", [{"user_id": "a", "amplitude_My Cohort_7k": True}]),
+    ],
+)
+def test_what_a_template_writes_is_read(text, value):
+    """Numbers with separators, and nothing where a property is absent. One separator may be a decimal one."""
+    if value is not None:
+        assert relaxed(text, of_template=True) == value
+        return
+    with pytest.raises(ValueError, match=r".+"):
+        relaxed(text, of_template=True)
+
+
+@given(st.text(max_size=80) | st.text("{}[]()'\":=,; \\aN1", max_size=80))
+def test_no_text_of_a_template_raises_anything_else(text):
+    """Whatever it is."""
+    with contextlib.suppress(ValueError):
+        assert isinstance(relaxed(text, of_template=True), dict | list)

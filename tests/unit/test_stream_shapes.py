@@ -7,6 +7,7 @@ import json
 import pytest
 
 from flybridge.amplitude.cohort_message import read_all
+from flybridge.amplitude.stream import number_of
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.lenient_json import decode
@@ -51,6 +52,10 @@ def filed(body, source: Source = Source.STREAM, **settings):
         json.dumps(EVENT | {"x": "\ud83d"}).encode(),
         json.dumps({"events": [EVENT | {"x": "\udc00 half"}]}).encode(),
         json.dumps(EVENT | {"x": "two lines"}).replace("two ", "two\n\t").encode(),
+        json.dumps(EVENT | {"amplitude_id": 1}).replace(": 1}", ": 356,896,327,775}").encode(),
+        json.dumps(EVENT | {"session_id": 1}).replace(": 1}", ": }").encode(),
+        json.dumps(EVENT | {"x": 1}).replace(": 1}", ": 1,234,\n}").encode(),
+        repr(EVENT).encode(),
     ],
 )  # fmt: skip
 def test_an_event_is_sent_however_it_is_wrapped_or_broken(body):
@@ -392,3 +397,35 @@ def test_each_part_of_a_hostile_message_has_one_outcome(body, outcomes):
 def test_what_can_be_mended_is_read(body):
     """At every address."""
     assert isinstance(decode(body), dict | list)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"cohort_id":"7khm89cz","in_cohort":true,"users":[{"user_id":"user-1","user_properties":{"score":1,234}}]}',
+        b'{"cohort_id":"7khm89cz","in_cohort":true,"users":[{"user_id":"user-1","user_properties":{"score":}},]}',
+        b"[{'user_id':'user-1','amplitude_My Test Cohort_7khm89cz': true}]",
+        b'{"cohort_id":"7khm89cz","in_cohort":true,"users":[{"amplitude_id":356,896,327,775,"user_id":"user-1"}]}',
+        b'{"cohort_id":"7khm89cz","in_cohort":true,"users":[{"amplitude_id":"356,896,327,775","user_id":"user-1"}]}',
+    ],
+)
+def test_the_members_that_amplitudes_own_examples_of_templates_write_are_read(body):
+    """They print numbers for people, and texts in single quotes."""
+    filing = filed(body, Source.COHORT, audiences=True)
+    assert isinstance(filing.decision, Apply)
+    (message,) = read_all(body)
+    (entry,) = message.entries
+    assert (message.cohort, message.entering, entry.user_id) == ("7khm89cz", True, "user-1")
+    assert entry.amplitude_id in ("", "356896327775")
+
+
+@pytest.mark.parametrize("number", ["356896327775", 356896327775, "356,896,327,775", "356\u00a0896\u00a0327\u00a0775"])
+def test_a_number_of_amplitude_is_the_same_however_a_template_prints_it(number):
+    """With separators or without."""
+    assert number_of(number) == "356896327775"
+
+
+@pytest.mark.parametrize("number", ["35,68", "1,2,3", ",356", "356,", "356 896", "0x1", True, 1.5])
+def test_what_is_no_number_of_amplitude(number):
+    """Or may be two."""
+    assert number_of(number) is None

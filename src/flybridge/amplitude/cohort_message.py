@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, structs
 
-from flybridge.amplitude.stream import object_of, time_ms
+from flybridge.amplitude.stream import number_of, object_of, time_ms
 from flybridge.amplitude.streamed import unwrapped
 from flybridge.lenient_json import decode
 
@@ -188,7 +188,8 @@ def _entry(user: Any) -> CohortEntry | None:
     if not isinstance(user, Mapping):
         name = _text(user)
         return CohortEntry(name) if name else None
-    name, number = _text(user.get("user_id", user.get("userId"))), _text(user.get("amplitude_id"))
+    said = user.get("amplitude_id")
+    name, number = _text(user.get("user_id", user.get("userId"))), number_of(said) or _text(said)
     if not name and not number:
         return None
     # Templates for one user leave properties beside the id, those of Amplitude's property-based syncs in `traits`.

@@ -69,6 +69,7 @@ _SEPARATORS: Final = str.maketrans("", "", ",\u00a0\u202f ")
 _NAME_SEPARATORS: Final = str.maketrans("", "", "_- []")
 
 _NUMBER: Final = re.compile(r"[0-9]{1,24}(?:\.[0-9]{0,12})?(?:E\+?[0-9]{1,2})?")
+_GROUPED: Final = re.compile(r"[0-9]{1,3}(?:[,\u00a0\u202f][0-9]{3}){1,6}")
 _POINTED: Final = re.compile(
     r"([0-9]{2})\.([0-9]{2})\.([0-9]{4}),? ([0-9:.]{5,12})"
 )  # of Amplitude's page of templates
@@ -193,8 +194,10 @@ def _known(name: str) -> IdKind | None:
 
 
 def number_of(value: Any) -> str | None:
-    """Return one of Amplitude's own numbers of users as text; None for anything else."""
+    """Return one of Amplitude's own numbers of users as text, as a template prints it, too; None for anything else."""
     text = text_of(value)
+    if text is not None and _GROUPED.fullmatch(text):
+        text = text.translate(_SEPARATORS)
     return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None
 
 
