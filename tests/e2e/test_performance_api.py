@@ -72,8 +72,17 @@ async def store(tmp_path) -> AsyncIterator[SqliteStore]:
 class Web:
     """The console, asked from this machine."""
 
-    def __init__(self, store: SqliteStore, password: bytes | None = None, *, apps: int = 1, zone: str = "UTC") -> None:
-        scopes = [AppScope(name, "USD", {}, "android", TODAY, zone) for name in ("shop", "other")[:apps]]
+    def __init__(
+        self,
+        store: SqliteStore,
+        password: bytes | None = None,
+        *,
+        apps: int = 1,
+        zone: str = "UTC",
+        currencies: Sequence[str] = ("USD", "USD"),
+    ) -> None:
+        named = list(zip(("shop", "other"), currencies, strict=True))[:apps]
+        scopes = [AppScope(name, currency, {}, "android", TODAY, zone) for name, currency in named]
         console = Console(password=Secret(password.decode()) if password is not None else None)
         clock = ManualClock(NOW_MS)
         gate = ConsoleGate(console, store, clock, b"a secret of sixteen characters")
@@ -174,6 +183,15 @@ async def test_a_row_leads_to_its_own_figures(store):
     assert sorted(n for _, n in rows) == ["1", "2"]
     for query, n in rows:
         assert f'<p class="value">{n}<' in (await page(unescape(query)))
+
+
+async def test_a_source_below_its_app_has_the_money_of_that_app(store):
+    """Where apps have different currencies only the total has none."""
+    web = Web(store, apps=2, currencies=("USD", "EUR"))
+    page = (await web.answer("/", "organic=off"))[2].decode()
+    money = re.findall(r'data-of="Revenue" data-plain="([^"]*)"', page)
+    assert money == ["12.500000", "12.500000"]  # the app, and its source
+    assert re.findall(r'class="n[^"]*" data-of="Revenue">([^<]*)<', page) == ["n/a"]
 
 
 async def test_the_search_finds_what_a_long_table_leaves_out(store):

@@ -156,7 +156,7 @@ class Table:
 
     def nodes(self, levels: Sequence[str]) -> tuple[Sequence[Node], int]:
         """Return the rows by these labels, one under the other, the largest first; and how many are left out."""
-        return self._under(self._rows, levels, MAX_ROWS)
+        return self._under(self._rows, levels, MAX_ROWS, with_money=bool(self._found.currency))
 
     def cells(self, figures: Figures, *, with_money: bool) -> list[Cell]:
         """Return the values of one row."""
@@ -170,7 +170,10 @@ class Table:
             cells.append(Cell(text, "" if value is None else f"{value:.6f}", metric.name))
         return cells
 
-    def _under(self, rows: Sequence[PerformanceRow], levels: Sequence[str], most: int) -> tuple[Sequence[Node], int]:
+    def _under(
+        self, rows: Sequence[PerformanceRow], levels: Sequence[str], most: int, *, with_money: bool
+    ) -> tuple[Sequence[Node], int]:
+        """Return the rows by these labels. Without `with_money` these are of several currencies."""
         if not levels:
             return (), 0
         label, *deeper = levels
@@ -181,27 +184,38 @@ class Table:
         summed.sort(key=lambda one: (-(self._of.compute(one[2]) or 0), -one[2].revenue, str(one[0])))
         if self._words and len(summed) > most:
             summed.sort(key=lambda one: not self._is_named(one[1], levels))
-        nodes = [self._node(label, value, own, figures, deeper) for value, own, figures in summed[:most]]
+        of_one = with_money or label == "app"
+        nodes = [
+            self._node(label, value, own, figures, deeper, with_money=of_one) for value, own, figures in summed[:most]
+        ]
         if rest := summed[most:]:
             figures = merged(one for _, _, one in rest)
-            nodes.append(self._made("", f"{len(rest):,} more", "", figures, ()))
+            nodes.append(self._made("", f"{len(rest):,} more", "", figures, (), with_money=with_money))
         return nodes, len(rest)
 
     def _is_named(self, rows: Sequence[PerformanceRow], levels: Sequence[str]) -> bool:
         return any(self._words in name_of(label, row.labels[label]).lower() for row in rows for label in levels)
 
     def _node(
-        self, label: str, value: Any, rows: Sequence[PerformanceRow], figures: Figures, deeper: Sequence[str]
+        self,
+        label: str,
+        value: Any,
+        rows: Sequence[PerformanceRow],
+        figures: Figures,
+        deeper: Sequence[str],
+        *,
+        with_money: bool,
     ) -> Node:
-        under, _ = self._under(rows, deeper, MAX_UNDER)
+        under, _ = self._under(rows, deeper, MAX_UNDER, with_money=with_money)
         # A single row without a name says nothing that the row above it does not say.
         if len(under) == 1 and not under[0].value:
             under = ()
-        return self._made(label, name_of(label, value), str(value or ""), figures, under)
+        return self._made(label, name_of(label, value), str(value or ""), figures, under, with_money=with_money)
 
-    def _made(self, label: str, name: str, value: str, figures: Figures, under: Sequence[Node]) -> Node:
+    def _made(
+        self, label: str, name: str, value: str, figures: Figures, under: Sequence[Node], *, with_money: bool
+    ) -> Node:
         part = self._of.compute(figures) or 0
         note = NOTES.get(value, "") if label == "media_source" else ""
-        one_currency = bool(self._found.currency) or label == "app"
-        cells = self.cells(figures, with_money=one_currency)
+        cells = self.cells(figures, with_money=with_money)
         return Node(name, label, value, note, part / self._whole if self._whole else 0.0, cells, under)
