@@ -46,7 +46,8 @@ COHORT_METRICS: Final[Mapping[str, CohortMetric]] = {
         ),
         CohortMetric("revenue", "Revenue", "money", "revenue up to that day", "revenue", is_cumulative=True, per=""),
         CohortMetric(
-            "roas", "ROAS", "share", "revenue up to that day / spend", "revenue", is_cumulative=True, per="spend"
+            "roas", "ROAS", "share", "revenue without organic up to that day / spend", "revenue",
+            is_cumulative=True, per="spend",
         ),
         CohortMetric(
             "payer_share", "Payers", "share", "installations with a purchase up to that day / installs", "payers",
