@@ -183,6 +183,18 @@ def test_a_period_is_compared_with_the_one_before(config):
     assert (by_source["organic"]["installs"], by_source["organic"]["before"]["installs"]) == (None, 1)
 
 
+def test_days_are_compared_with_those_of_the_period_before(config):
+    """The first with the first and so on, also where one of the two has no figures."""
+    words = ["--by", "date,source", "--source", "Facebook Ads", "--from", ago(7), "--to", ago(2), "--compare"]
+    found = {row["date"]: row for row in rows(config, *words)}
+    assert {day: (row["installs"], row["before"] and row["before"]["installs"]) for day, row in found.items()} == {
+        ago(4): (None, 2), ago(3): (1, 0), ago(2): (0, None),
+    }  # fmt: skip
+    assert set(found[ago(4)]["before"]) == set(METRICS)
+    shown = run(config, "performance", *words, "--metric", "events").splitlines()
+    assert [line.split()[-2:] for line in shown if line.startswith(ago(3))] == [["(+0", "%)"]]
+
+
 def test_filters_and_events(config):
     """Events are a group as well."""
     assert rows(config, "--source", "organic")[0]["installs"] == 1

@@ -17,9 +17,17 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
 from flybridge.insight.csv_text import csv_text
-from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure
+from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure, values
 from flybridge.insight.nearest import days_up_to, instead_of, last_day_before, latest
-from flybridge.insight.performance import BY, AppScope, PerformanceReport, Question, named, read_performance
+from flybridge.insight.performance import (
+    BY,
+    AppScope,
+    PerformanceReport,
+    PerformanceRow,
+    Question,
+    named,
+    read_performance,
+)
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
@@ -135,15 +143,23 @@ def _compared(found: PerformanceReport, before: PerformanceReport | None) -> lis
     rows = [row.as_dict() for row in found.rows]
     if before is None:
         return rows
-    earlier = {tuple(row.labels.values()): row for row in before.rows}
-    labels = found.question.labels
+    earlier = _by_group(before, found.question)
     for row, known in zip(rows, found.rows, strict=True):
         was = earlier.pop(tuple(known.labels.values()), None)
-        row["before"] = None if was is None else {k: v for k, v in was.as_dict().items() if k in METRICS}
-    for was in earlier.values():
-        rows.append({**named(was.labels), **dict.fromkeys(METRICS), "before": was.as_dict()})
-        rows[-1]["before"] = {k: v for k, v in rows[-1]["before"].items() if k not in labels}
+        row["before"] = None if was is None else values(was.figures)
+    for group, was in earlier.items():
+        labels = dict(zip(was.labels, group, strict=True))
+        rows.append({**named(labels), **dict.fromkeys(METRICS), "before": values(was.figures)})
     return rows
+
+
+def _by_group(before: PerformanceReport, question: Question) -> dict[tuple[Any, ...], PerformanceRow]:
+    """Return rows by the labels of those that they are compared with: the first day with the first, and so on."""
+    later = question.first - before.question.first
+    return {
+        tuple(value + later if name == "day" else value for name, value in row.labels.items()): row
+        for row in before.rows
+    }
 
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
@@ -160,7 +176,9 @@ def _print_table(
     title = f"{date_of(question.first)} to {date_of(question.last)}{zone}, {found.currency or 'several currencies'}"
     metrics = [METRICS[name] for name in names]
     trend = _trends(daily) if daily is not None else {}
-    was = {tuple(row.labels.values()): row.as_dict() for row in before.rows} if before is not None else {}
+    was = (
+        {group: values(row.figures) for group, row in _by_group(before, question).items()} if before is not None else {}
+    )
     rows = []
     for row in found.rows:
         plain = row.as_dict()
