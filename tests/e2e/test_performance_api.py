@@ -20,7 +20,7 @@ from flybridge.insight.performance import AppScope
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sealing import Seal
-from flybridge.store.performance import date_of
+from flybridge.store.performance import CostRow, date_of
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.system.secret import Secret
 from flybridge.testing.clocks import ManualClock
@@ -141,6 +141,24 @@ async def test_cohorts_are_of_one_app(store):
         1,
     )
     assert (cohort["values"][:3], cohort["values"][6:8]) == ([0.0, 12.5, 12.5], [12.5, None])
+
+
+async def test_revenue_and_cost_of_one_install_are_of_the_same_sources(store):
+    """On a day for which no install of a source with a known cost is old enough, its revenue is left out, too."""
+    came = [("paid", 10, 1.0), ("late", 10, 100.0), ("late", 2, 0.0)]
+    for number, (source, days, revenue) in enumerate(came):
+        at = f"{date_of(TODAY - days)} 10:00:00"
+        usual = {"appsflyer_id": f"5-{number}", "media_source": source, "install_time": at, "event_time": at}
+        bought = usual | {"event_name": "af_purchase", "event_revenue_usd": revenue}
+        await filed(store, [usual | {"event_name": "install", "conversion_type": "install"}, bought])
+    costs = [CostRow("shop", TODAY - days, source, "", "", "USD", spend) for source, days, spend in (
+        ("paid", 10, 10_000_000), ("late", 2, 4_000_000),
+    )]  # fmt: skip
+    await store.replace_costs("shop", "etl", costs, days=(TODAY - 10, TODAY))
+    page = (await Web(store).answer("/cohorts", "length=7"))[2].decode()
+    table = page[page.index("Revenue and cost of one install") :]
+    rows = re.findall(r"<tr><th[^>]*>(D\d)</th><td[^>]*>([^<]*)</td><td[^>]*>([^<]*)</td></tr>", table)
+    assert rows[1:3] == [("D1", "33.67", "4.67"), ("D2", "1.00", "10.00")]
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,11 @@ def _payback(found: Cohorts, it: CohortQuestion) -> list[Figure]:
     if not costed:
         return []
     labels = [f"D{day}" for day in range(it.length + 1)]
-    revenue = _weighted(costed, [one.values for one in costed])
+    # Of a source whose installs with a known cost are all too new for a day, revenue does not count on it either.
+    of_costed = [
+        [None if cost is None else value for value, cost in zip(one.values, one.cost, strict=True)] for one in costed
+    ]
+    revenue = _weighted(costed, of_costed)
     cost = _weighted(costed, [one.cost for one in costed])
     series = [Series("Revenue for one install", "s0", revenue), Series("Cost of one install", "s1", cost)]
     paid = next(
