@@ -74,7 +74,7 @@ LATER: Final[Mapping[str, Later]] = {
     "forget": Later("flybridge.cli.privacy", "forget", "Remove a person everywhere, and print a receipt."),
     "doctor": Later("flybridge.cli.privacy", "doctor", "Check the bridge, and each credential at its vendor."),
     "migrate": Later("flybridge.cli.migrate", "migrate", "Migrate stored data to this version, or to a cluster."),
-    "sandbox": Later("flybridge.cli.demo", "sandbox", "Simulate Amplitude and AppsFlyer on this machine."),
+    "sandbox": Later("flybridge.sandbox.__main__", "sandbox", "Simulate Amplitude and AppsFlyer on this machine."),
     "demo": Later("flybridge.cli.demo", "demo", "Run everything on this machine, and compare the results."),
 }
 """All commands but those of this module."""

@@ -1,4 +1,4 @@
-"""`flybridge sandbox` and `flybridge demo`: everything on this machine, without an account at a vendor."""
+"""`flybridge demo`: everything on this machine, without an account at a vendor."""
 
 from __future__ import annotations
 
@@ -21,23 +21,8 @@ from flybridge.demo.verdict import SHOWN
 from flybridge.demo.watch import Lines, Screen
 from flybridge.errors import FlybridgeError
 from flybridge.records import day_of
-from flybridge.sandbox.__main__ import main as run_sandbox
 from flybridge.sandbox.faults import SCRIPTS
 from flybridge.system.running import run, stop_on_signals
-
-
-def sandbox(
-    port: Annotated[int, typer.Option("--port", help="The port; 0 chooses a free one.")] = 8701,
-    faults: Annotated[str, typer.Option("--faults", help=f"Faults to simulate: {', '.join(SCRIPTS)}.")] = "none",
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")] = 0,
-    speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
-    locker: Annotated[Path | None, typer.Option("--locker", help="Write a Data Locker into this directory.")] = None,
-) -> None:
-    """Simulate Amplitude and AppsFlyer on this machine, without an account. Runs until Ctrl-C."""
-    words = ["--port", str(port), "--faults", faults, "--seed", str(seed), "--speed", str(speed)]
-    words += [] if locker is None else ["--locker", str(locker)]
-    raise typer.Exit(run_sandbox(words))
-
 
 SHARE = "The share of postbacks of people {}, from 0 to 1."
 
