@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import isfinite
 from operator import attrgetter
 from typing import Any, Final
 
@@ -257,15 +256,12 @@ def _session(raw: Any, notes: list[str]) -> int | None:
             found = float(raw) if "_" not in raw else None
         except ValueError:
             found = None
-    if isinstance(found, float) and isfinite(found) and not found.is_integer() and int(found) in SECONDS:
+    if isinstance(found, int | float) and SECONDS.start <= found < SECONDS.stop:
         notes.append("The session id is a time in seconds and was read as one.")
         return round(found * 1000)
     if isinstance(found, float) and found.is_integer():
         found = int(found)
     if isinstance(found, int) and not isinstance(found, bool) and 0 < found < MAX_SESSION:
-        if found in SECONDS:
-            notes.append("The session id is a time in seconds and was read as one.")
-            return found * 1000
         if found // 1_000_000 in SECONDS:
             notes.append("The session id is a time in microseconds and was read as one.")
             return found // 1000
