@@ -46,7 +46,7 @@ def test_columns_are_as_high_as_their_sums(pairs):
             own = [r for rects in by_column.values() for r in rects if slot.x - 0.2 <= r.x < slot.x + slot.width]
             assert len(own) == (a > 0) + (b > 0)
             if own and a + b == highest:
-                assert sum(r.height for r in own) == pytest.approx(chart.base - min(r.y for r in own), abs=0.3)
+                assert sum(r.height for r in own) == pytest.approx(chart.up[0].at - min(r.y for r in own), abs=0.3)
 
 
 @given(st.lists(st.one_of(st.none(), NUMBERS), max_size=60))

@@ -130,7 +130,6 @@ class Faults:
 
     def __init__(self, script: FaultScript, seed: int = 0) -> None:
         self._script = script
-        self._seed = seed
         self._random = Random(f"faults {seed}")  # noqa: S311 - repeatable on purpose
         self._salt = crc32(f"faults {seed}".encode())
         self._requests = self._garbled = 0

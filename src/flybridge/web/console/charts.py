@@ -73,7 +73,6 @@ class Chart(Struct, frozen=True):
     across: Sequence[Tick] = ()
     up: Sequence[Tick] = ()
     slots: Sequence[Slot] = ()
-    base: float = 0.0
 
 
 class Figure(Struct, frozen=True):
@@ -196,7 +195,7 @@ class _Frame:
             for at, label in enumerate(labels)
         ]  # fmt: skip
         up = [Tick(_r(self.y(value)), form(value)) for value in steps]
-        return Chart(self.width, self.height, rects, lines, across, up, slots, _r(self.y(0)))
+        return Chart(self.width, self.height, rects, lines, across, up, slots)
 
 
 def _told(series: Sequence[Series], at: int, form: Callable[[float], str]) -> str:
