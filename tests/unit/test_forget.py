@@ -117,6 +117,25 @@ def said(person: PersonIds, *names: str, **named) -> list[tuple[str, str, str, s
     return [(step.vendor, step.app, step.kind, step.state) for step in plan(person, apps(*names, **named))]
 
 
+@pytest.mark.parametrize("setting", ['customer_user_id = "never"', "use_customer_user_id = false"])
+def test_amplitude_is_not_asked_by_an_id_that_is_not_its(setting):
+    """Where the two vendors' user ids differ, the same id is another person's in Amplitude."""
+    (app,) = apps("a")
+    text = f"""secret = "0123456789abcdef"
+{APP.format(name="a", app_id="com.example.a", platform="android", key="k", api_token="", secret_key='secret_key = "s"')}
+[apps.mapping]
+{setting}
+"""
+    (other,) = loads(text, Path(), {}).apps
+    steps = {step.kind: step for step in plan(PersonIds("ada", "device"), [other]) if step.vendor == "amplitude"}
+    assert [(step.kind, step.state) for step in steps.values()] == [("amplitude_device_id", "open")]
+    (alone,) = [step for step in plan(PersonIds("ada"), [other]) if step.vendor == "amplitude"]
+    assert (alone.state, alone.kind) == ("failed", "")
+    assert "--device-id" in alone.detail
+    assert "mapping.customer_user_id" in alone.detail
+    assert [step.kind for step in plan(PersonIds("ada"), [app]) if step.vendor == "amplitude"] == ["customer_user_id"]
+
+
 def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
     """Amplitude by user id; AppsFlyer by AppsFlyer id, user id, and the platform's advertising id."""
     person = PersonIds("ada", "device", "123-456", "ab-cd")

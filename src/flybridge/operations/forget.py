@@ -41,6 +41,10 @@ NOT_ASKED: Final = {
     "appsflyer": "AppsFlyer was not asked: on this platform it does not find people by these ids. Name --appsflyer-id "
     "or --customer-user-id, or ask AppsFlyer by hand.",
 }
+OTHER_IDS: Final = (
+    "Amplitude was not asked: mapping.customer_user_id says that its user ids are not AppsFlyer's. Name --device-id, "
+    "or look the person up in Amplitude and delete them there."
+)
 NOT_SET: Final = {
     "amplitude": "The app has no apps.amplitude.secret_key: set it and run the command again, or delete by hand.",
     "appsflyer": "The app has no apps.appsflyer.api_token: set it and run the command again, or ask AppsFlyer by hand.",
@@ -159,7 +163,7 @@ def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:
             obstacle = ("skipped", "The project is another app's, too: asked there.")
         elif app.amplitude.secret_key is None:
             obstacle = ("failed", NOT_SET["amplitude"])
-        found = _steps("amplitude", person, app, ASKED_OF_AMPLITUDE, obstacle)
+        found = _steps("amplitude", person, app, _asked_of_amplitude(app), obstacle)
         projects.update(project for step in found if step.state == "open")
         kinds = [kind for kind in ASKED_OF_APPSFLYER if kind in appsflyer.IDENTITIES[app.platform.value]]
         obstacle = ("open", "") if app.appsflyer.api_token is not None else ("failed", NOT_SET["appsflyer"])
@@ -167,8 +171,13 @@ def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:
     return steps
 
 
+def _asked_of_amplitude(app: App) -> tuple[IdKind, ...]:
+    """Return the kinds of ids that Amplitude is asked by. AppsFlyer's user id may be another person's there."""
+    return ASKED_OF_AMPLITUDE if app.mapping.customer_user != "never" else (IdKind.AMPLITUDE_DEVICE_ID,)
+
+
 def _steps(
-    vendor: str, person: PersonIds, app: App, kinds: Iterable[IdKind], obstacle: tuple[str, str]
+    vendor: str, person: PersonIds, app: App, kinds: Sequence[IdKind], obstacle: tuple[str, str]
 ) -> list[VendorStep]:
     """Return the requests to a vendor, one for each id of these kinds. `obstacle` is a state and why they are in it."""
     state, detail = obstacle
@@ -177,7 +186,10 @@ def _steps(
         for kind in kinds
         if usable(person.of_kind(kind)) is not None
     ]
-    return steps or [VendorStep(vendor, app.name, "", uuid4().hex, "failed", detail=NOT_ASKED[vendor])]
+    why = NOT_ASKED[vendor]
+    if vendor == "amplitude" and person.customer_user_id and IdKind.CUSTOMER_USER_ID not in kinds:
+        why = OTHER_IDS
+    return steps or [VendorStep(vendor, app.name, "", uuid4().hex, "failed", detail=why)]
 
 
 def _merged(planned: Iterable[VendorStep], before: Iterable[VendorStep]) -> list[VendorStep]:
