@@ -27,6 +27,27 @@ NAMES = (
     "revenue", "$revenue", "$price", "$quantity", "currency", "af_content_id", "order_id", "color", "gaid", "att",
     "sharing_filter", "consent_data", "email", "idfa", "gdpr_applies",
 )  # fmt: skip
+FLAGS = (
+    "gdpr_applies",
+    "ad_user_data_enabled",
+    "ad_personalization_enabled",
+    "tcstring",
+    "policy_version",
+    "cmp_sdk_id",
+)
+said = scalars | st.sampled_from(["true", "0", "-1", "granted", "DENIED", "4", "all", "twitter_int", "{}", "[]"])
+flags = st.dictionaries(st.sampled_from(FLAGS), said)
+permissions = st.fixed_dictionaries(
+    {"appsflyer_id": st.just(AF_ID)},
+    optional={
+        "sharing_filter": said | st.lists(said, max_size=3) | flags,
+        "consent_data": flags | st.fixed_dictionaries({}, optional={"tcf": flags | said, "manual": flags | said}),
+        "aie": said,
+        "limit_ad_tracking": said,
+        "gdpr_applies": said,
+        "ad_user_data_enabled": said,
+    },
+)
 properties = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=12), values, max_size=25)
 events = st.fixed_dictionaries(
     {"event_type": st.text(min_size=1, max_size=200).filter(str.strip), "event_properties": properties},
@@ -94,6 +115,17 @@ def test_an_item_fits_into_one_kilobyte_and_is_one_that_appsflyer_reads(event: d
     for name in found.dropped:
         key = name.removeprefix("eventValue.")
         assert key not in (value if name.startswith("eventValue.") else item)
+
+
+@given(permissions, st.sampled_from([(), ("x_int",), ("all",)]))
+def test_what_a_person_allows_is_sent_as_the_page_describes_it(user: dict, filtered: tuple[str, ...]) -> None:
+    """Whatever their properties say, and what the stream leaves out is left out."""
+    found = map_event(Streamed({"event_type": "e", "user_properties": user}), rules(sharing_filter=filtered), NOW_MS)
+    assert isinstance(found, MappedEvent)
+    taken = read_event("shop", b'{"appsflyer_id":"' + AF_ID.encode() + b'",' + found.body[1:], NOW_MS)
+    assert isinstance(taken, TakenEvent)
+    kept = json.loads(found.body).get("sharing_filter", [])
+    assert kept == "all" or set(filtered) <= set(kept)
 
 
 @given(st.lists(st.integers(min_value=1, max_value=300), min_size=1, max_size=12))

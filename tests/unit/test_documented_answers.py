@@ -270,3 +270,37 @@ async def test_each_text_of_appsflyer(key, body, answered, kind, reason):
     assert (answer.status, answer.body.decode().strip('"')) == answered
     assert (type(verdict), getattr(verdict, "reason", None)) == (kind, reason)
     assert not isinstance(verdict, Retry) or verdict.most_tries == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "refused"),
+    [
+        ("sharing_filter", ["all", ["x_int"]], ["x_int", [], [""], {"partners": "all"}, True]),
+        ("aie", [True, False], ["true", 1]),
+        ("app_type", ["", "app_clip"], ["clip"]),
+        ("custom_data", ['{"a":1}'], [{"a": 1}]),
+        (
+            "consent_data",
+            [
+                {"tcf": {"gdpr_applies": -1, "tcstring": "x", "policy_version": 4}},
+                {"manual": {"gdpr_applies": True, "ad_user_data_enabled": False}},
+            ],
+            [
+                {},
+                {"tcf": {"gdpr_applies": True}},
+                {"tcf": {"gdpr_applies": 2}},
+                {"tcf": {"policy_version": "4"}},
+                {"manual": {"gdpr_applies": "true"}},
+                {"manual": {}, "tcf": {}},
+                {"gdpr_applies": True},
+                "granted",
+            ],
+        ),
+    ],
+)
+async def test_what_the_schema_has_no_room_for_is_refused(name, taken, refused):
+    """As for an unknown currency."""
+    for status, said in [*((200, one) for one in taken), *((400, one) for one in refused)]:
+        body = json.dumps({"eventName": "a", "eventValue": "", name: said}).encode()
+        answer, _ = await AppsFlyer().send(body, "key")
+        assert (answer.status, said) == (status, said)

@@ -54,12 +54,44 @@ _APPLE: Final = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT", "XDR"})
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
 
+_TCF: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "gdpr_applies": lambda said: type(said) is int and -1 <= said <= 1,
+    "tcstring": lambda said: isinstance(said, str),
+} | dict.fromkeys(("policy_version", "cmp_sdk_id", "cmp_sdk_version"), lambda said: type(said) is int)
+_MANUAL: Final[Mapping[str, Callable[[Any], bool]]] = dict.fromkeys(
+    ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled"), lambda said: isinstance(said, bool)
+)
+
+_CONSENT: Final = {"tcf": _TCF, "manual": _MANUAL}
+
+
+def _is_consent(said: Any) -> bool:
+    """Whether this is one of the page's two objects: of a consent string, or of flags."""
+    if not isinstance(said, dict) or len(said) != 1 or not said.keys() <= _CONSENT.keys():
+        return False
+    ((kind, inner),) = said.items()
+    known = _CONSENT[kind]
+    return isinstance(inner, dict) and all(name in known and known[name](value) for name, value in inner.items())
+
+
+def _is_filter(said: Any) -> bool:
+    """Whether this is `all`, or a list of partners."""
+    return said == "all" or (
+        isinstance(said, list) and bool(said) and all(isinstance(one, str) and one for one in said)
+    )
+
+
 _SCHEMA: Final[Mapping[str, Callable[[Any], bool]]] = {
     "eventCurrency": lambda said: isinstance(said, str) and said in CODES | METALS,
     "ip": lambda said: isinstance(said, str) and bool(_IPV4.fullmatch(said)),
     "att": lambda said: isinstance(said, int) and 0 <= said <= 3,
     "idfa": lambda said: isinstance(said, str) and bool(_APPLE.fullmatch(said)),
     "idfv": lambda said: isinstance(said, str) and bool(_APPLE.fullmatch(said)),
+    "aie": lambda said: isinstance(said, bool),
+    "app_type": lambda said: said == "app_clip",
+    "consent_data": _is_consent,
+    "custom_data": lambda said: isinstance(said, str),
+    "sharing_filter": _is_filter,
 }
 """What the page's schema says of some parameters. Whether it is enforced is *unverified*."""
 
