@@ -51,6 +51,19 @@ async def test_a_hold_waits_and_a_sighting_releases_it(store):
     ]
 
 
+async def test_what_would_be_matched_at_once_is_known_beforehand(store):
+    """And nothing is kept of the question, nor of what the filings themselves would show."""
+    asked = [waiting("w", "k", "l"), waiting("other", "m"), direct("d"), seen(sighting("m")), waiting("another", "k")]
+    assert not await store.has_sightings()
+    assert await store.are_matched(asked) == [False] * 5
+    await store.file([seen(sighting("k", app="another")), seen(sighting("l"))], NOW_MS)
+    assert await store.has_sightings()
+    for _ in range(2):
+        assert await store.are_matched(asked) == [True, False, False, False, False]
+    await store.file(asked[:2], NOW_MS)
+    assert await standing(store) == {"applied": 2, "held": 1, "pending": 1}
+
+
 @pytest.mark.parametrize("end", ["dead", "parked", "lapsed"])
 async def test_what_a_match_gave_is_kept_through_death(store, end):
     """An item that dies after its match is delivered under the same identity, if it is after all."""

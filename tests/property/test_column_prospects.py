@@ -126,7 +126,7 @@ def files(draw: st.DrawFn) -> bytes:
     return out.getvalue().encode() + draw(st.sampled_from([b"", b"", b"\xe9"]))
 
 
-def whole_rows(rows: RawRows, *_: object) -> Iterator[Prospect | RawRow | BadRow]:
+def whole_rows(rows: RawRows, *_: object, **__: object) -> Iterator[Prospect | RawRow | BadRow]:
     """Read every row."""
     return iter(rows)
 

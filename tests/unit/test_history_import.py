@@ -134,6 +134,21 @@ def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
     assert not (tmp_path / "data" / "inbox.db").exists() or processed(config).total() == 0
 
 
+def test_a_dry_run_knows_whose_users_amplitude_has_shown(config, tmp_path):
+    """Events that do not name their user are sent, if an export or the stream has."""
+    path, exported = tmp_path / "january.csv", tmp_path / "export.csv"
+    lines = [row(n, "buy", "2025-03-02 10:00:00").replace(f"device-{n}", "") for n in (1, 2, 2)]
+    path.write_text(HEADER + "".join(lines) + row(3, "buy", "2025-03-02 10:00:00"))
+    exported.write_text("user_id,appsflyer_id\nada@example.com,1-2\n")
+    for outcomes in ({"sent": 1, "held until its user is known": 3}, {"sent": 3, "held until its user is known": 1}):
+        result = run(config, "import", str(path), "--timezone", "UTC", "--dry-run", "--json")
+        assert json.loads(result.stdout)["outcomes"] == {"in-app events": outcomes}
+        assert run(config, "import", "--sightings", str(exported)).exit_code == 0
+        before = processed(config)
+    assert run(config, "import", str(path), "--timezone", "UTC", "--yes").exit_code == 0
+    assert processed(config) - before == {"pending": 3, "held": 1}
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_dry_run_knows_who_was_forgotten(config, tmp_path, ending):
     """A row is read whole to say so, also where columns would prove what becomes of it."""

@@ -14,7 +14,7 @@ import msgspec
 from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
-from flybridge.history.column_events import REPEATING, ColumnEvents
+from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
 from flybridge.history.column_keys import KeyedRow
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import hash_of_person
@@ -43,35 +43,62 @@ class Prospect(KeyedRow, frozen=True, gc=False):
     currency: str | None
 
 
-def prospects_of(reader: CsvReader, rules: Rules, names: Sequence[str]) -> Iterator[Prospect | RawRow | BadRow]:
+def prospects_of(
+    reader: CsvReader, rules: Rules, names: Sequence[str], *, reads_held: bool
+) -> Iterator[Prospect | RawRow | BadRow]:
     """Return the rows of a file of which the reader has read the header, by the rules of its app.
 
-    `names` are the fields that tell equal rows apart.
+    `names` are the fields that tell equal rows apart. With `reads_held`, rows that do not name their user are read
+    whole: whether something else shows their user depends on all identifiers that they have.
     """
     events = ColumnEvents(rules, reader.columns, reader.named, (*names, *IDS))
     chosen = events.needed if rules.route == "http_v2" and not rules.compiled.where else ()
     keys = rules.compiled.keys
-    return rows_by_columns(reader, chosen, REPEATING, lambda block: _rows(reader, block, events, keys, names))
+
+    def rows_of(block: ColumnBlock) -> Iterator[Prospect | RawRow | BadRow]:
+        found = list(events.of(block))
+        are_named = list(_are_named(block, found, keys))
+        if reads_held:
+            found = [
+                event if is_named or event is None or event.decided.outcome is not None else None
+                for event, is_named in zip(found, are_named, strict=True)
+            ]
+        return _rows(reader, block, found, are_named, names)
+
+    return rows_by_columns(reader, chosen, REPEATING, rows_of)
+
+
+def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], keys: Keys) -> Iterator[bool]:
+    """Yield for each row whether it is sent and names its user."""
+    texts = block.texts
+    rows = zip(found, texts("event_value"), texts("custom_data"), texts("customer_user_id"), strict=True)
+    for event, written, custom, customer in rows:
+        if event is None or event.decided.outcome is not None:
+            yield False
+        else:
+            yield _names_user(custom, customer, event.value, written, keys)
 
 
 def _rows(
-    reader: CsvReader, block: ColumnBlock, events: ColumnEvents, keys: Keys, names: Sequence[str]
+    reader: CsvReader,
+    block: ColumnBlock,
+    found: Sequence[ColumnEvent | None],
+    are_named: Sequence[bool],
+    names: Sequence[str],
 ) -> Iterator[Prospect | RawRow | BadRow]:
-    texts, found = block.texts, list(events.of(block))
+    texts = block.texts
     numbers, read = rows_beside(reader, block, found)
     rows = zip(
         numbers,
         found,
+        are_named,
         block.identities(names),
         texts("appsflyer_id"),
-        texts("event_value"),
-        texts("custom_data"),
-        texts("customer_user_id"),
         texts("event_revenue"),
         texts("event_revenue_currency"),
         strict=True,
     )
-    for number, event, identity, person, written, custom, customer, revenue, currency in rows:
+    for number, event, is_named, identity, person, revenue, currency in rows:
         if event is None:
             if (row := read.get(number)) is not None:
                 yield row
@@ -85,7 +112,7 @@ def _rows(
             None if decided.is_conversion else identity,
             bool(decided.family),
             decided.outcome,
-            decided.outcome is None and _names_user(custom, customer, event.value, written, keys),
+            is_named,
             hash_of_person(person.lower()),
             revenue,
             currency,

@@ -306,9 +306,14 @@ class RawRows:
         """Yield the rows, with their keys alone where the columns prove them."""
         return self._rows(lambda reader: keyed_rows(reader, owner))
 
-    def prospects(self, rules: Rules, names: Sequence[str]) -> Iterator[Prospect | RawRow | BadRow]:
-        """Yield the rows, with what would become of them alone where the columns prove it."""
-        return self._rows(lambda reader: prospects_of(reader, rules, names))
+    def prospects(
+        self, rules: Rules, names: Sequence[str], *, reads_held: bool = False
+    ) -> Iterator[Prospect | RawRow | BadRow]:
+        """Yield the rows, with what would become of them alone where the columns prove it.
+
+        With `reads_held`, those that do not name their user are read whole.
+        """
+        return self._rows(lambda reader: prospects_of(reader, rules, names, reads_held=reads_held))
 
     def timed(self) -> Iterator[RowTimes | RawRow | BadRow]:
         """Yield the rows, with their times alone where the columns prove that they are ordinary."""

@@ -49,6 +49,7 @@ PAGE: Final = 500
 SHOWN: Final = 20
 """How many bad rows are named."""
 
+SENT: Final = "sent"
 GONE: Final = f"{OutcomeKind.FORGOTTEN.word}: {BEFORE_REQUEST}"
 """What becomes of a row about a person who is forgotten."""
 
@@ -100,8 +101,9 @@ class Survey(Struct):
 class Surveyor:
     """Surveys the files of one app. Without a `flow` only what an import has to know beforehand is found out.
 
-    `store` knows which events were filed before, and who is forgotten. Whom a row is about its columns don't prove, so
-    that where people are forgotten, rows are read and mapped whole.
+    `store` knows which events were filed before, who is forgotten, and whose users Amplitude has shown. Whom a row is
+    about its columns don't prove: where people are forgotten, rows are read and mapped whole, and where users are
+    known, those that do not name their own.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class Surveyor:
     ) -> None:
         self._app, self._progress, self._now_ms = app, progress, now_ms
         self._flow, self._store = flow, store
-        self._has_forgotten: bool | None = None
+        self._has_forgotten = self._has_sightings = False
         self._shown: dict[bytes, int] = {}  # keys of forgotten people that rows have shown
         self._survey = Survey()
         self._left_out = Counter[str]()
@@ -119,9 +121,12 @@ class Surveyor:
 
     async def prospects(self, rows: RawRows, rules: Rules, equal: EqualRows) -> Iterator[Prospect | RawRow | BadRow]:
         """Return the rows of a file, of which no more is read than it takes to say what would become of them."""
-        if self._has_forgotten is None:
-            self._has_forgotten = self._store is not None and await self._store.has_forgotten()
-        return iter(rows) if self._has_forgotten else rows.prospects(rules, equal.names)
+        if self._store is not None and not self._survey.files:
+            self._has_forgotten = await self._store.has_forgotten()
+            self._has_sightings = await self._store.has_sightings()
+        if self._has_forgotten:
+            return iter(rows)
+        return rows.prospects(rules, equal.names, reads_held=self._has_sightings)
 
     async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows, zone: Zone | None = None) -> int:
         """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`.
@@ -221,11 +226,12 @@ class Surveyor:
             self._outcomes.update((row.report, GONE) for row, is_gone in zip(rows, gone, strict=True) if is_gone)
             left = [(row, one) for row, one, is_gone in zip(rows, filings, gone, strict=True) if not is_gone]
             rows, filings = [row for row, _ in left], [filing for _, filing in left]
-        known = await self._store.are_known(filings, self._now_ms) if self._store is not None else repeat(False)
+        known, matched = await self._known(filings)
         again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
-        for row, filing, is_known, is_again in zip(rows, filings, known, again, strict=False):
+        for row, filing, is_known, is_again, is_matched in zip(rows, filings, known, again, matched, strict=False):
             is_duplicate = is_known or is_again
-            self._outcomes[row.report, "duplicate" if is_duplicate else outcome_of(filing)] += 1
+            outcome = SENT if is_matched else outcome_of(filing)
+            self._outcomes[row.report, "duplicate" if is_duplicate else outcome] += 1
             if is_duplicate:
                 continue
             if isinstance(row, Prospect):
@@ -233,6 +239,13 @@ class Surveyor:
                     self._add((row.currency or "").upper(), row.revenue)
             elif isinstance(row, RawRow) and (revenue := row.fields.get("event_revenue")):
                 self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
+
+    async def _known(self, filings: Sequence[Filing]) -> tuple[Iterable[bool], Iterable[bool]]:
+        """Return which were filed before, and of which only the store knows the user."""
+        if self._store is None:
+            return repeat(False), repeat(False)
+        known = await self._store.are_known(filings, self._now_ms)
+        return known, await self._store.are_matched(filings) if self._has_sightings else repeat(False)
 
     def _add(self, currency: str, amount: str) -> None:
         if (found := reported_amount(amount, currency)) is None:
@@ -301,7 +314,7 @@ def outcome_of(filing: Filing) -> str:
     """Return what becomes of a row, in words."""
     match filing.decision:
         case Deliver():
-            return "sent"
+            return SENT
         case Hold():
             return "held until its user is known"
         case Filter(reason):

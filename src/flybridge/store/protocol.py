@@ -37,6 +37,7 @@ from flybridge.store.core.filing import file
 from flybridge.store.core.forgetting import forget, note, receipts
 from flybridge.store.core.holding import expire, expire_now, release_by_hand
 from flybridge.store.core.ledger import LedgerWriter
+from flybridge.store.core.people import are_matched
 from flybridge.store.core.performance_cells import MAX_CELLS
 from flybridge.store.core.pruning import (
     PruneStep,
@@ -190,6 +191,14 @@ class Store(ABC):
     async def are_known(self, filings: Sequence[Filing], now_ms: int) -> Sequence[bool]:
         """Return for each filing whether it would be a duplicate: of what was filed, or of one before it."""
         return await self._read(lambda db: are_known(db, filings, now_ms))
+
+    async def has_sightings(self) -> bool:
+        """Return whether any person was sighted, of any app."""
+        return await self._read(lambda db: bool(db.read(Read.SIGHTED_ANY)))
+
+    async def are_matched(self, filings: Sequence[Filing]) -> Sequence[bool]:
+        """Return for each filing whether its hold would find its person at once, by what was filed before."""
+        return await self._read(lambda db: are_matched(db, self._seal, filings))
 
     async def has_forgotten(self) -> bool:
         """Return whether any person is forgotten, of any app."""

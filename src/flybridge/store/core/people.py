@@ -11,13 +11,13 @@ from msgspec import structs
 from flybridge.errors import FlybridgeError, SealBroken
 from flybridge.identity import OF_APPSFLYER, IdKind
 from flybridge.identity.matching import Match, choose
-from flybridge.records import OutcomeKind, Sighting
+from flybridge.records import Filing, Hold, OutcomeKind, Sighting
 from flybridge.sealing import Seal
 from flybridge.store.core.forgetting import reach
 from flybridge.store.core.holding import Matched, WaitingHold, remove_holds, waiting
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.sealed import open_seen, pack_keys, seal_seen, seal_who
-from flybridge.store.core.tables import Read, Write
+from flybridge.store.core.tables import Read, Rows, Write
 
 SIGHTINGS_PER_KEY: Final = 8
 """Identities remembered per key, the newest. More than one means a shared device or a reused id."""
@@ -85,11 +85,11 @@ def _fitting(seen: Iterable[Sighting], *, of_appsflyer: bool) -> list[Sighting]:
     return [one for one in seen if one.kind != MERGED and (one.kind in OF_APPSFLYER) == of_appsflyer]
 
 
-class People:
-    """The sightings that one batch needs: read once, with the batch's own added."""
+class KnownPeople:
+    """The sightings that some events need: read once, and not written."""
 
-    def __init__(self, ledger: LedgerWriter, seal: Seal) -> None:
-        self._ledger = ledger
+    def __init__(self, rows: Rows, seal: Seal) -> None:
+        self._rows = rows
         self._seal = seal
         self._seen: dict[AppKey, tuple[Sighting, ...]] = {}
         self._loaded: set[bytes] = set()
@@ -101,7 +101,7 @@ class People:
         """Read the sightings of these keys."""
         new = set(keys) - self._loaded
         self._loaded |= new
-        for key, app, seen_ms, sealed in self._ledger.tables.among(Read.SIGHTINGS, new):
+        for key, app, seen_ms, sealed in self._rows.among(Read.SIGHTINGS, new):
             # What does not open counts as not seen: the next sighting of this key takes its place.
             with suppress(SealBroken):
                 if self._seal.rotates and not self._seal.is_current(sealed):
@@ -109,41 +109,9 @@ class People:
                 self._seen[app, key] = _as_of(open_seen(self._seal, sealed, app, key), seen_ms)
 
     def load_now(self, keys: Iterable[bytes]) -> bool:
-        """Lock these keys and read their sightings. Return whether some were not locked before.
-
-        Whoever looks for people under keys that no message of the batch has told locks them first: what another
-        transaction is filing about them is read once it is committed, and sees what this one has filed.
-        """
-        new = self._ledger.tables.lock_also(keys)
-        self._loaded -= new
-        self.load(new)
-        return bool(new)
-
-    def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
-        """Record sightings, whose keys must have been loaded. Returns those keys under which something may wait.
-
-        Under a key that has shown a person nothing does: it would have been matched when it was filed.
-        """
-        by_key: dict[AppKey, list[Sighting]] = {}
-        for sighting in sightings:
-            if sighting.user_id is not None or sighting.device_id is not None:
-                by_key.setdefault((sighting.app, sighting.key), []).append(sighting)
-        rows, again, first = [], [], []
-        for (app, key), new in by_key.items():
-            before = self._seen.get((app, key), ())
-            if not before or (before[0].kind == MERGED and all(one.kind == MERGED for one in before)):
-                first.append((app, key))
-            after = _with(before, new)
-            if after == before:
-                continue
-            self._seen[app, key] = after
-            if _is_only_later(before, after) and (app, key) not in self._formerly:
-                again.append((after[0].seen_ms, key, app))
-            else:
-                rows.append((key, app, after[0].seen_ms, seal_seen(self._seal, after)))
-        self._ledger.tables.write(Write.SIGHTINGS, rows)
-        self._ledger.tables.write(Write.SEEN_AGAIN, again)
-        return first
+        """Read the sightings of keys that only reading has shown. Return whether all has to be read again."""
+        self.load(keys)
+        return False
 
     def match(self, app: str, keys: Sequence[bytes], kinds: Sequence[str]) -> Match | None:
         """Return the identity that an event with these keys, of these kinds, belongs to, if any."""
@@ -175,12 +143,68 @@ class People:
         more = True
         while more:
             try:
-                _, keys, _ = reach(self._ledger.tables, [key], MOST_FOLLOWED)
+                _, keys, _ = reach(self._rows, [key], MOST_FOLLOWED)
             except FlybridgeError:
                 return ()
             more = self.load_now(keys)
         self.load(keys)
         return tuple(sorted(keys))
+
+
+class People(KnownPeople):
+    """The sightings that one batch needs, with the batch's own added."""
+
+    def __init__(self, ledger: LedgerWriter, seal: Seal) -> None:
+        super().__init__(ledger.tables, seal)
+        self._tables = ledger.tables
+
+    def load_now(self, keys: Iterable[bytes]) -> bool:
+        """Lock these keys and read their sightings. Return whether some were not locked before.
+
+        Whoever looks for people under keys that no message of the batch has told locks them first: what another
+        transaction is filing about them is read once it is committed, and sees what this one has filed.
+        """
+        new = self._tables.lock_also(keys)
+        self._loaded -= new
+        self.load(new)
+        return bool(new)
+
+    def add(self, sightings: Iterable[Sighting]) -> list[AppKey]:
+        """Record sightings, whose keys must have been loaded. Returns those keys under which something may wait.
+
+        Under a key that has shown a person nothing does: it would have been matched when it was filed.
+        """
+        by_key: dict[AppKey, list[Sighting]] = {}
+        for sighting in sightings:
+            if sighting.user_id is not None or sighting.device_id is not None:
+                by_key.setdefault((sighting.app, sighting.key), []).append(sighting)
+        rows, again, first = [], [], []
+        for (app, key), new in by_key.items():
+            before = self._seen.get((app, key), ())
+            if not before or (before[0].kind == MERGED and all(one.kind == MERGED for one in before)):
+                first.append((app, key))
+            after = _with(before, new)
+            if after == before:
+                continue
+            self._seen[app, key] = after
+            if _is_only_later(before, after) and (app, key) not in self._formerly:
+                again.append((after[0].seen_ms, key, app))
+            else:
+                rows.append((key, app, after[0].seen_ms, seal_seen(self._seal, after)))
+        self._tables.write(Write.SIGHTINGS, rows)
+        self._tables.write(Write.SEEN_AGAIN, again)
+        return first
+
+
+def are_matched(rows: Rows, seal: Seal, filings: Sequence[Filing]) -> list[bool]:
+    """Implement `Store.are_matched`."""
+    people = KnownPeople(rows, seal)
+    people.load(key for filing in filings if isinstance(filing.decision, Hold) for key in filing.decision.keys)
+    return [
+        isinstance(hold := filing.decision, Hold)
+        and people.match(filing.envelope.app, hold.keys, hold.key_kinds) is not None
+        for filing in filings
+    ]
 
 
 def release(

@@ -43,6 +43,7 @@ class Read(Enum):
     PERSONS = auto()  # among first keys: key, person
     PEOPLE = auto()  # among persons: key, person
     SIGHTINGS = auto()  # among keys: key, app, seen_ms, sealed
+    SIGHTED_ANY = auto()  # a row if any person was sighted
     HOLDS_OF_KEYS = auto()  # now_ms, among keys: hold, of those whose window is not over
     INSTALLATIONS = auto()  # among keys: key, cell, day, install_s, touch_s, paid_day, reached, days. Own.
     # holds
