@@ -51,7 +51,7 @@ def planted(plan: ReconcilePlan, messages: Sequence[TrafficMessage], record: Amp
     return {
         "restricted": sum(fact.media_source != fact.raw_source for fact in conversions if fact.readable),
         "unreadable": sum(not fact.readable for fact in conversions),
-        "booking_day": _booked_elsewhere(plan.day_of, facts),
+        "booking_day": _booked_elsewhere(plan.insight.day, facts),
         "expired": fates[Fate.HELD],
         "privacy": fates[Fate.REFUSED],
         "filtered": sum(not fact.secondary for fact in in_app) if plan.route == ATTRIBUTION else 0,
@@ -102,6 +102,6 @@ def _on_another_day(plan: ReconcilePlan, truths: Iterable[Truth]) -> int:
         if truth.expected(plan.route).fate is not Fate.DELIVERED:
             continue
         theirs = day_number(datetime.fromtimestamp(truth.time_ms / 1000, UTC).astimezone(zone).date())
-        in_zone[plan.day_of(truth.time_ms), truth.event_type, truth.media_source] += 1
+        in_zone[plan.insight.day(truth.time_ms), truth.event_type, truth.media_source] += 1
         on_day[theirs, truth.event_type, truth.media_source] += 1
     return sum(max(0, n - on_day[at]) for at, n in in_zone.items())

@@ -140,7 +140,7 @@ async def judge_reconciliation(
         facts = [one.reported for one in own if one.reported is not None]
         if not facts:
             continue
-        days = [plan.day_of(ms) for fact in facts for ms in (fact.install_ms, fact.time_ms)]
+        days = [plan.insight.day(ms) for fact in facts for ms in (fact.install_ms, fact.time_ms)]
         if plan.raw is not None:
             plan = structs.replace(plan, raw=structs.replace(plan.raw, lookback_days=YEARS))
         compared = await _compared(reconciler, clock, plan, min(days), max(days))

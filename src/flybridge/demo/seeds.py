@@ -155,7 +155,7 @@ async def _cohorts(flybridge: InProcess, inside: Inside, messages: Sequence[Traf
     compared, wrong = 0, list[str]()
     for plan in reconcile_plans_of(flybridge.config):
         facts = [one.reported for one in messages if one.reported is not None and one.truth.app == plan.app]
-        days = [plan.day_of(fact.install_ms) for fact in facts]
+        days = [plan.insight.day(fact.install_ms) for fact in facts]
         for one in range(min(days), max(days) + 1) if days else ():
             for _ in range(TRIES):
                 (day,) = await comparer.run(plan, [one])

@@ -96,11 +96,11 @@ class CohortComparer:
             theirs = await self._asked(plan, day)
             if isinstance(theirs, str):
                 # Made never: it is due until AppsFlyer answers.
-                nothing = CohortComparison(plan.app, day, 0, plan.currency)
+                nothing = CohortComparison(plan.app, day, 0, plan.insight.currency)
                 before = (await self._kept(plan, day, day)).get(day, nothing)
                 found.append(structs.replace(before, notes=(theirs,)))
                 break
-            complete = plan.day_of(now_ms) - day - 1
+            complete = plan.insight.day(now_ms) - day - 1
             evidence = CohortEvidence(
                 theirs,
                 ours[day],
@@ -114,7 +114,7 @@ class CohortComparer:
                 ),
                 unreadable=gathered.unreadable_on(days_of(plan, day), since=True),
             )
-            found.append(CohortComparison(plan.app, day, now_ms, plan.currency, compare_cohorts(evidence)))
+            found.append(CohortComparison(plan.app, day, now_ms, plan.insight.currency, compare_cohorts(evidence)))
         await self._store.put_day_reports(
             [DayReport(one.app, REPORT, one.day, one.made_ms, msgspec.json.encode(one)) for one in found]
         )
@@ -124,7 +124,7 @@ class CohortComparer:
         """Return what was compared before, by day."""
         reports = await self._store.day_reports(REPORT, first, last, app=plan.app)
         found = {report.day: report.read(CohortComparison) for report in reports}
-        return {day: one for day, one in found.items() if one is not None and one.currency == plan.currency}
+        return {day: one for day, one in found.items() if one is not None and one.currency == plan.insight.currency}
 
     async def _counted(
         self, plan: ReconcilePlan, first: int, last: int
@@ -153,7 +153,7 @@ class CohortComparer:
                 of.revenue += point.revenue
                 of.not_converted += point.not_converted
                 of.paid += point.events
-                if plan.rates:
+                if plan.insight.rates:
                     # Which amounts the rate table has converted only AppsFlyer's raw data would tell.
                     of.rated += point.events
                     of.rated_amount += abs(point.revenue)
@@ -178,7 +178,7 @@ class CohortComparer:
 
     async def _answer(self, plan: ReconcilePlan, kpi: CohortKpi, day: int) -> Mapping[str, CohortSource] | str:
         assert plan.account is not None, "the caller has looked"
-        made = request(plan.account, kpi, date_of(day), own_zone=plan.zone != "UTC")
+        made = request(plan.account, kpi, date_of(day), own_zone=plan.insight.timezone != "UTC")
         problem = ""
         for _ in range(TRIES):
             await self._pause()
@@ -205,4 +205,4 @@ class CohortComparer:
 
 def _final(plan: ReconcilePlan, now_ms: int) -> int:
     """Return the last day that AppsFlyer counts no more."""
-    return plan.day_of(now_ms - FINAL_MS) - 1
+    return plan.insight.day(now_ms - FINAL_MS) - 1

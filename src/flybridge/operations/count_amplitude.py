@@ -104,11 +104,11 @@ class AmplitudeCounter:
         Raises `CountRefused`.
         """
         plan, today = self._plan, date_of(day)
-        if plan.zone == plan.amplitude_zone:
+        if plan.insight.timezone == plan.amplitude_zone:
             total = _labelled((await self._budget.ask(plan, event, today, minutes=0, sums=sums)).total())
             return {source: AmplitudeCount(n, n) for source, n in total.items()}
         minutes = 5 if splits_hours(plan, day) else 60
-        own = hours_of(today, plan.zone)
+        own = hours_of(today, plan.insight.timezone)
         first, end = own[0], own[-1] + timedelta(hours=1)
         on_day = _labelled((await self._of_steps(event, today, minutes, sums=sums)).total())
         in_zone: Counter[str] = Counter()
@@ -130,7 +130,7 @@ class AmplitudeCounter:
 
 def splits_hours(plan: ReconcilePlan, day: int) -> bool:
     """Return whether the app's day begins within an hour of the project's zone: then hours can't tell it apart."""
-    start = hours_of(date_of(day), plan.zone)[0]
+    start = hours_of(date_of(day), plan.insight.timezone)[0]
     return all(start != hour for near in (-1, 0, 1) for hour in hours_of(date_of(day + near), plan.amplitude_zone))
 
 

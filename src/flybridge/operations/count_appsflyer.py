@@ -62,7 +62,7 @@ async def count_appsflyer(plan: ReconcilePlan, download: Download, first: int, l
 async def _report(plan: ReconcilePlan, download: Download, first: int, last: int, *, reattr: bool = False) -> Aggregate:
     assert plan.account is not None, "the caller has looked"
     report, days = AggregateReport.PARTNERS_BY_DATE, (date_of(first), date_of(last))
-    request = aggregate.request(plan.account, report, *days, timezone=plan.zone, reattr=reattr)
+    request = aggregate.request(plan.account, report, *days, timezone=plan.insight.timezone, reattr=reattr)
     return await _told(download, request, partial(aggregate.read, report=report))
 
 
@@ -88,7 +88,7 @@ async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last
             installs[day][source] += row.installs
         events[day][source] += row.events
         revenue[day][source] += round((row.revenue or 0) * MICRO)
-    is_same = read.currency in {"", plan.currency}
+    is_same = read.currency in {"", plan.insight.currency}
     counts = {
         day: AppsFlyerCounts(
             ORIGIN,
@@ -102,8 +102,8 @@ async def _acquisition(plan: ReconcilePlan, download: Download, first: int, last
     problems = []
     if not is_same:
         problems.append(
-            f"The app's currency in AppsFlyer is {read.currency}, and in flybridge {plan.currency}: its revenue is not "
-            "compared. Set apps.insight.currency."
+            f"The app's currency in AppsFlyer is {read.currency}, and in flybridge {plan.insight.currency}: its "
+            "revenue is not compared. Set apps.insight.currency."
         )
     if untold := set[str]().union(*unknown.values()):
         problems.append(f"AppsFlyer does not say how many installs {', '.join(sorted(untold))} brought.")
@@ -129,7 +129,9 @@ async def count_activity(plan: ReconcilePlan, download: Download, events: Mappin
         found[day] = {}
         for at in range(0, len(asked), master.MOST_EVENTS):
             piece = asked[at : at + master.MOST_EVENTS]
-            request = master.activity_request(plan.account, date_of(day), piece, own_zone=plan.zone != "UTC")
+            request = master.activity_request(
+                plan.account, date_of(day), piece, own_zone=plan.insight.timezone != "UTC"
+            )
             read = await _told(download, request, partial(master.read_activity, events=piece))
             found[day] |= {event: _by_source(counts) for event, counts in read.items() if None not in counts.values()}
     return found

@@ -127,7 +127,7 @@ class _Scan:
 
     def _look(self, event: ExportedEvent) -> None:
         plan, name, moment = self._plan, event.event_type, event.time_ms
-        if name not in self.foreign or moment is None or plan.day_of(moment) != self._day:
+        if name not in self.foreign or moment is None or plan.insight.day(moment) != self._day:
             return
         if plan.platform and event.platform != plan.platform:
             return

@@ -8,9 +8,8 @@ happens several times in it is worth the same each time; so that rows and ledger
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,12 +17,12 @@ from msgspec import Struct, field, structs
 
 from flybridge.appsflyer.amounts import reported_amount
 from flybridge.appsflyer.currencies import currency_of
-from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
+from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
 from flybridge.history.files import RawFile, RawRows
-from flybridge.history.pull import HistoryPull, Pulled, PullPlan, note
+from flybridge.history.pull import HistoryPull, Pulled, note
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.comparison import CONVERSIONS
 from flybridge.insight.metrics import MICRO
@@ -31,6 +30,7 @@ from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
 from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.operations.booked_events import COUNTED, BookedEvents, BookedSums
+from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import (
     Deliver,
     Envelope,
@@ -56,15 +56,6 @@ SOON_MS: Final = 1_800_000
 IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 
 
-class RawSource(Struct, frozen=True):
-    """Where raw data of an app is pulled, how its rows are processed, and where files may lie meanwhile."""
-
-    pull: PullPlan
-    filings: Callable[[Sequence[Envelope]], list[Filing]]
-    data_dir: Path
-    lookback_days: int = LOOKBACK_DAYS
-
-
 class RawEvidence(Struct):
     """What raw data says about some days.
 
@@ -85,26 +76,14 @@ _Event = tuple[int, RevenueFact]
 
 
 class RawReader:
-    """Reads the raw data of some days.
-
-    `outcomes` are those of the ledger, `currency` that of the app, and `rates` what others are worth in it.
-    """
+    """Reads the raw data of some days of an app whose plan has a source of it. `outcomes` are those of the ledger."""
 
     def __init__(
-        self,
-        source: RawSource,
-        store: Store,
-        clock: Clock,
-        *,
-        days: range,
-        currency: str,
-        rates: Mapping[str, float],
-        source_property: str,
-        outcomes: Sequence[OutcomeCount],
+        self, plan: ReconcilePlan, store: Store, clock: Clock, *, days: range, outcomes: Sequence[OutcomeCount]
     ) -> None:
-        self._source, self._store, self._clock = source, store, clock
-        self._days, self._property = days, source_property
-        self._currency, self._rates = currency, rates
+        assert plan.raw is not None, "the caller has looked"
+        self._plan, self._source, self._store, self._clock = plan, plan.raw, store, clock
+        self._days, self._currency = days, plan.insight.currency
         self._evidence, self._booked = RawEvidence(), BookedEvents(days)
         self._known: defaultdict[bytes, list[EventOutcome]] = defaultdict(list)
         self._also_known: dict[bytes, bytes] = {}
@@ -203,7 +182,7 @@ class RawReader:
             return
         source = found.dimensions.media_source
         sent, sent_source = self._sent(filing, source)
-        bare = _converted(fields, currency, self._currency, self._rates)
+        bare = _converted(fields, currency, self._currency, self._plan.insight.rates)
         labels = (found.dimensions.event, source, sent_source, currency, "", "")
         event = (found.day, RevenueFact(*labels, 1, amount, found.revenue, bare, sent))
         decision, known = filing.decision, self._known_of(filing.key)
@@ -234,7 +213,7 @@ class RawReader:
             with suppress(msgspec.DecodeError):
                 event = msgspec.json.decode(line)
                 if isinstance(event, dict) and event.get("event_type") == item.event_type:
-                    named = (event.get("event_properties") or {}).get(self._property)
+                    named = (event.get("event_properties") or {}).get(self._plan.source_property)
                     amount = event.get("revenue")
                     sent_source = source_label(named) if isinstance(named, str) else source
                     return round(amount * MICRO) if isinstance(amount, int | float) else 0, sent_source

@@ -126,7 +126,7 @@ class Reconciler:
                 outcomes=evidence.outcomes[day],
                 name_of=plan.name_of,
                 route=plan.route,
-                zone=plan.zone,
+                zone=plan.insight.timezone,
                 amplitude_zone=plan.amplitude_zone,
                 appsflyer=appsflyer,
                 amplitude=amplitude.counts or None,
@@ -151,7 +151,7 @@ class Reconciler:
             )
             compared = compare(one)
             compared.revenue = compare_revenue(one, money, compared.rows)
-            compared.currency = plan.currency
+            compared.currency = plan.insight.currency
             found.append(compared)
         await self._store.put_day_reports([comparison.written(one) for one in found])
         return found
@@ -181,13 +181,10 @@ class Reconciler:
         if plan.raw is None:
             return RawEvidence()
         reader = RawReader(
-            plan.raw,
+            plan,
             self._store,
             self._clock,
             days=range(first, last + 1),
-            currency=plan.currency,
-            rates=plan.rates,
-            source_property=plan.source_property,
             outcomes=[done for day in evidence.outcomes.values() for done in day],
         )
         found = await reader.read(self._download, span_of(plan, first)[0])
@@ -316,7 +313,7 @@ def _of_day(raw: RawEvidence, missing: Mapping[tuple[int, str], int], day: int) 
 
 def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:
     """Return when a day of the app begins and ends, in milliseconds."""
-    hours = hours_of(date_of(day), plan.zone)
+    hours = hours_of(date_of(day), plan.insight.timezone)
     return round(hours[0].timestamp() * 1000), round((hours[-1] + timedelta(hours=1)).timestamp() * 1000)
 
 

@@ -3,46 +3,53 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
+from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.config.apps import App, Platform
+from flybridge.config.apps import App, AppInsight, Platform
 from flybridge.config.settings import Config, Insight
 from flybridge.flow import Flow
 from flybridge.history.pull import PullPlan
 from flybridge.insight.comparison import CONVERSIONS
 from flybridge.mapping.to_amplitude.classify import DISPLAY
-from flybridge.operations.read_raw_evidence import RawSource
+from flybridge.records import Envelope, Filing
 from flybridge.wiring import appsflyer_account_of, build_flow, cohort_credentials_of, rules_of
 
 
+class RawSource(Struct, frozen=True):
+    """Where raw data of an app is pulled, how its rows are processed, and where files may lie meanwhile."""
+
+    pull: PullPlan
+    filings: Callable[[Sequence[Envelope]], list[Filing]]
+    data_dir: Path
+    lookback_days: int = LOOKBACK_DAYS
+
+
 class ReconcilePlan(Struct, frozen=True):
-    """How one app is compared: what is `chosen` for all. `day_of` gives the day of a time in the app's zone.
+    """How one app is compared: what is `chosen` for all, and the `insight` of the app: its zone, currency and rates.
 
     `name_of` returns the name of a kind and event in Amplitude, None if it is never sent. `source_property` is the
     property of the event, or of its user (`of_user`), that has the media source; empty if it is not sent. `platform` is
     what tells the app's events from those of another app in the same project, empty if there is none. Without
     `credentials` Amplitude is not asked, without `account` AppsFlyer, and without `raw` no raw data is read.
-    `currency` is that of the app, and `rates` what others are worth in it.
     """
 
     app: str
     chosen: Insight
     platform: str
     route: str
-    zone: str
+    insight: AppInsight
     amplitude_zone: str
-    day_of: Callable[[int], int]
     name_of: Callable[[str, str], str | None]
     source_property: str
     of_user: bool
     credentials: Credentials | None
     account: AppsFlyerAccount | None
-    currency: str
-    rates: Mapping[str, float]
     raw: RawSource | None
 
     @property
@@ -91,9 +98,8 @@ def _plan(app: App, chosen: Insight, *, platform: str, is_alone: bool, raw: RawS
         chosen,
         platform,
         rules.route,
-        app.insight.timezone,
+        app.insight,
         app.amplitude.timezone,
-        app.insight.day,
         _naming(app),
         "" if "media_source" in rules.without else f"{rules.mark}media source",
         rules.route != "http_v2",
@@ -101,8 +107,6 @@ def _plan(app: App, chosen: Insight, *, platform: str, is_alone: bool, raw: RawS
         cohort_credentials_of(app) if is_alone else None,
         # Apps of other platforms have no aggregate reports.
         appsflyer_account_of(app) if app.platform is not Platform.OTHER else None,
-        app.insight.currency,
-        app.insight.rates,
         raw,
     )
 

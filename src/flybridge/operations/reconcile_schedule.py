@@ -62,7 +62,7 @@ def compare_tasks(
 
     async def run(plan: ReconcilePlan) -> TaskResult | None:
         now_ms = clock.now_ms()
-        done = await _until(stop, compare(plan, plan.day_of(now_ms - AFTER_MIDNIGHT_MS) - 1))
+        done = await _until(stop, compare(plan, plan.insight.day(now_ms - AFTER_MIDNIGHT_MS) - 1))
         if done is None:
             return None
         did, problem = done
@@ -89,7 +89,7 @@ async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
 
 def _next_ms(plan: ReconcilePlan, now_ms: int) -> int:
     """Return when the next day of the app can be compared, to the quarter of an hour."""
-    day, moment = plan.day_of(now_ms - AFTER_MIDNIGHT_MS), now_ms
-    while plan.day_of(moment - AFTER_MIDNIGHT_MS) == day:
+    day, moment = plan.insight.day(now_ms - AFTER_MIDNIGHT_MS), now_ms
+    while plan.insight.day(moment - AFTER_MIDNIGHT_MS) == day:
         moment += HOUR_MS // 4
     return moment
