@@ -86,6 +86,51 @@ def test_what_is_left_out_is_counted_with_its_reason(event, stream, reason):
     assert filing(event | {"user_id": "ada-1"}, flow_of(**stream)).decision == Apply(reason)
 
 
+BOUGHT = POSTBACK | {
+    "event_name": "Order Completed",
+    "event_time": "2025-11-24 11:59:59.123",
+    "install_time": "2025-11-24 11:00:00.000",
+    "event_value": '{"af_revenue":"9.99"}',
+    "event_source": "S2S",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "stream"),
+    [
+        ({}, {}),
+        ({"event_source": " s2s "}, {}),
+        ({}, {"events": ("Order Completed",)}),
+        ({"event_name": "af_purchase"}, {"rename": {"Order Completed": "af_purchase"}}),
+        ({"conversion_type": "reinstall", "campaign_type": "retargeting", "is_primary_attribution": "true"}, {}),
+    ],
+)
+def test_an_event_that_a_stream_has_sent_does_not_come_back(change, stream):
+    """It is in Amplitude already, with its revenue; AppsFlyer pushes it like every in-app event."""
+    for source in (Source.PUSH, Source.PULL, Source.FILE):
+        found = filing(BOUGHT | change, flow_of(**stream), source)
+        assert found.decision == Filter("came_by_stream")
+        assert found.sightings  # that it is installed there is known all the same
+
+
+@pytest.mark.parametrize(
+    ("change", "stream"),
+    [
+        ({"event_source": "SDK"}, {}),
+        ({"event_source": None}, {}),
+        ({"event_name": "Refund"}, {}),
+        ({}, {"rename": {"Order Completed": "af_purchase"}}),
+        ({}, {"events": ("View",)}),
+        ({}, {"loop": True}),
+        ({}, {"streams": False}),
+        ({"event_name": "install", "event_value": None, "event_time": "2025-11-24 11:00:00.000"}, {"events": ("*",)}),
+    ],
+)
+def test_what_no_stream_has_sent_is_brought(change, stream):
+    """Events of the app, those that a server of its own sends to AppsFlyer, and conversions."""
+    assert isinstance(filing(BOUGHT | change, flow_of(**stream), Source.PUSH).decision, Deliver)
+
+
 def test_a_user_is_no_event_and_stays_a_sighting():
     """Webhooks send users, too."""
     assert filing({"user_id": "ada-1", "user_properties": {}}).decision == Apply("sighting")

@@ -40,6 +40,7 @@ from flybridge.records import (
     Deliver,
     Envelope,
     Filing,
+    Filter,
     Hold,
     Media,
     Performance,
@@ -244,6 +245,7 @@ def _is_usual(facts: Facts, app: AppFlow) -> bool:
     """Whether a row is sent at once, as it names its user and says when it happened."""
     person = facts.person
     is_sent = not facts.is_undated and isinstance(plan_of(facts, app.rules), SentAs)
+    is_sent = is_sent and not (app.streams and _came_by_stream(facts, app))
     return is_sent and (person.user_id is not None or person.device_id is not None)
 
 
@@ -277,7 +279,17 @@ def _map(envelope: Envelope, app: AppFlow, facts: Facts) -> Mapped | Decision:
     # user has not, so that one which was missed does not leave a user without a source.
     is_newest = envelope.newest or (is_past and envelope.source is not FILE and _is_install(facts))
     mapped = map_facts(facts, app.rules, envelope.ordinal, is_past=is_past, is_newest=is_newest)
+    if app.streams and isinstance(mapped, Mapped) and _came_by_stream(facts, app):
+        return _CAME_BY_STREAM
     return _NO_TIME if facts.is_undated and envelope.source in READ and isinstance(mapped, Mapped) else mapped
+
+
+def _came_by_stream(facts: Facts, app: AppFlow) -> bool:
+    """Whether an in-app event is one that a stream has sent to AppsFlyer: Amplitude has it already."""
+    postback, reported = facts.postback, facts.classification.reported
+    if reported is None or not reported.is_in_app or (postback.event_source or "").strip().upper() != SERVER:
+        return False
+    return any(rules.compiled.has_sent(postback.event_name or "") for rules in app.streams)
 
 
 def _is_install(facts: Facts) -> bool:
@@ -318,6 +330,10 @@ def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, a
 
 
 SKAD: Final = b"skadnetwork"
+SERVER: Final = "S2S"
+"""The `event_source` of events that came to AppsFlyer from a server (https://support.appsflyer.com/hc/en-us/articles/208387843,
+read 2026-11-28)."""
+_CAME_BY_STREAM: Final = Filter("came_by_stream")
 _NO_TIME: Final = Dead(
     "map",
     "no_event_time",

@@ -86,6 +86,10 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "AppsFlyer reports the event twice, and this copy is not the primary attribution",
             "nothing; see `mapping.double_attribution`",
         ),
+        "came_by_stream": Reason(
+            "a stream has sent this in-app event from Amplitude to AppsFlyer, which pushes it back",
+            "nothing: Amplitude has it; `loop = true` in the stream brings it all the same",
+        ),
         "uninstall": Reason("an uninstall: not an action of a user", "nothing"),
         "skadnetwork": Reason(
             "a SKAdNetwork message: it has no user, and is counted by campaign", "nothing; see `flybridge performance`"

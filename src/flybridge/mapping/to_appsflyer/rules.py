@@ -81,6 +81,8 @@ class CompiledStream:
         self.rows = rows_of(rules)
         self.fixed = frozenset(target_of(target) for target in (*rules.properties, *rules.without))
         self.names: Callable[[str], bool] = lru_cache(maxsize=4096)(_naming(rules.events))
+        self._renamed = {name: new.strip() for name, new in rules.rename.items() if self.names(name)}
+        self._loops = rules.loop
         self.message_type_key = f"{rules.prefix}message type"
         money = ("eventCurrency", "eventValue.af_currency")
         self.currencies = tuple(row for target in money for row in self.rows if row.target == target)
@@ -90,6 +92,12 @@ class CompiledStream:
             (USER[:-1], name.removeprefix(USER)) if name.startswith(USER) else ("event_properties", name)
             for name in rules.extras
         )
+
+    def has_sent(self, event_name: str) -> bool:
+        """Return whether an event with this name in AppsFlyer may be one that this stream has sent there."""
+        if self._loops:
+            return False
+        return event_name in self._renamed.values() or (event_name not in self._renamed and self.names(event_name))
 
     def _is_extra(self, section: str, key: str) -> bool:
         """Return whether a property may be an extra: not mapped already, no id, not Amplitude's own."""

@@ -40,4 +40,5 @@ class Stream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long an event without an AppsFlyer id waits for a postback that has it, in hours since it was received.
     0: what is known at that moment counts, and without it the event is filtered."""
     loop: bool = False
-    """Whether events that came from AppsFlyer in the first place may go back to it."""
+    """Whether events that came from AppsFlyer in the first place may go back to it, and in-app events that the stream
+    has sent, which AppsFlyer reports with `event_source` `S2S`, to Amplitude."""
