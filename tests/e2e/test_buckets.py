@@ -25,10 +25,12 @@ import obstore
 import pytest
 from obstore.store import from_url
 
+from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.locker import Locker, LockerFollower
+from flybridge.history.pull import PullPlan
 from flybridge.history.rows import RawRow
 from flybridge.records import HOUR_MS, Envelope
 from flybridge.sandbox.vendors import data_locker
@@ -272,8 +274,7 @@ async def test_a_data_locker_in_a_bucket_is_followed(bucket, tmp_path):
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
     await store.open()
     follower = LockerFollower(
-        "shop",
-        "com.example.shop",
+        PullPlan("shop", AppsFlyerAccount("com.example.shop", "")),
         Locker(f"{bucket.scheme}://{BUCKET}/home"),
         store=store,
         accept=accept,

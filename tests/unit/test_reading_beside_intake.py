@@ -58,8 +58,8 @@ async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Pa
     async with opened_store(config) as store:
         if way == "followed":
             follower = LockerFollower(
-                "shop", "com.example.shop", locker, store=store, accept=accept, data_dir=tmp_path, clock=clock,
-                wait_ms=0, dedup_days=7,
+                PullPlan("shop", AppsFlyerAccount("com.example.shop", "")), locker, store=store, accept=accept,
+                data_dir=tmp_path, clock=clock, wait_ms=0, dedup_days=7,
             )  # fmt: skip
             assert (await follower.look()).problems == []
         else:

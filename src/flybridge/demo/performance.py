@@ -102,7 +102,7 @@ async def compare_performance(
         days = [day_number(_rules(app).day(ms)) for fact in facts for ms in (fact.install_ms, fact.time_ms)]
         first, last = min(days), max(days)
         await _pull(plans[app.name], store, download, first=first, last=last, now_ms=now_ms)
-        found.append(await _compare(app, scopes[app.name], store, truth, first=first, last=last, now_ms=now_ms))
+        found.append(await _compare(app, scopes[app.name], store, truth, first=first, last=last))
     return found
 
 
@@ -123,7 +123,7 @@ def _rules(app: App) -> MoneyRules:
 
 
 async def _compare(
-    app: App, scope: AppScope, store: Store, truth: PerformanceTruth, *, first: int, last: int, now_ms: int
+    app: App, scope: AppScope, store: Store, truth: PerformanceTruth, *, first: int, last: int
 ) -> PerformanceVerdict:
     facts, rules = truth.facts[app.appsflyer_app_id], _rules(app)
     # On the route attribution Amplitude does not say whom it finds.

@@ -27,6 +27,7 @@ from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
 from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.progress import Progress
+from flybridge.history.pull import PullPlan
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Source, day_of
@@ -160,8 +161,7 @@ class Locker:
 class LockerFollower(Struct, frozen=True):
     """Reads what is new in a Data Locker into the inbox. A folder without a mark is complete after `wait_ms`."""
 
-    app: str
-    app_id: str
+    plan: PullPlan
     locker: Locker
     store: Store
     accept: Accept
@@ -169,7 +169,6 @@ class LockerFollower(Struct, frozen=True):
     clock: Clock
     wait_ms: int
     dedup_days: int
-    by_attribution: bool = False
 
     async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
         """Read each complete folder whose files have not been read as they are.
@@ -177,7 +176,7 @@ class LockerFollower(Struct, frozen=True):
         What was pushed too long ago to be recognised is left out: it would be sent a second time.
         """
         now_ms, done = self.clock.now_ms(), LockerRead()
-        forgotten = await forgotten_live(self.store, self.app, now_ms - (self.dedup_days - 1) * DAY_MS)
+        forgotten = await forgotten_live(self.store, self.plan.app, now_ms - (self.dedup_days - 1) * DAY_MS)
         seen = await self._seen()
         folders = await self.locker.listed(day_of(now_ms - days * DAY_MS))
         with closing(Progress(self.data_dir / "locker.db")) as progress:
@@ -194,7 +193,7 @@ class LockerFollower(Struct, frozen=True):
                     done.problems.append(str(problem))
                     continue
                 done.folders += 1
-                state = f"{STATE} {self.app} {folder.name}"
+                state = f"{STATE} {self.plan.app} {folder.name}"
                 await self.store.put_state(state, msgspec.json.encode(marks))
         await self._prune(seen, day_of(now_ms - KEPT_DAYS * DAY_MS))
         return done
@@ -203,7 +202,7 @@ class LockerFollower(Struct, frozen=True):
         """Read a folder. Raises what is wrong with a file after all others were read."""
 
         def wanted(row: RawRow) -> bool:
-            if not is_of_app(row.fields, self.app_id):
+            if not is_of_app(row.fields, self.plan.account.app_id):
                 return False
             ms = happened_ms(row.fields)
             is_left_out = ms is not None and forgotten.holds(ms, folder.day)
@@ -211,9 +210,9 @@ class LockerFollower(Struct, frozen=True):
             return not is_left_out
 
         problems = list[FlybridgeError]()
-        taker = RowTaker(self.app, Source.LOCKER, self.accept, self.clock, wanted=wanted)
+        taker = RowTaker(self.plan.app, Source.LOCKER, self.accept, self.clock, wanted=wanted)
         # Equal rows may stand in several parts of a folder: they are counted together.
-        with closing(progress.counting(by_attribution=self.by_attribution)) as equal:
+        with closing(progress.counting(by_attribution=self.plan.by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
                 rows = RawRows(file, UTC_TIMES, report_named(f"t={folder.report}/"))
                 try:
@@ -230,7 +229,7 @@ class LockerFollower(Struct, frozen=True):
             raise problems[0]
 
     async def _seen(self) -> Mapping[str, Mapping[str, str]]:
-        beginning = f"{STATE} {self.app} "
+        beginning = f"{STATE} {self.plan.app} "
         return {
             name.removeprefix(beginning): value
             for name, value in readable(await self.store.states(beginning), _seen).items()
@@ -239,7 +238,7 @@ class LockerFollower(Struct, frozen=True):
     async def _prune(self, seen: Mapping[str, object], first_day: str) -> None:
         old = [name for name in seen if name.split(" ")[1] < first_day]
         if old:
-            await self.store.drop_states([f"{STATE} {self.app} {name}" for name in old])
+            await self.store.drop_states([f"{STATE} {self.plan.app} {name}" for name in old])
 
 
 _seen: Final = msgspec.json.Decoder(dict[str, str]).decode

@@ -144,8 +144,7 @@ class HistoryReader(Struct, frozen=True):
     def follower(self, app: App) -> LockerFollower:
         """Return the follower of an app's Data Locker."""
         return LockerFollower(
-            app.name,
-            app.appsflyer_app_id,
+            plan_of(app, locker=True),
             Locker(app.history.locker),
             store=self.store,
             accept=self.inbox.accept,
@@ -153,7 +152,6 @@ class HistoryReader(Struct, frozen=True):
             clock=self.clock,
             wait_ms=round(app.history.locker_wait_hours * HOUR_MS),
             dedup_days=self.config.retention.dedup_days,
-            by_attribution=app.by_attribution,
         )
 
     def tasks(self, found: FoundGaps, read: RowsRead) -> list[ScheduledTask]:
