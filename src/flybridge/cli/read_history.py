@@ -73,7 +73,7 @@ def pull(
         is_long = until_ms - from_ms > app.history.trailing_days * DAY_MS
         if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, report or ())):
             raise typer.Abort
-        shown = _show_nothing if as_json else _show_progress
+        shown = (lambda _: None) if as_json else _show_progress
         return await reader.pull(app, from_ms, until_ms, report or (), shown, rate=rate)
 
     span = f"From {from_day} to {to_day or 'now'}."
@@ -107,7 +107,7 @@ def _preview(
 
     async def work(reader: HistoryReader) -> PullPreview:
         from_ms, until_ms = await _span(reader, app, *days)
-        shown = _show_nothing if as_json else _show_looked_at
+        shown = (lambda _: None) if as_json else _show_looked_at
         found = await reader.preview(app, from_ms, until_ms, reports, shown)
         await warn_unsighted(reader.store, app)
         return found
@@ -184,10 +184,6 @@ def _show_progress(state: Pulled) -> None:
 
 def _show_looked_at(state: Pulled) -> None:
     complain(f"{state.report}: {state.rows:,} rows looked at{_left(state)}")
-
-
-def _show_nothing(_: Pulled) -> None:
-    """Show nothing of how far a pull is."""
 
 
 def _left(state: Pulled) -> str:
