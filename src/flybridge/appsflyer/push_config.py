@@ -29,9 +29,11 @@ IN_APP: Final = (
 
 FIELDS: Final = (
     "event_name", "event_time", "event_value", "install_time", "conversion_type", "campaign_type", "media_source",
-    "campaign", "appsflyer_id", "customer_user_id", "custom_data", "is_primary_attribution", "app_id",
+    "campaign", "appsflyer_id", "customer_user_id", "custom_data", "is_primary_attribution", "app_id", "is_lat",
 )  # fmt: skip
-"""Fields without which messages are read wrongly or their people can't be found."""
+"""Fields without which messages are read wrongly, their people can't be found, or it is not known what may leave."""
+OF_STREAMS: Final = ("event_source",)
+"""Fields by which events are known that a stream has sent to AppsFlyer."""
 
 IDENTIFIERS: Final[Mapping[str, tuple[str, ...]]] = {"android": ("advertising_id",), "ios": ("idfa", "idfv")}
 
@@ -111,8 +113,11 @@ def ours(endpoints: Iterable[Endpoint], url: str) -> list[Endpoint]:
     ]
 
 
-def differences(endpoint: Endpoint, platform: str, *, in_app: bool) -> list[str]:
-    """Return in sentences what an endpoint lacks. Empty if it is as flybridge needs it."""
+def differences(endpoint: Endpoint, platform: str, *, in_app: bool, streams: bool) -> list[str]:
+    """Return in sentences what an endpoint lacks. Empty if it is as flybridge needs it.
+
+    `streams`: the app also sends events to AppsFlyer.
+    """
     found = []
     if endpoint.get("enabled") is False:
         found.append("it is switched off")
@@ -129,7 +134,7 @@ def differences(endpoint: Endpoint, platform: str, *, in_app: bool) -> list[str]
     if fields == "default":
         found.append("it sends the default fields, which may lack custom_data and identifiers: select all")
     elif fields != "all":
-        needed = (*FIELDS, *IDENTIFIERS.get(platform, ()))
+        needed = (*FIELDS, *(OF_STREAMS if streams else ()), *IDENTIFIERS.get(platform, ()))
         if absent := [name for name in needed if name not in fields]:
             found.append(f"it lacks the fields {', '.join(absent)}")
     return found

@@ -145,10 +145,9 @@ def _compared(config: Config, app: App, endpoints: list[dict[str, object]]) -> C
         # Without a public address the endpoint can't be known for certain: it may be a trial on one machine.
         known = bool(config.server.public_url)
         return Check(what, not known, f"AppsFlyer sends nothing to {url}. {remedy}", warning=not known)
+    platform, in_app, streams = app.platform.value, app.route is Route.HTTP_V2, bool(app.streams)
     lacks = [
-        one
-        for endpoint in mine
-        for one in push_config.differences(endpoint, app.platform.value, in_app=app.route is Route.HTTP_V2)
+        one for endpoint in mine for one in push_config.differences(endpoint, platform, in_app=in_app, streams=streams)
     ]
     if lacks:
         return Check(

@@ -33,7 +33,9 @@ async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
     endpoints = await _ask(transport, push_config.read_request(account))
     mine, in_app = push_config.ours(endpoints, url), app.route is Route.HTTP_V2
     done = []
-    if len(mine) == 1 and not push_config.differences(mine[0], app.platform.value, in_app=in_app):
+    if len(mine) == 1 and not push_config.differences(
+        mine[0], app.platform.value, in_app=in_app, streams=bool(app.streams)
+    ):
         done.append(f"{app.name}: the endpoint {url} is as flybridge needs it already.")
     else:
         new = push_config.merged(endpoints, url, in_app=in_app)
