@@ -220,7 +220,7 @@ def test_files_are_listed_and_streamed(bucket):
     assert names(f"{origin}/exports/*/*.gz") == ["packed"]
     (file,) = find_files([f"{origin}/exports/a.csv"])
     whole = list(RawRows(file, None, None))
-    assert [row.fields for row in RawRows(file, None, None, (whole[9].end, 10))] == [row.fields for row in whole[10:]]
+    assert [row.fields for row in RawRows(file, None, None, whole[9].end)] == [row.fields for row in whole[10:]]
     assert '"' not in file.mark
     assert find_files([f"{origin}/exports/"])[0].mark == file.mark
     bucket.put("exports/a.csv", (HEADER + "1-1,other,2026-01-31 10:00:00\n").encode())

@@ -42,14 +42,13 @@ _CAPITALS: Final = (b"AppsFlyer ID", b"AppsFlyer_ID", b"AppsFlyerID")
 
 
 class CsvReader:
-    """Reads one file. `file` gives its uncompressed bytes from the beginning; `start` is where rows were read up to.
+    """Reads one file. `file` gives its uncompressed bytes from the beginning; `start` is the end of the last row that
+    is not wanted.
 
     Raises `FlybridgeError` if the first line is no header of raw data.
     """
 
-    def __init__(
-        self, file: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: tuple[int, int] = (0, 0)
-    ) -> None:
+    def __init__(self, file: IO[bytes], name: str, named: Report | None, zone: Zone | None, start: int = 0) -> None:
         self._file: Any = file
         self._damage: Exception | None = None
         # Lines that were read from the file and not used yet are those from `_at` on.
@@ -65,11 +64,10 @@ class CsvReader:
         """The zone of times without one: that of the file's times, or UTC where its columns say so."""
         self.columns = self._header()
         # Lines that were read before are looked at for another header, and no more.
-        while self.end < start[0] and (line := self._line()):
-            self.end += len(line) + self._dropped_of_line()
+        while self.end < start and (line := self._line()):
+            self.end, self.lines = self.end + len(line) + self._dropped_of_line(), self.lines + 1
             if may_be_header(line):
                 self._fields(line)
-        self.lines = max(self.lines, start[1])
         self._may_have_header = may_be_header(b"".join(self._lines[self._at :]))
 
     @property

@@ -281,14 +281,14 @@ def _said(problem: Exception) -> str:
 
 
 class RawRows:
-    """The rows of a file after `start`: the end and the line number of the last row that is not wanted.
+    """The rows of a file after `start`, the end of the last row that is not wanted.
 
     `zone` is that of its times as far as they have none; once its columns are read, UTC where these say so.
 
     Iterating raises `FlybridgeError` if the file can't be read, or not to its end, after the rows before.
     """
 
-    def __init__(self, file: RawFile, zone: Zone | None, named: Report | None, start: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, file: RawFile, zone: Zone | None, named: Report | None, start: int = 0) -> None:
         self.file = file
         self._zone, self._named, self._start = zone, named, start
         self.zone = zone or UTC_TIMES
@@ -344,7 +344,7 @@ class RawRows:
         mark = stored.read(4)
         stored.seek(0)
         if mark == _PARQUET:
-            self.zone, rows = parquet_rows(stored, name, named, zone, start[0])
+            self.zone, rows = parquet_rows(stored, name, named, zone, start)
             yield rows
         elif mark:
             content = unpacked(stored, name)

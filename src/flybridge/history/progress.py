@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from flybridge.history.rows import happened_ms
 from flybridge.system.private_files import private_database, private_directory
 
+# A file's `lines` are not used any more: they are counted anew on the way to where it goes on.
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY, app TEXT NOT NULL, name TEXT NOT NULL, mark TEXT NOT NULL,
@@ -76,10 +77,9 @@ _NOTHING: Final = repeat("")
 
 
 class Checkpoint(NamedTuple):
-    """How far a file was read: bytes (or rows of Parquet) and lines, and whether to its end."""
+    """How far a file was read, in bytes or rows of Parquet, and whether to its end."""
 
-    bytes: int
-    lines: int
+    end: int
     done: bool
 
 
@@ -214,26 +214,25 @@ class Progress:
 
     def reached(self, app: str, name: str, mark: str) -> Checkpoint:
         """Return how far this content of a file was read."""
-        sql = "SELECT bytes, lines, done FROM files WHERE app = ? AND name = ? AND mark = ?"
+        sql = "SELECT bytes, done FROM files WHERE app = ? AND name = ? AND mark = ?"
         row = self._db.execute(sql, (app, name, mark)).fetchone()
-        return Checkpoint(row[0], row[1], bool(row[2])) if row else Checkpoint(0, 0, False)
+        return Checkpoint(row[0], bool(row[1])) if row else Checkpoint(0, False)
 
     def begin(self, app: str, name: str, mark: str, *, by_attribution: bool, again: bool = False) -> FileProgress:
         """Begin or continue with a file. What was noted of another content, or `again`, is dropped."""
         at = self.reached(app, name, mark)
         if at.done or again:
-            at = Checkpoint(0, 0, False)
+            at = Checkpoint(0, False)
         with _transaction(self._db):
             self._db.execute(
-                "INSERT INTO files (app, name, mark, bytes, lines, done) VALUES (?, ?, ?, ?, ?, 0) "
-                "ON CONFLICT (app, name) DO UPDATE SET mark = excluded.mark, bytes = excluded.bytes, "
-                "lines = excluded.lines, done = 0",
-                (app, name, mark, at.bytes, at.lines),
+                "INSERT INTO files (app, name, mark, bytes, lines, done) VALUES (?, ?, ?, ?, 0, 0) "
+                "ON CONFLICT (app, name) DO UPDATE SET mark = excluded.mark, bytes = excluded.bytes, done = 0",
+                (app, name, mark, at.end),
             )
             (file,) = self._db.execute("SELECT id FROM files WHERE app = ? AND name = ?", (app, name)).fetchone()
-            if not at.bytes:
+            if not at.end:
                 self._db.execute("DELETE FROM equal_rows WHERE file = ?", (file,))
-        return FileProgress(self._db, file, at, EqualRows(self._db, file, by_attribution=by_attribution))
+        return FileProgress(self._db, file, at.end, EqualRows(self._db, file, by_attribution=by_attribution))
 
     def counting(self, *, by_attribution: bool) -> TrialCount:
         """Return a count of equal rows that is not kept, for a look at a file."""
@@ -306,15 +305,15 @@ class Progress:
 class FileProgress:
     """The progress of one file."""
 
-    def __init__(self, db: sqlite3.Connection, file: int, start: Checkpoint, equal: EqualRows) -> None:
+    def __init__(self, db: sqlite3.Connection, file: int, start: int, equal: EqualRows) -> None:
         self._db, self._file = db, file
         self.start, self.equal = start, equal
 
-    def save(self, end: int, lines: int) -> None:
+    def save(self, end: int) -> None:
         """Note, in one transaction, that all rows up to here are in the inbox."""
         with _transaction(self._db):
             self.equal.write()
-            self._db.execute("UPDATE files SET bytes = ?, lines = ? WHERE id = ?", (end, lines, self._file))
+            self._db.execute("UPDATE files SET bytes = ? WHERE id = ?", (end, self._file))
 
     def finish(self) -> None:
         """Note that the file was read to its end. The count of its equal rows is dropped."""

@@ -47,7 +47,7 @@ INSTALLING: Final = frozenset({"install", "reinstall"})
 SHOWN: Final = 2000
 """How many characters of a bad row are kept."""
 
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class RawRow(Struct, frozen=True, gc=False):

@@ -170,7 +170,7 @@ class HistoryImport:
                 continue
             name, mark = self._noted(file)
             progress = self._progress.begin(plan.app, name, mark, by_attribution=plan.by_attribution, again=plan.again)
-            rows = RawRows(file, self._zone, named, progress.start[:2])
+            rows = RawRows(file, self._zone, named, progress.start)
             taken = Taken(file.name)
 
             def told(now: Taken, rows: RawRows = rows) -> None:

@@ -68,17 +68,17 @@ class RowTaker:
         rows: Iterable[RawRow | BadRow],
         equal: EqualRows,
         shown: Callable[[Taken], None] = lambda _: None,
-        save: Callable[[int, int], None] = lambda *_: None,
+        save: Callable[[int], None] = lambda _: None,
     ) -> Taken:
         """Take the rows of one file. Raises what reading raises, after what was read before is in the inbox.
 
-        `save` notes the end and the line up to which all rows are in the inbox.
+        `save` notes the end of the row up to which all rows are in the inbox.
         """
         done = Taken(name)
         reports, left_out = Counter[Report](), Counter[Report]()
         async for page in pages_beside(rows):
             await self._keep(self._envelopes(page, equal, done, reports, left_out))
-            save(page[-1].end, page[-1].number)
+            save(page[-1].end)
             done.reports, done.left_out = _words(reports), _words(left_out)
             shown(done)
         return done
