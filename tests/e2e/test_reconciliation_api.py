@@ -174,6 +174,22 @@ async def test_a_question_that_can_not_be_answered_says_what_to_write(store, que
     assert (status, set(found)) == (400, {"error", "remedy"})
 
 
+async def test_revenue_of_several_currencies_is_not_added_up(store):
+    """One app has to be named; that of apps of the same currency is added up."""
+    paid = {"shop": 2_000_000, "other": 3_000_000}
+    for app, n in paid.items():
+        found = DayComparison(app, TODAY - 3, NOW_MS, True, "UTC", "UTC", "", "", [], currency="USD")
+        found.revenue = [row("tiktok", (None, n, None), kind="event", event="af_purchase")]
+        await store.put_day_reports([comparison.written(found)])
+    query = "metric=revenue&by=app,source"
+    _, found = await Web(store, apps=2).get(URL, query)
+    assert (found["total"]["flybridge"], found["currency"]) == (5.0, "USD")
+    web = Web(store, apps=2, currencies=("USD", "EUR"))
+    status, found = await web.get(URL, query)
+    assert (status, found["remedy"]) == (400, "Name one of shop, other.")
+    assert (await web.get(URL, f"{query}&app=shop"))[1]["total"]["flybridge"] == 2.0
+
+
 async def test_the_last_findings_are_shown_the_most_urgent_first(store):
     """Not those of a job that has not run for long."""
     old = Finding("unexplained", "shop", "An old one.", {})

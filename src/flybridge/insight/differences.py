@@ -72,6 +72,11 @@ def asked_differences(given: Mapping[str, str | None], scopes: Sequence[AppScope
     metric = given.get("metric") or COUNT
     if metric not in METRICS:
         raise ConfigError("metric", f"{metric[:40]!r} is not compared.", f"Name one of {', '.join(METRICS)}.")
+    if metric == REVENUE and len({scope.currency for scope in scopes}) > 1:
+        known = ", ".join(scope.name for scope in scopes)
+        raise ConfigError(
+            "app", "the apps have different currencies: their revenue is not added up.", f"Name one of {known}."
+        )
     event = given.get("event") or ("" if metric == REVENUE else PerformanceKind.INSTALL)
     is_conversion = event in CONVERSIONS and given.get("kind") != PerformanceKind.EVENT
     if is_conversion and metric == REVENUE:
