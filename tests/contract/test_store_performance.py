@@ -140,6 +140,17 @@ async def test_who_was_given_to_somebody_in_amplitude_is_counted_once(store):
     assert [(row.n, row.reached) for row in await store.performance(TOTAL) if row.kind == "install"] == [(3, 2)]
 
 
+async def test_what_is_sent_without_a_match_reaches_nobody(store):
+    """By hand, or under its customer user id once its window is over: `matched_share` says what was matched."""
+    by_hand, late = (structs.replace(waiting(name, name), performance=installed(name)) for name in ("one", "two"))
+    late = structs.replace(late, decision=structs.replace(late.decision, fallback_user_id="a-customer"))
+    await store.file([by_hand, late], NOW_MS)
+    first, *_ = await store.holds()
+    assert (await store.release([first.id], NOW_MS, user_id="ann")).released == [first.id]
+    assert await store.expire(late.decision.expires_ms) == 1
+    assert [(row.n, row.reached) for row in await store.performance(TOTAL) if row.kind == "install"] == [(2, 0)]
+
+
 async def test_forgetting_removes_the_installation_and_leaves_the_sums(store):
     """What comes again from before adds nothing; what the person does later is a new installation's."""
     await store.file([of(installed(), **same("i")), of(acted(days=1, revenue=3))], NOW_MS)
