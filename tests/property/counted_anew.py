@@ -247,26 +247,46 @@ def _up_to(horizon: int, found: Found, today: Mapping[str, date]) -> Values:
     }
 
 
-def true_cohorts(
+class Cohort(NamedTuple):
+    """The installations of some days, and what they cost."""
+
+    first: date
+    last: date
+    group: tuple[Any, ...]
+    lives: list[Life]
+    costs: list[Cost]
+
+
+def cohorts_of(
     facts: Sequence[Fact], costs: Sequence[Cost], asked: Asked, metric: str, grain: str
-) -> dict[Any, tuple[int, float | None, list[float | None]]]:
-    """Return installs, spend and values of each cohort of one app, by its first day and group."""
-    found: defaultdict[Any, Found] = defaultdict(lambda: Found([], [], []))
-    for at, some in ((1, lives_of(facts)), (2, first_known(costs))):
-        for one in some:
-            labels = labels_of(one.install if isinstance(one, Life) else one)
-            is_left_out = metric == "roas" and at == 1 and labels["media_source"] == "organic"
-            if asked.has(labels) and not is_left_out:
-                group = tuple(labels[name] for name in asked.by)
-                found[_span(one.day, grain, asked), group][at].append(one)
-    return {
-        (first, group): (
-            len(own.lives), spend := added(one.money for one in own.costs),
-            [_value(metric, day, own.lives, spend) if last + day * DAY < asked.today[asked.filters["app"]] else None
-             for day in range(91)],
-        )
-        for ((first, last), group), own in found.items()
-    }  # fmt: skip
+) -> Mapping[Any, Cohort]:
+    """Return the cohorts by their first day and group. Organic installs are in no ROAS."""
+    found: dict[Any, Cohort] = {}
+    for one in (*lives_of(facts), *first_known(costs)):
+        labels = labels_of(one.install if isinstance(one, Life) else one)
+        if not asked.has(labels) or (metric == "roas" and labels["media_source"] == "organic"):
+            continue
+        (first, last), group = _span(one.day, grain, asked), tuple(labels[name] for name in asked.by)
+        cohort = found.setdefault((first, group), Cohort(first, last, group, [], []))
+        if isinstance(one, Life):
+            cohort.lives.append(one)
+        else:
+            cohort.costs.append(one)
+    return found
+
+
+def true_values(metric: str, cohorts: Iterable[Cohort], today: date) -> list[tuple[float | None, int]]:
+    """Return the values of cohorts together by day after the install, and how many installs these are of.
+
+    They are of the cohorts of which the day is over for all installs.
+    """
+    found: list[tuple[float | None, int]] = []
+    for day in range(91):
+        over_then = [one for one in cohorts if one.last + day * DAY < today]
+        lives = [life for one in over_then for life in one.lives]
+        spend = added(cost.money for one in over_then for cost in one.costs)
+        found.append((_value(metric, day, lives, spend) if over_then else None, len(lives)))
+    return found
 
 
 def _span(day: date, grain: str, asked: Asked) -> tuple[date, date]:

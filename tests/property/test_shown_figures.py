@@ -16,7 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from counted_anew import BEGUN, DAY, EVENTS, HORIZONS, ORIGINS, App, Asked, Cost, Fact, true_cohorts, true_figures
+from counted_anew import (
+    BEGUN,
+    DAY,
+    EVENTS,
+    HORIZONS,
+    ORIGINS,
+    App,
+    Asked,
+    Cost,
+    Fact,
+    added,
+    cohorts_of,
+    true_figures,
+    true_values,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -241,19 +255,32 @@ async def _compare_cohorts(happened: list[Fact], costs: list[Cost], asked: Asked
     question = Question(day_number(asked.first), day_number(asked.last), asked.by, **filters)
     async with filed([happened], costs) as store:
         found = await read_cohorts(store, scope_of(app, asked), question, COHORT_METRICS[metric], grain=grain)
-    true = true_cohorts(happened, costs, asked, metric, grain)
-    for one in found.cohorts:
-        plain, group = one.as_dict(), tuple(one.labels[name] for name in asked.by)
-        installs, spend, values = true.pop((date_of(one.first), group))
-        assert (plain["installs"], plain["spend"]) == (installs, pytest.approx(spend, abs=2e-6))
-        assert plain["values"] == [value if value is None else pytest.approx(value, abs=2e-6) for value in values]
-    assert true == {}
+    true, today = cohorts_of(happened, costs, asked, metric, grain), asked.today[app.name]
+    shown = {(date_of(one.first), tuple(one.labels[name] for name in asked.by)): one.as_dict() for one in found.cohorts}
+    assert set(shown) == set(true)
+    for at, one in true.items():
+        spend = added(cost.money for cost in one.costs)
+        assert (shown[at]["installs"], shown[at]["spend"]) == (len(one.lives), pytest.approx(spend, abs=2e-6))
+        assert equal(shown[at]["values"], [value for value, _ in true_values(metric, [one], today)])
+    of_groups = {group: [one for one in true.values() if one.group == group] for _, group in true}
+    for curve, some in [
+        (found.whole, list(true.values())),
+        *((curve, of_groups.pop(tuple(curve.labels[name] for name in asked.by))) for curve in found.groups),
+    ]:
+        values, counted = zip(*true_values(metric, some, today), strict=True)
+        assert (equal(curve.values, values), tuple(curve.counted)) == (True, counted)
+    assert of_groups == {}
+
+
+def equal(shown: Sequence[float | None], true: Sequence[float | None]) -> bool:
+    """Whether values are the same, but for how sums are rounded."""
+    return list(shown) == [value if value is None else pytest.approx(value, abs=2e-6) for value in true]
 
 
 @settings(max_examples=60)
 @given(happenings(), costs_of(), questions(["media_source", "campaign", "country", "platform"]), st.data())
 def test_every_cohort_is_the_true_one(happened, costs, asked, data):
-    """By day, week or month, of each metric; and none has a value of a day that is not over."""
+    """By day, week or month, of each metric, and together; none has a value of a day that is not over."""
     asked = asked._replace(filters={**asked.filters, "app": data.draw(apps).name})
     metric, grain = data.draw(st.sampled_from(sorted(COHORT_METRICS))), data.draw(st.sampled_from(GRAINS))
     asyncio.run(_compare_cohorts(happened, costs, asked, metric, grain))
