@@ -24,7 +24,7 @@ from math import isfinite
 from typing import Any, Final
 
 MAX_CHARACTERS: Final = 65_536
-MAX_TEMPLATE: Final = 262_144
+MAX_TEMPLATE: Final = 131_072
 MAX_DEPTH: Final = 32
 
 CONSTANTS: Final[Mapping[str, Any]] = {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import partial
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +21,7 @@ from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
-from flybridge.identity import device_identifier, installation, usable
+from flybridge.identity import device_identifier, installation
 from flybridge.mapping.consent import UNKNOWN, att_of
 from flybridge.mapping.table import flag, plain
 
@@ -31,6 +31,10 @@ MAX_TEXT: Final = 1_000
 # The page has 13 digits, a dash, and 19 digits for Android, 7 for iOS, and an example of 7 for both.
 _APPSFLYER_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+# https://www.rfc-editor.org/rfc/rfc1918, and those of the machine itself.
+_OWN_NETWORKS: Final = tuple(
+    map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"))
+)
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": False, "disabled": False}
@@ -57,9 +61,9 @@ def appsflyer_id(value: Any) -> str | None:
 
 
 def user(value: Any) -> str | None:
-    """An id: not all zeros, and no word for nothing."""
-    found = words(value)
-    return usable(found) if found is not None else None
+    """An id, without quotes around it: not all zeros, and no word for nothing."""
+    found = words(only(value))
+    return bare(found) if found is not None else None
 
 
 def device(value: Any) -> str | None:
@@ -75,13 +79,17 @@ def apple(value: Any) -> str | None:
 
 
 def ipv4(value: Any) -> str | None:
-    """An IPv4 address, also in IPv6's form of it (`::ffff:192.0.2.1`); the parameter has no room for another."""
+    """An IPv4 address, also in IPv6's form of it (`::ffff:192.0.2.1`); the parameter has no room for another. One of a
+    private network is left out: AppsFlyer would look up its place, instead of taking that of the install.
+    """
     try:
         found = ip_address(words(value) or "")
     except ValueError:
         return None
     known = found if isinstance(found, IPv4Address) else found.ipv4_mapped
-    return None if known is None else str(known)
+    if known is None or known.is_unspecified or any(known in network for network in _OWN_NETWORKS):
+        return None
+    return str(known)
 
 
 def version(value: Any) -> str | None:
