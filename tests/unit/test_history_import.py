@@ -102,6 +102,31 @@ def test_a_dry_run_adds_up_what_would_be_sent(config, tmp_path):
     assert json.loads(result.stdout)["revenue"] == {"JPY": 1001.0}
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_dry_run_adds_up_only_what_is_sent(config, tmp_path, quote):
+    """Not what is filtered, such as the second attribution of a purchase, nor what was imported before."""
+    rows = (
+        "1-1,buy,2025-03-02 10:00:00,9.50,EUR,false,tiktok",
+        "1-1,buy,2025-03-02 10:00:00,9.50,EUR,true,meta",
+        "1-2,uninstall,2025-04-02 10:00:00,1,EUR,,",
+        "1-3,buy,2025-05-02 10:00:00,2,EUR,,dropped",
+    )
+    names = (
+        "AppsFlyer ID,Event Name,Event Time,Event Revenue,Event Revenue Currency,Is Primary Attribution,Media Source\n"
+    )
+    lines = "".join(line.replace("tiktok", f"{quote}tik\ntok{quote}" if quote else "tiktok") + "\n" for line in rows)
+    (tmp_path / "all.csv").write_text(names + lines)
+    with config.open("a") as file:
+        file.write('[apps.restrictions]\n"dropped" = "drop"\n')
+    words = ("import", str(tmp_path / "all.csv"), "--timezone", "UTC")
+    survey = json.loads(run(config, *words, "--dry-run", "--json").stdout)
+    assert (survey["revenue"], survey["months"]) == ({"EUR": 9.5}, {"2025-03": 1})
+    assert run(config, *words, "--yes").exit_code == 0
+    processed(config)
+    survey = json.loads(run(config, *words, "--dry-run", "--json").stdout)
+    assert (survey["revenue"], survey["months"]) == ({}, {})
+
+
 def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
     """RawRows by report and outcome, first and last time, months, revenue, bad lines."""
     (tmp_path / "january.csv").write_text(
@@ -123,7 +148,7 @@ def test_a_dry_run_takes_nothing_and_says_what_is_there(config, tmp_path):
     }
     assert (survey["rows"], survey["bad"], survey["left_out"]) == (6, 1, {"clicks": 1})
     assert survey["revenue"] == {"EUR": 4.75}
-    assert survey["months"] == {"2025-03": 1, "2025-04": 2}
+    assert survey["months"] == {"2025-03": 1, "2025-04": 1}
     (span,) = survey["spans"]
     assert (span["zone"], span["first"], span["last"]) == (
         "Europe/Berlin",

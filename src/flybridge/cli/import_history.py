@@ -147,7 +147,7 @@ def show_survey(survey: Survey, assumed: str = "") -> None:
         twice = f" {lie} in an hour that the clock has twice." if span.ambiguous else ""
         say(f"If times are {span.zone}: from {span.first} to {span.last} UTC.{twice}")
     months: list[dict[str, Any]] = [{"month": month, "persons": n} for month, n in survey.months.items()]
-    print_rows("Persons by month (Amplitude bills a person for each)", months, "No row names a person and a time.")
+    print_rows("Persons by month (Amplitude bills a person for each)", months, "No row that is sent names a person.")
     revenue = [{"currency": currency, "revenue": f"{amount:.2f}"} for currency, amount in survey.revenue.items()]
     print_rows("Revenue", revenue, "There is no revenue.", right=["revenue"])
     for line in survey.first_bad:

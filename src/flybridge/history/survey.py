@@ -77,7 +77,8 @@ class Span(Struct):
 
 
 class Survey(Struct):
-    """What files hold. `outcomes` are those of the rows that are taken, by report and outcome.
+    """What files hold. `outcomes` are those of the rows that are taken, by report and outcome; `months` and `revenue`
+    are of those that are sent, or held until they can be.
 
     `unmarked` files do not say in which zone their times are. `problems` are why files can't be read, or not to their
     ends.
@@ -177,35 +178,32 @@ class Surveyor:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
     async def _count(self, rows: Sequence[Counted], equal: EqualRows, zone: str) -> None:
-        is_dry = self._flow is not None
-        conversions, months = [], set()
-        first, last = 2**62, 0
+        conversions, first, last = [], 2**62, 0
         for row in rows:
-            ms: int | None
-            person: int | None
-            if isinstance(row, Undated):
-                continue
-            if isinstance(row, Prospect):
-                ms, person, is_conversion = row.ms, row.person, row.identity is None
-            else:
-                ms, is_conversion = happened_ms(row.fields), row.fields.get("event_name") in CONVERSIONS
-                person = person_of(row.fields) if is_conversion or is_dry else None
-            if ms is None:
+            if (ms := _happened_ms(row)) is None:
                 continue
             first, last = min(first, ms), max(last, ms)
-            if person is not None:
-                if is_conversion:
-                    conversions.append((person, ms))
-                if is_dry:
-                    months.add((person, ms // DAY_MS))
+            if _is_conversion(row) and (person := _person_of(row)) is not None:
+                conversions.append((person, ms))
         if last:
             self._widen(zone, first, last)
         self._progress.note_conversions(conversions)
-        self._progress.note_months({(person, _month(day)) for person, day in months})
         if self._flow is not None:
-            await self._map(self._flow, rows, equal)
+            self._count_sent(await self._map(self._flow, rows, equal))
 
-    async def _map(self, flow: Flow, rows: Sequence[Counted], equal: EqualRows) -> None:
+    def _count_sent(self, rows: Sequence[Counted]) -> None:
+        """Count what rows that are sent, or wait to be, add up to."""
+        days = {(_person_of(row), (_happened_ms(row) or 0) // DAY_MS) for row in rows}
+        self._progress.note_months({(person, _month(day)) for person, day in days if person is not None})
+        for row in rows:
+            if isinstance(row, Prospect):
+                if row.revenue:
+                    self._add((row.currency or "").upper(), row.revenue)
+            elif isinstance(row, RawRow) and (revenue := row.fields.get("event_revenue")):
+                self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
+
+    async def _map(self, flow: Flow, rows: Sequence[Counted], equal: EqualRows) -> list[Counted]:
+        """Count what becomes of rows. Returns those that are sent, or wait to be."""
         ordinals = equal.ordinals_of(
             [equal.identity(row.fields) if isinstance(row, RawRow) else row.identity for row in rows]
         )
@@ -227,18 +225,14 @@ class Surveyor:
             left = [(row, one) for row, one, is_gone in zip(rows, filings, gone, strict=True) if not is_gone]
             rows, filings = [row for row, _ in left], [filing for _, filing in left]
         known, matched = await self._known(filings)
-        again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
+        again, sent = self._progress.are_surveyed([_events_of(filing) for filing in filings]), list[Counted]()
         for row, filing, is_known, is_again, is_matched in zip(rows, filings, known, again, matched, strict=False):
             is_duplicate = is_known or is_again
             outcome = SENT if is_matched else outcome_of(filing)
             self._outcomes[row.report, "duplicate" if is_duplicate else outcome] += 1
-            if is_duplicate:
-                continue
-            if isinstance(row, Prospect):
-                if row.revenue:
-                    self._add((row.currency or "").upper(), row.revenue)
-            elif isinstance(row, RawRow) and (revenue := row.fields.get("event_revenue")):
-                self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
+            if not is_duplicate and isinstance(filing.decision, Deliver | Hold):
+                sent.append(row)
+        return sent
 
     async def _known(self, filings: Sequence[Filing]) -> tuple[Iterable[bool], Iterable[bool]]:
         """Return which were filed before, and of which only the store knows the user."""
@@ -274,6 +268,24 @@ class Surveyor:
             survey.first_day = day_of(min(first for first, _ in self._times.values()))
             survey.last_day = day_of(max(last for _, last in self._times.values()))
         return survey
+
+
+def _happened_ms(row: Counted) -> int | None:
+    if isinstance(row, Prospect):
+        return row.ms
+    return happened_ms(row.fields) if isinstance(row, RawRow) else None
+
+
+def _is_conversion(row: Counted) -> bool:
+    if isinstance(row, Prospect):
+        return row.identity is None
+    return isinstance(row, RawRow) and row.fields.get("event_name") in CONVERSIONS
+
+
+def _person_of(row: Counted) -> int | None:
+    if isinstance(row, Prospect):
+        return row.person
+    return person_of(row.fields) if isinstance(row, RawRow) else None
 
 
 @lru_cache(1024)
