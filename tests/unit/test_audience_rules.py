@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from flybridge.audiences.rules import member_of
+from flybridge.audiences.rules import is_told, member_of, value_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.store.audiences.records import Lack
@@ -94,3 +94,27 @@ def test_an_identifier_is_sent_as_appsflyer_knows_it(identifier: str, properties
     member = member_of(rule, Keyring(b"secret"), "ada-00001", "", properties.get)
     assert member is not None
     assert ((member.identifier, bool(member.marks)) == (sent, True)) if sent else member.lack == Lack.IDENTIFIER
+
+
+@pytest.mark.parametrize("name", ["gaid", "GAID", " Gaid ", "gp:gaid", "user_properties.gaid"])
+def test_a_property_of_a_message_is_found_as_the_column_of_a_file_is(name: str) -> None:
+    """Whatever its letters and what exports put before it; the exact name first."""
+    rule = audience_rule("shop", "vips", "c1", "gaid")
+    member = member_of(rule, Keyring(b"secret"), "ada-00001", "", value_of({name: GAID}))
+    assert member is not None
+    assert member.identifier == GAID
+    assert is_told(rule, {name: GAID})
+    assert value_of({"GAID": "other", "gaid": GAID})("gaid") == GAID
+    assert not is_told(rule, {"gaids": GAID})
+    assert not is_told(rule, None)
+
+
+def test_a_member_who_has_denied_it_in_other_letters_is_not_sent() -> None:
+    """A condition that excludes a value passes where there is none."""
+    where = Condition(path="user_properties.Ads_Consent", none_of=("denied",))
+    rule = audience_rule("shop", "vips", "c1", "cuid", where=(where,))
+    for name, lack in (("ads_consent", Lack.CONSENT), ("Ads_Consent", Lack.CONSENT), ("other", 0)):
+        properties = {name: "denied"}
+        member = member_of(rule, Keyring(b"secret"), "ada-00001", "", value_of(properties))
+        assert member is not None
+        assert member.lack == lack
