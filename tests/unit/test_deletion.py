@@ -85,6 +85,29 @@ def test_appsflyer_is_asked_for_one_identity_of_one_app():
     }
 
 
+@pytest.mark.parametrize(
+    ("platform", "kind", "given", "asked"),
+    [
+        ("ios", IdKind.IDFA, "9876f1aa-2983-3855-27bb-2c626772efab", "9876F1AA-2983-3855-27BB-2C626772EFAB"),
+        ("ios", IdKind.IDFV, "9876f1aa-2983-3855-27bb-2c626772efab", "9876F1AA-2983-3855-27BB-2C626772EFAB"),
+        ("android", IdKind.ADID, "9C9A82FB-D5DE-4CD1-90C3-527441C11828", "9c9a82fb-d5de-4cd1-90c3-527441c11828"),
+        ("android", IdKind.CUSTOMER_USER_ID, "Ada", "Ada"),
+        ("android", IdKind.APPSFLYER_ID, "1629191854863-7087037", "1629191854863-7087037"),
+    ],
+)
+def test_appsflyer_is_asked_for_an_identity_as_it_writes_it(platform, kind, given, asked):
+    """A request for another spelling would be taken, and find nobody."""
+    built = appsflyer.request(
+        AppsFlyerAccount("id123", "token"),
+        request_id="5e2bca4e-5a0f-4d4c-9a4c-0a6cbf5f4c3b",
+        identity=appsflyer.IDENTITIES[platform][kind],
+        value=given,
+        now_ms=1_764_000_000_000,
+    )
+    (identity,) = json.loads(built.body)["subject_identities"]
+    assert identity["identity_value"] == asked
+
+
 def problem(code: str) -> dict[str, object]:
     """Build AppsFlyer's error."""
     return {"error": {"code": 400, "af_gdpr_code": code, "message": f"about {ADA}"}}

@@ -12,6 +12,7 @@ who limit ad tracking can't be erased over this API (`e321`): both are AppsFlyer
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from flybridge.appsflyer.report import AppsFlyerAccount
@@ -37,6 +38,12 @@ IDENTITIES: Final = {
 }
 """What AppsFlyer calls the kinds of identifier, by platform."""
 
+WRITTEN: Final[Mapping[str, Callable[[str], str]]] = {
+    "ios_advertising_id": str.upper, "idfv": str.upper, "android_advertising_id": str.lower,
+}  # fmt: skip
+"""How AppsFlyer writes identifiers that others write in either case
+(https://dev.appsflyer.com/hc/reference/s2s-events-api3-post, read 2026-11-28)."""
+
 THERE_ALREADY: Final = frozenset({"e213", "e215"})
 """The same request, or another open one about the same identity."""
 
@@ -57,6 +64,7 @@ def request(account: AppsFlyerAccount, *, request_id: str, identity: str, value:
 
     `request_id` is a UUID v4, `identity` one of the names in `IDENTITIES`.
     """
+    value = WRITTEN.get(identity, str)(value)
     body = {
         "subject_request_id": request_id,
         "subject_request_type": "erasure",
