@@ -30,8 +30,11 @@ IN_APP: Final = (
 FIELDS: Final = (
     "event_name", "event_time", "event_value", "install_time", "conversion_type", "campaign_type", "media_source",
     "campaign", "appsflyer_id", "customer_user_id", "custom_data", "is_primary_attribution", "app_id", "is_lat",
+    "event_revenue", "event_revenue_currency",
 )  # fmt: skip
-"""Fields without which messages are read wrongly, their people can't be found, or it is not known what may leave."""
+"""Fields without which messages are read wrongly, their people can't be found, it is not known what may leave, or an
+event is not known again in the row of a report.
+"""
 OF_STREAMS: Final = ("event_source",)
 """Fields by which events are known that a stream has sent to AppsFlyer."""
 
