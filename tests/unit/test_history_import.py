@@ -261,6 +261,22 @@ def test_history_is_refused_on_the_route_attribution(config, tmp_path):
     assert "72 hours" in str(result.exception)
 
 
+def test_a_dry_run_says_what_it_does_not_know(config, tmp_path):
+    """Messages that wait in the inbox, and that a file is not read again."""
+    (tmp_path / "january.csv").write_text(HEADER + row(1, "buy", "2025-03-02 10:00:00"))
+    words = ("import", str(tmp_path / "january.csv"), "--timezone", "UTC")
+    new, waits = run(config, *words, "--dry-run"), "1 message waits in the inbox"
+    known = "1 file was imported before, and is not read again without --again."
+    assert (waits in new.output, known in new.output) == (False, False)
+    assert run(config, *words, "--yes").exit_code == 0
+    imported = run(config, *words, "--dry-run")
+    assert ("sent  " in imported.output, waits in imported.output, known in imported.output) == (True, True, True)
+    processed(config)
+    filed, again = run(config, *words, "--dry-run"), run(config, *words, "--dry-run", "--again")
+    assert ("duplicate" in filed.output, waits in filed.output, known in filed.output) == (True, False, True)
+    assert ("duplicate" in again.output, known in again.output) == (True, False)
+
+
 def test_overlapping_files_and_repeats_change_nothing(config, tmp_path):
     """Equal rows of one file are as many events; the same rows in other files are none."""
     same = row(1, "af_purchase", "2025-03-02 10:00:00", revenue="1")

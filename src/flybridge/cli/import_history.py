@@ -21,6 +21,7 @@ from flybridge.history.rows import UTC_TIMES
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, refused
 from flybridge.history.survey import Survey
 from flybridge.history.take import Taken
+from flybridge.inbox.protocol import Inbox
 from flybridge.operations.read_history import check_live_days
 from flybridge.service.backends import opened_inbox, opened_store
 from flybridge.store.protocol import Store
@@ -64,12 +65,15 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         store = await stack.enter_async_context(opened_store(settings))
         if options.dry_run:
             await _dry_run(settings, app, plan, store, options)
+            async with opened_inbox(settings) as inbox:
+                await warn_waiting(inbox)
             return
         importing = stack.enter_context(closing(HistoryImport(plan, settings.data_dir, SystemClock())))
         asks = not (options.yes or options.as_json)
         survey = await _survey(settings, plan, importing, store if asks else None)
         if asks:
             show_survey(survey)
+            _warn_known(plan, importing)
         await _check_days(settings, store, app, survey)
         await warn_unsighted(store, app)
         if asks and not confirmed("Import these rows? Nothing can be deleted in Amplitude."):
@@ -103,6 +107,8 @@ async def _dry_run(settings: Config, app: App, plan: ImportPlan, store: Store, o
             f"{silent} times are: they are shown as UTC. An import asks for --timezone: UTC for files of the Pull API, "
             "the app's own zone for files downloaded from the dashboard. --dry-run takes several, to compare them."
         )
+    with closing(HistoryImport(plan, settings.data_dir, SystemClock())) as importing:
+        _warn_known(plan, importing)
     for survey in surveys:
         await _check_days(settings, store, app, survey)
     await warn_unsighted(store, app)
@@ -195,6 +201,21 @@ def _line(one: Taken) -> dict[str, Any]:
         "bad": one.bad,
         "state": "imported before" if one.known else "broken off" if one.problem else "imported",
     }
+
+
+def _warn_known(plan: ImportPlan, importing: HistoryImport) -> None:
+    """Warn of files whose rows are shown, and are not read by the import."""
+    n = len(plan.files) - len(importing.unread())
+    if n:
+        were = "1 file was imported before, and is" if n == 1 else f"{n:,} files were imported before, and are"
+        complain(f"{were} not read again without --again.")
+
+
+async def warn_waiting(inbox: Inbox) -> None:
+    """Warn of messages that are not filed yet, which a preview does not know."""
+    if n := (await inbox.depth(SystemClock().now_ms())).waiting:
+        waits = "1 message waits" if n == 1 else f"{n:,} messages wait"
+        complain(f"{waits} in the inbox: what is among them is shown as new until flybridge serve has filed it.")
 
 
 async def warn_unsighted(store: Store, app: App) -> None:

@@ -12,7 +12,7 @@ from flybridge.cli.audit import Job, audited, kept
 from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
 from flybridge.cli.gap_tables import show_gaps
 from flybridge.cli.import_files import Rate, chosen_app
-from flybridge.cli.import_history import show_survey, warn_unsighted
+from flybridge.cli.import_history import show_survey, warn_unsighted, warn_waiting
 from flybridge.cli.meter import Meter
 from flybridge.cli.printing import complain, print_json, print_rows
 from flybridge.clock import SystemClock
@@ -110,6 +110,7 @@ def _preview(
         shown = (lambda _: None) if as_json else _show_looked_at
         found = await reader.preview(app, from_ms, until_ms, reports, shown)
         await warn_unsighted(reader.store, app)
+        await warn_waiting(reader.inbox)
         return found
 
     found = run(_with_reader(settings, work))
