@@ -6,7 +6,9 @@ import asyncio
 import csv
 import io
 import json
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -16,6 +18,7 @@ from msgspec import structs
 
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
+from flybridge.history.progress import Progress
 from flybridge.lenient_json import decode
 from flybridge.operations.explain import MAX_ROWS, app_of, explain
 from flybridge.operations.messages import read_messages
@@ -282,11 +285,29 @@ def test_a_message_of_the_former_push_api_is_a_postback():
     assert read_messages(body, Source.STREAM)[0].source is Source.STREAM
 
 
-def test_equal_rows_of_a_file_are_counted():
-    """As the pipeline counts them: the second is another event."""
-    rows = [f"{name},1,2026-01-31 10:00:00\n" for name in "aab"]
-    text = "".join(["Event Name,AppsFlyer ID,Event Time\n", *rows])
-    assert [one.ordinal for one in read_messages(text.encode())] == [1, 2, 1]
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["buy", "sale", "install", "re-engagement"]),
+            st.sampled_from(["1-1", "1-2"]),
+            st.sampled_from(["", "summer", "spring"]),
+            st.sampled_from(["", "Berlin"]),
+        ),
+        max_size=12,
+    ),
+    by_attribution=st.booleans(),
+)
+def test_equal_rows_of_a_file_are_counted_as_an_import_counts_them(rows, by_attribution):
+    """The second is another event, also with another city; a conversion is not."""
+    lines = [f"{name},{person},2026-01-31 10:00:00,{campaign},{city}\n" for name, person, campaign, city in rows]
+    text = "".join(["Event Name,AppsFlyer ID,Event Time,Campaign,City\n", *lines])
+    found = [one.ordinal for one in read_messages(text.encode(), by_attribution=by_attribution)] if rows else []
+    with TemporaryDirectory() as place, closing(Progress(Path(place) / "imports.db")) as progress:
+        fields = [
+            {"event_name": name, "appsflyer_id": person, "event_time": "2026-01-31 10:00:00", "campaign": campaign}
+            for name, person, campaign, _ in rows
+        ]
+        assert found == progress.counting(by_attribution=by_attribution).ordinals(fields)
 
 
 NAMES = ("Event Name", "AppsFlyer ID", "Event Time", "Campaign", "Event Value")

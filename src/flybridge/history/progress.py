@@ -100,6 +100,16 @@ def person_of(fields: Mapping[str, str]) -> int | None:
     return None if found is None else hash_of_person(found.lower())
 
 
+def identifying(*, by_attribution: bool) -> Sequence[str]:
+    """Return the fields that tell rows of a file apart."""
+    return IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
+
+
+def row_identity(row: Mapping[str, str], names: Sequence[str]) -> RowIdentity | None:
+    """Return what tells a row apart from those that are no equal ones; None of a conversion."""
+    return None if row.get("event_name") in CONVERSIONS else tuple(map(row.get, names, _NOTHING))
+
+
 class Noted:
     """Which keys may be in a table: most are in none, which one bit says without a look into the file."""
 
@@ -127,7 +137,7 @@ class EqualRows:
         self._db, self._file = db, file
         self._look = f"SELECT n FROM {table} WHERE file = ? AND hash = ?"  # noqa: S608 - a name of ours
         self._put = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
-        self.names = IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
+        self.names = identifying(by_attribution=by_attribution)
         self._counts: dict[int, int] = {}
         self._noted = Noted()
         for (key,) in db.execute(f"SELECT hash FROM {table} WHERE file = ?", (file,)):  # noqa: S608
@@ -139,9 +149,7 @@ class EqualRows:
 
     def identity(self, row: Mapping[str, str]) -> RowIdentity | None:
         """Return what tells a row apart from those that are no equal ones; None of a conversion."""
-        if row.get("event_name") in CONVERSIONS:
-            return None
-        return tuple(map(row.get, self.names, _NOTHING))
+        return row_identity(row, self.names)
 
     def ordinals_of(self, identities: Iterable[RowIdentity | None]) -> list[int]:
         """Return the same of rows by what `identity` returns of them: their values of `names`, or empty texts."""

@@ -6,7 +6,7 @@ import io
 import re
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from flybridge.appsflyer.postback import V1_NAMES
 from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, row_body
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
+from flybridge.history.progress import RowIdentity, identifying, row_identity
 from flybridge.history.rows import UTC_TIMES, BadRow, dated
 from flybridge.records import Media, Source
 from flybridge.system.text_encoding import as_utf8, encoding_of, line_text, utf8
@@ -77,18 +78,23 @@ class GivenMessage(Struct, frozen=True):
 
 
 def read_messages(
-    raw: bytes, source: Source | None = None, fields: Mapping[str, str] | None = None
+    raw: bytes,
+    source: Source | None = None,
+    fields: Mapping[str, str] | None = None,
+    *,
+    by_attribution: bool = False,
 ) -> list[GivenMessage]:
     """Return the messages in a file or text: JSON, a query string or an address with one, or CSV with a header.
 
     Text in UTF-8 (with or without a byte order mark), UTF-16, UTF-32 and Windows-1252 is read. Without a `source`
-    the fields decide whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`.
+    the fields decide whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`, and
+    `by_attribution` says whether its events are counted by their attributions.
     """
     stripped = as_text(raw).strip()
     if stripped[:1] not in ("{", "[") and source in (None, Source.PUSH):
         if (query := _QUERY.fullmatch(stripped)) is not None:
             return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
-        if rows := list(_rows(raw)):
+        if rows := list(_rows(raw, identifying(by_attribution=by_attribution))):
             return rows
     body = utf8(raw).removeprefix(BOM_UTF8).strip()
     chosen = source or kind_of(body, fields or {})
@@ -127,7 +133,7 @@ def _is_amplitudes(message: Mapping[str, Any]) -> bool:
     return ours > theirs
 
 
-def _rows(raw: bytes) -> Iterator[GivenMessage]:
+def _rows(raw: bytes, names: Sequence[str]) -> Iterator[GivenMessage]:
     """Yield the rows of raw data as `flybridge import` reads them, with times of UTC. Another file has none."""
     if b"\n" not in raw:
         raw = raw.replace(b"\r", b"\n")
@@ -135,7 +141,7 @@ def _rows(raw: bytes) -> Iterator[GivenMessage]:
         rows = CsvReader(as_utf8(io.BufferedReader(io.BytesIO(raw))), THE_FILE, None, UTC_TIMES)
     except FlybridgeError:
         return
-    seen: Counter[bytes] = Counter()
+    seen = Counter[RowIdentity]()
     for number, read in enumerate(rows, 1):
         row = read if isinstance(read, BadRow) else dated(read)
         if isinstance(row, BadRow):
@@ -144,8 +150,11 @@ def _rows(raw: bytes) -> Iterator[GivenMessage]:
             problem = f"It is a row of AppsFlyer's {row.report} report, which is not imported."
             yield GivenMessage(_row(number), Source.FILE, Media.JSON, b"", problem=problem, outcome=LEFT_OUT)
         else:
-            seen[row.body] += 1
-            yield GivenMessage(_row(number), Source.FILE, Media.JSON, row.body, seen[row.body])
+            ordinal = 1
+            if (identity := row_identity(row.fields, names)) is not None:
+                seen[identity] += 1
+                ordinal = seen[identity]
+            yield GivenMessage(_row(number), Source.FILE, Media.JSON, row.body, ordinal)
 
 
 def _row(number: int) -> str:
