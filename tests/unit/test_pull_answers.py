@@ -23,10 +23,10 @@ MOST = (
 )
 
 
-def refused(status: int, body: str):
+def refused(status: int, body: str, now_s: int = NOON_S):
     """Return why an answer is no report; None if it may be one."""
     try:
-        check_pulled(HttpResponse(status, {}, body.encode()), "installs_report", NOON_S)
+        check_pulled(HttpResponse(status, {}, body.encode()), "installs_report", now_s)
     except ReportRefused as refusal:
         return refusal
     return None
@@ -40,6 +40,13 @@ def test_a_quota_that_is_used_up_is_known_in_every_form(status, words, form):
     found = refused(status, form(words))
     assert found.quota
     assert found.again_s == DAY_S // 2
+
+
+@pytest.mark.parametrize(("since_s", "again_s"), [(0, 900), (30, 900), (900, 900), (901, DAY_S - 901), (-10, 10)])
+def test_a_quota_that_is_used_up_just_after_midnight_may_be_that_of_the_day_before(since_s, again_s):
+    """By AppsFlyer's clock, or because it is renewed a little later."""
+    found = refused(400, LIMIT, 20_000 * DAY_S + since_s)
+    assert (found.quota, found.again_s) == (True, again_s)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ MAX_ROWS: Final = 1_000_000
 LOOKBACK_DAYS: Final = 89
 """The documented limit is 90 days. The ninetieth day is refused, or half of it is, by the hour of the request."""
 DAY_S: Final = 86_400
+EARLY_S: Final = 900.0
+"""For so many seconds after 00:00 UTC a quota that is used up is asked for again soon."""
 _LIMITS: Final = ("limit has been reached", "limit reached", "reached your maximum number")
 
 _ALL: Final = (
@@ -125,8 +127,10 @@ def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:
         return
     words = said(response.body).strip().removeprefix("\ufeff")
     if response.status in {200, 400, 403} and any(limit in words.lower() for limit in _LIMITS):
-        midnight_s = DAY_S - now_s % DAY_S
-        raise ReportRefused(f"AppsFlyer's quota of calls for {report} is used up for today.", midnight_s, quota=True)
+        # Just after midnight it may be the quota of the day before: clocks differ, and waiting would lose a day.
+        since_s = now_s % DAY_S
+        again_s = DAY_S - since_s if since_s > EARLY_S else EARLY_S
+        raise ReportRefused(f"AppsFlyer's quota of calls for {report} is used up for today.", again_s, quota=True)
     if response.status in {200, 400} and "lookback" in words.lower():
         raise ReportRefused(f"AppsFlyer has {report} of the last 90 days only: ask for later days.")
     if response.status == 400:
