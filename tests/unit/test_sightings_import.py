@@ -11,10 +11,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from flybridge.amplitude import stream
 from flybridge.amplitude.merged import merges
-from flybridge.errors import FlybridgeError
+from flybridge.cli.app import app as cli
+from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.sqlite import SqliteInbox
@@ -317,3 +319,24 @@ def test_a_file_of_another_encoding_is_read(encoding, tmp_path):
     path = tmp_path / "some.json"
     path.write_bytes('{"user_id":"zoë","adid":"x"}\n{"user_id":"ada"}\n'.encode(encoding))
     assert [line.ids for line in read_file(path) if isinstance(line, FileLine)] == [("zoë",), ("ada",)]
+
+
+@pytest.mark.parametrize("form", ["--sightings", "--stream"])
+@pytest.mark.parametrize(
+    "option", ["--dry-run", "--timezone UTC", "--from 2026-01-01", "--to 2026-01-01", "--rate 5", "--dry-run --rate 5"]
+)
+def test_an_option_that_these_files_do_not_have_is_refused(smallest_config, tmp_path, form, option):
+    """Before anything is taken: a dry run was an import."""
+    (tmp_path / "users.csv").write_text("user_id,appsflyer_id\nada@example.com,1-2\n")
+    words = ["import", form, *option.split(), str(tmp_path / "users.csv"), "--config", str(smallest_config)]
+    found = CliRunner().invoke(cli, words)
+    assert (found.exit_code, option.split()[0] in found.output) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("name", "words"), [("s3://bucket/a.zip", "Download it first"), (".", "Name the files in it")])
+def test_what_is_no_file_of_this_machine_is_refused_with_what_to_do(smallest_config, name, words):
+    """Raw data is read from buckets and directories, and these files are not."""
+    found = CliRunner().invoke(cli, ["import", "--stream", name, "--config", str(smallest_config)])
+    assert isinstance(found.exception, ConfigError)
+    assert words in str(found.exception)

@@ -70,6 +70,13 @@ def import_files(
     """
     if sightings and stream:
         raise typer.BadParameter("Say what the files hold: --sightings or --stream.")
+    given = {"--dry-run": dry_run, "--timezone": timezone, "--from": from_day, "--to": to_day, "--rate": rate}
+    if (sightings or stream) and (ignored := [name for name, value in given.items() if value]):
+        # Nothing may be taken because an option was overlooked that says to take nothing, or less.
+        form = "--sightings" if sightings else "--stream"
+        raise typer.BadParameter(
+            f"{form} has no {' and no '.join(ignored)}, which are for raw data. Nothing was taken."
+        )
     zones = tuple(dict.fromkeys(timezone or ()))
     if len(zones) > 1 and not dry_run:
         raise typer.BadParameter("Name one --timezone: several are compared by --dry-run only.")
@@ -78,8 +85,9 @@ def import_files(
     name = app.name
     counted = f"{len(files)} files or folders" if len(files) > 1 else "1 file or folder"
     if sightings or stream:
+        paths = [_path(one) for one in files]
         with audited(settings, "import", name, counted, job=Job("import", [name]), new=True, needed=False) as result:
-            done = _amplitude(settings, app, [Path(one) for one in files], stream=stream)
+            done = _amplitude(settings, app, paths, stream=stream)
             bad = sum(len(one.bad) for one in done)
             result.detail = f"{sum(one.taken for one in done):,} of {sum(one.lines for one in done):,} lines were taken"
             result.detail += f", and {bad:,} can't be read." if bad else "."
@@ -94,6 +102,17 @@ def import_files(
         return
     with audited(settings, "import", name, counted, job=Job("import", [name]), new=True, needed=False) as result:
         run(import_raw(settings, app, options, result))
+
+
+def _path(name: str) -> Path:
+    """Return the path of a file of Amplitude's. Raises `ConfigError` for an address or a directory."""
+    if "://" in name:
+        raise ConfigError(
+            "", f"{name} is an address, and these files are read from this machine.", "Download it first."
+        )
+    if (path := Path(name)).is_dir():
+        raise ConfigError("", f"{name} is a directory.", f"Name the files in it: {path / '*'}")
+    return path
 
 
 def _amplitude(settings: Config, app: App, files: list[Path], *, stream: bool) -> list[Imported]:
