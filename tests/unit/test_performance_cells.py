@@ -92,6 +92,21 @@ def test_limit_is_exact(db: sqlite3.Connection, together: bool) -> None:
     assert db.execute("SELECT count(*) FROM performance_cells").fetchone() == (301,)
 
 
+def test_what_is_organic_stays_so_beyond_the_limit(db: sqlite3.Connection) -> None:
+    """No campaign has paid for it: among other sources it would lower the cost of an install."""
+    cells = PerformanceCells(Statements(db), CELLS, max_cells=10)
+    sources = [("shop", 20_000, Dimensions("install", "", source, "", "", "", country, "ios"))
+               for country in ("DE", "FR") for source in ("organic", "tiktok", "restricted")]  # fmt: skip
+    cells.cells([("shop", 20_000, name[2]) for name in names(10)])
+
+    found = [cells.named(number)[1] for number in cells.cells(sources)]
+
+    organic = Dimensions("install", "", "organic", OTHER, "", "", "", "")
+    other = Dimensions("install", "", OTHER, "", "", "", "", "")
+    assert found == [organic, other, other] * 2
+    assert db.execute("SELECT count(*) FROM performance_cells").fetchone() == (12,)
+
+
 @pytest.mark.parametrize("forestalled", [("dimensions",), ("performance_cells",), ("dimensions", "performance_cells")])
 @pytest.mark.parametrize("n", [1, 70])
 def test_another_process_is_a_statement_ahead(db: sqlite3.Connection, forestalled: Sequence[str], n: int) -> None:

@@ -25,6 +25,7 @@ NEARER: Final = 8
 part of those that are left, if it is more."""
 RACES: Final = 4
 """Tries to find or make what others make at the same time; two are enough, unless rows are deleted meanwhile."""
+ORGANIC: Final = "organic"
 NONE: Final = 0
 """No cell has this id."""
 SIZES: Final = (64, 16, 4, 1)
@@ -152,7 +153,7 @@ class PerformanceCells:
                 name = cells[cell][0]
                 self._keep(name, cell)
                 count = self._counts.get(name[:2])
-                if count is not None and name[2].media_source != OTHER:
+                if count is not None and not _is_rest(name):
                     count[0] += 1
                     count[1] += 1
 
@@ -169,8 +170,8 @@ class PerformanceCells:
         """Return those that may have a cell of their own."""
         taken, fits = Counter[tuple[str, int]](), set()
         for name in names:
-            app, day, dimensions = name
-            if dimensions.media_source == OTHER:
+            app, day, _ = name
+            if _is_rest(name):
                 fits.add(name)
             elif self._count(app, day)[0] + taken[app, day] < self._max_cells:
                 taken[app, day] += 1
@@ -192,10 +193,16 @@ def without_ids(dimensions: Dimensions) -> Dimensions:
     return Dimensions(*map(dimension, dimensions))
 
 
+def _is_rest(name: CellName) -> bool:
+    return OTHER in name[2] and name == _rest(name)
+
+
 def _rest(name: CellName) -> CellName:
+    """Return the name that stands for what has no cell of its own. What is organic has one apart: it has no cost."""
     app, day, dimensions = name
     event = OTHER if dimensions.event else ""
-    return app, day, Dimensions(dimensions.kind, event, OTHER, "", "", "", "", "")
+    source, campaign = (ORGANIC, OTHER) if dimensions.media_source == ORGANIC else (OTHER, "")
+    return app, day, Dimensions(dimensions.kind, event, source, campaign, "", "", "", "")
 
 
 def _parts(rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
