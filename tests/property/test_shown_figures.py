@@ -170,10 +170,12 @@ def message(fact: Fact) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def filed(batches: Sequence[Sequence[Fact]], costs: Sequence[Cost]) -> AsyncIterator[SqliteStore]:
+async def filed(
+    batches: Sequence[Sequence[Fact]], costs: Sequence[Cost], max_cells: int = 20_000
+) -> AsyncIterator[SqliteStore]:
     """Return a store that has got facts as messages, and costs as their origins bring them."""
     with tempfile.TemporaryDirectory() as place:
-        store = SqliteStore(write_empty_store(Path(place) / "store.db"), Seal(b"secret"))
+        store = SqliteStore(write_empty_store(Path(place) / "store.db"), Seal(b"secret"), max_cells)
         await store.open()
         for number, batch in enumerate(batches):
             envelopes = [
@@ -218,8 +220,10 @@ def same(shown: Mapping[Any, Any], true: Mapping[Any, Any]) -> bool:
     return all(shown[name] == pytest.approx(value, abs=2e-6) for name, value in true.items())
 
 
-async def _compare_metrics(batches: list[list[Fact]], costs: list[Cost], questions: list[Asked]) -> None:
-    async with filed(batches, costs) as store:
+async def _compare_metrics(
+    batches: list[list[Fact]], costs: list[Cost], questions: list[Asked], max_cells: int = 20_000
+) -> None:
+    async with filed(batches, costs, max_cells) as store:
         for asked in questions:
             one = asked._replace(by=tuple(dict.fromkeys(("app", *asked.by))))
             question = Question(day_number(one.first), day_number(one.last), one.by, **one.filters)
@@ -247,6 +251,15 @@ def test_every_metric_is_the_true_one(happened, costs, data):
     order = data.draw(st.permutations(happened + copies))
     cut = data.draw(st.integers(0, len(order)))
     asyncio.run(_compare_metrics([order[:cut], order[cut:]], costs, asked))
+
+
+@settings(max_examples=30)
+@given(happenings(), costs_of(), questions(["app", "day"]), st.integers(1, 6))
+def test_every_day_is_the_true_one_beyond_the_limit_of_cells(happened, costs, asked, max_cells):
+    """Names are lost, and nothing else."""
+    half = len(happened) // 2
+    batches = [happened[:half], happened[half:]]
+    asyncio.run(_compare_metrics(batches, costs, [asked._replace(filters={})], max_cells))
 
 
 async def _compare_cohorts(happened: list[Fact], costs: list[Cost], asked: Asked, metric: str, grain: str) -> None:
