@@ -143,6 +143,20 @@ async def test_cohorts_are_of_one_app(store):
     assert (cohort["values"][:3], cohort["values"][6:8]) == ([0.0, 12.5, 12.5], [12.5, None])
 
 
+@pytest.mark.parametrize(("horizon", "shown", "is_compared"), [(0, "60.00", True), (3, "42.50*", False)])
+async def test_a_sum_without_its_last_days_is_not_compared_with_a_whole_one(store, horizon, shown, is_compared):
+    """It would be less whatever happened. It is marked, as in the table."""
+    for days in range(1, 15):
+        at = f"{date_of(TODAY - days)} 10:00:00"
+        usual = {"appsflyer_id": f"6-{days}", "media_source": "tiktok", "install_time": at, "event_time": at}
+        bought = usual | {"event_name": "af_purchase", "event_revenue_usd": 0 if days == 7 else 10}
+        await filed(store, [usual | {"event_name": "install", "conversion_type": "install"}, bought])
+    page = (await Web(store).answer("/", f"period=7d&booking=install&horizon={horizon}"))[2].decode()
+    card = page[page.index(f"Revenue D{horizon} ") :]
+    assert re.findall(r'<p class="value">([^ <]*)', card)[0] == shown
+    assert ('class="from"' in card[: card.index("</li>")]) is is_compared
+
+
 async def test_revenue_and_cost_of_one_install_are_of_the_same_sources(store):
     """On a day for which no install of a source with a known cost is old enough, its revenue is left out, too."""
     came = [("paid", 10, 1.0), ("late", 10, 100.0), ("late", 2, 0.0)]

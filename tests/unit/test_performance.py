@@ -195,6 +195,13 @@ def test_days_are_compared_with_those_of_the_period_before(config):
     assert [line.split()[-2:] for line in shown if line.startswith(ago(3))] == [["(+0", "%)"]]
 
 
+def test_a_sum_without_its_last_days_is_not_compared(config):
+    """That of the period before has all of them. What is for each install may be compared."""
+    words = ["--from", ago(7), "--to", ago(1), "--compare", "--metric", "revenue_d1,arpu_d1,revenue_d0"]
+    assert "0.00* (-)" in (shown := run(config, "performance", *words))
+    assert "0.00* (-100 %)" in shown
+
+
 def test_filters_and_events(config):
     """Events are a group as well."""
     assert rows(config, "--source", "organic")[0]["installs"] == 1

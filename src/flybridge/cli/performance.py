@@ -184,12 +184,13 @@ def _print_table(
         plain = row.as_dict()
         labels = {label(name): _text(value) for name, value in named(row.labels).items()}
         group = tuple(row.labels.values())
-        cells = _cells(plain, metrics, found, was.get(group, {}) if before is not None else None)
+        cells = _cells(plain, metrics, found, was.get(group, {}), before)
         rows.append(labels | cells | ({"by day": trend.get(group, "")} if trend else {}))
     if question.labels and len(found.rows) > 1:
         total = dict.fromkeys((label(name) for name in named(dict.fromkeys(question.labels, 0))), "")
         total[next(iter(total))] = "total"
-        rows.append(total | _cells(found.totals(), metrics, found, before.totals() if before is not None else None))
+        totals_before = before.totals() if before is not None else {}
+        rows.append(total | _cells(found.totals(), metrics, found, totals_before, before))
     right = [metric.title for metric in metrics]
     for number, columns in enumerate(_blocks(rows, len(question.labels), width())):
         block = [{name: row.get(name, "") for name in columns} for row in rows]
@@ -225,17 +226,20 @@ def _text(value: Any) -> str:
 
 
 def _cells(
-    plain: Mapping[str, Any], metrics: Sequence[Metric], found: PerformanceReport, was: Mapping[str, Any] | None
+    plain: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    found: PerformanceReport,
+    was: Mapping[str, Any],
+    before: PerformanceReport | None,
 ) -> dict[str, str]:
-    days = found.question.last - found.question.first + 1
     cells = {}
     for metric in metrics:
         value = plain[metric.name]
         text = figure(value, metric.unit)
-        if metric.horizon is not None and value is not None and found.complete[metric.horizon] < days:
+        if value is not None and found.is_partial(metric):
             text += "*"
-        if was is not None:
-            text += f" {change(value, was.get(metric.name))}"
+        if before is not None:
+            text += f" {change(value, was.get(metric.name))}" if found.is_comparable(metric, before) else " (-)"
         cells[metric.title] = text
     return cells
 

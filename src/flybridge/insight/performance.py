@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field, structs
 
-from flybridge.insight.metrics import HORIZONS, Figures, UpTo, values
+from flybridge.insight.metrics import HORIZONS, Figures, Metric, UpTo, values
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, add, date_of, summed
 from flybridge.store.protocol import Store
@@ -114,6 +114,17 @@ class PerformanceReport(Struct):
     def totals(self) -> dict[str, float | None]:
         """Return every metric of all rows together."""
         return values(self.total, with_money=bool(self.currency))
+
+    def is_partial(self, metric: Metric) -> bool:
+        """Whether some days of the period are left out of a metric, as they are not over for it."""
+        return (
+            metric.horizon is not None and self.complete[metric.horizon] < self.question.last - self.question.first + 1
+        )
+
+    def is_comparable(self, metric: Metric, other: PerformanceReport) -> bool:
+        """Whether a metric of this period may be compared with that of another: a sum only if it is of as many days."""
+        is_sum = metric.horizon is not None and metric.name.startswith("revenue")
+        return not is_sum or self.complete[metric.horizon or 0] == other.complete[metric.horizon or 0]
 
 
 def named(labels: Mapping[str, Any]) -> dict[str, Any]:

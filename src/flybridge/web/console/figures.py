@@ -160,12 +160,11 @@ class Table:
 
     def cells(self, figures: Figures, *, with_money: bool) -> list[Cell]:
         """Return the values of one row."""
-        days = self._found.question.last - self._found.question.first + 1
         cells = []
         for metric in self._metrics:
             value = metric.compute(figures) if with_money or not of_money(metric) else None
             text = text_of(value, metric.unit)
-            if metric.horizon is not None and value is not None and self._found.complete[metric.horizon] < days:
+            if value is not None and self._found.is_partial(metric):
                 text += "*"
             cells.append(Cell(text, "" if value is None else f"{value:.6f}", metric.name))
         return cells

@@ -112,7 +112,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     days = kept(daily.rows, filters)
     summed = summed_by_day(days)
     earlier = filters.compared()
-    before = elsewhere = None
+    before = elsewhere = was = None
     if earlier is not None:
         was = await read_performance(site.store, scopes, earlier.question("media_source"), horizons)
         before = merged(row.figures for row in kept(was.rows, filters))
@@ -135,7 +135,18 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "range": f"{iso(filters.first)} to {iso(filters.last)}",
         "zone": found.zone,
         "against": f"{iso(earlier.first)} to {iso(earlier.last)}" if earlier else "",
-        "cards": [_card(metric, table.total, before, summed, filters=filters, unit=unit) for metric in headline],
+        "cards": [
+            _card(
+                metric,
+                table.total,
+                before if was is not None and found.is_comparable(metric, was) else None,
+                summed,
+                filters=filters,
+                unit=unit,
+                is_partial=found.is_partial(metric),
+            )
+            for metric in headline
+        ],
         "charts": [
             by_source(MAIN[filters.view], days, filters),
             *of_money(days, filters, unit, today=last_day_over(scopes) + 1),
@@ -179,6 +190,7 @@ def _card(
     *,
     filters: Filters,
     unit: str,
+    is_partial: bool,
 ) -> Card:
     value = metric.compute(total) if unit or metric.unit == COUNT or metric.name == "matched_share" else None
     was = metric.compute(before) if before is not None else None
@@ -186,7 +198,7 @@ def _card(
     line = charts.spark([by_day.get(day) for day in range(filters.first, filters.last + 1)])
     return Card(
         metric,
-        text_of(value, metric.unit, beside=was),
+        text_of(value, metric.unit, beside=was) + ("*" if is_partial and value is not None else ""),
         unit if metric.unit == MONEY and value is not None else "",
         change_of(metric, value, was),
         text_of(was, metric.unit, beside=value) if was is not None else "",
