@@ -61,7 +61,8 @@ async def without_violation(page: Page) -> None:
         wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, width
         assert await page.evaluate(COVERED) == [], width
-        assert await page.evaluate(CUT) == [], width
+        cut = await page.evaluate(CUT)
+        assert cut == [], (width, cut)
     await page.evaluate(THIN_OUT)
     # The policy of the pages forbids scripts of others; the debugger's own are not bound by it.
     await page.evaluate(AXE)
