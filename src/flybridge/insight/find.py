@@ -222,7 +222,7 @@ def _costs(evidence: FindingEvidence) -> Iterator[Finding]:
         week, recent = _sum(days, first, last), _sum(days, last - RECENT_DAYS + 1, last)
         if week.spend and not week.installs:
             price = _price(paid, source, last)
-            if price is not None and week.spend / price >= SURPRISE:
+            if price is not None and week.spend / price >= FEWEST:
                 yield evidence.finding(
                     "cost_without_installs",
                     f"{source} cost {week.spend / MICRO:,.2f} {evidence.currency} in the week to "

@@ -51,7 +51,7 @@ _ALL: Final = (
         "missed_messages",
         "AppsFlyer sent messages while flybridge was not running",
         "Import AppsFlyer's raw data report of the day.",
-        "10 events or more that AppsFlyer counts on such a day, and flybridge has not received",
+        "10 events or more of a source that AppsFlyer counts on such days, and flybridge has not received",
     ),
     FindingKind(
         "source_silent",
