@@ -241,7 +241,7 @@ async def _compare_metrics(
             assert same(found.totals(), plain), one
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(happenings(), costs_of(), st.data())
 def test_every_metric_is_the_true_one(happened, costs, data):
     """Those of each group, and of all together what can be added up over currencies."""
@@ -290,7 +290,7 @@ def equal(shown: Sequence[float | None], true: Sequence[float | None]) -> bool:
     return list(shown) == [value if value is None else pytest.approx(value, abs=2e-6) for value in true]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(happenings(), costs_of(), questions(["media_source", "campaign", "country", "platform"]), st.data())
 def test_every_cohort_is_the_true_one(happened, costs, asked, data):
     """By day, week or month, of each metric, and together; none has a value of a day that is not over."""
