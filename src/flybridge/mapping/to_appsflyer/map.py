@@ -52,6 +52,7 @@ SHOWN_NAME: Final = 45
 
 LATE_HOUR: Final = 2
 
+SHARES: Final = "aie"
 MOBILE: Final = frozenset({"android", "ios"})
 OF_THE_DEVICE: Final = frozenset({"os", "app_version_name", "ip"})
 """Parameters that say something about the device. Those of a browser or a server are not the app's."""
@@ -194,7 +195,9 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
     for row in rules.compiled.rows:
         if elsewhere and row.target in OF_THE_DEVICE and row.target not in rules.compiled.fixed:
             continue
-        if row.target in found or (raw := found_at(event, row.source)) is None:
+        # Of what is said of sharing the advertising id, a refusal counts wherever it stands.
+        is_filled = row.target in found and not (row.target == SHARES and found[SHARES])
+        if is_filled or (raw := found_at(event, row.source)) is None:
             continue
         value = s2s.amount(raw, stated_currency(event, rules)) if row.convert is s2s.amount else row.convert(raw)
         if value is not None:

@@ -69,7 +69,12 @@ SIGNALS: Final = (
         doc=DESTINATION,
         note="iOS. 0 not determined, 1 restricted, 2 denied, 3 authorised; words are understood.",
     ),
-    *_from("aie", s2s.yes, "user_properties.aie", note="Whether the person shares the advertising id."),
+    *_from(
+        "aie",
+        s2s.yes,
+        "user_properties.aie",
+        note="Whether the person shares the advertising id: not if one of these says so.",
+    ),
     *_from("aie", s2s.no, "user_properties.limit_ad_tracking", "user_properties.is_lat"),
     *_from("consent_data", consent, "user_properties.consent_data"),
     *_from(
