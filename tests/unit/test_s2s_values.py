@@ -145,6 +145,13 @@ def digest(text: str) -> str:
         ),
         (
             sharing.consent,
+            {"tcf": {"tcstring": "x", "gdpr_applies": 2}},
+            {"tcf": {"tcstring": "x"}},
+        ),
+        (sharing.consent, {"tcf": {"tcstring": False}}, None),
+        (sharing.consent, {"tcstring": True, "gdpr_applies": 1}, {"manual": {"gdpr_applies": True}}),
+        (
+            sharing.consent,
             {"tcf": {"tcstring": "x", "gdpr_applies": "-1", "cmp_sdk_id": "300", "policy_version": "new"}},
             {"tcf": {"tcstring": "x", "gdpr_applies": -1, "cmp_sdk_id": 300}},
         ),

@@ -17,6 +17,8 @@ from flybridge.mapping.table import integer
 from flybridge.mapping.to_appsflyer.convert import states, words, writable, yes
 
 TCF_NUMBERS: Final = ("policy_version", "gdpr_applies", "cmp_sdk_id", "cmp_sdk_version")
+APPLIES: Final = (-1, 0, 1)
+"""Not known, no, yes."""
 AD_FLAGS: Final = frozenset({"ad_user_data_enabled", "ad_personalization_enabled"})
 MANUAL: Final = ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled")
 
@@ -86,8 +88,11 @@ def _tcf(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what AppsFlyer knows of a consent string: its numbers, and the string."""
     numbers = {name: _number(given[name]) for name in TCF_NUMBERS if given.get(name) is not None}
     kept: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
-    text = words(given.get("tcstring"))
-    return kept if text is None or not writable(text) else kept | {"tcstring": text}
+    if kept.get("gdpr_applies", 0) not in APPLIES:
+        del kept["gdpr_applies"]
+    text = given.get("tcstring")
+    found = words(text) if isinstance(text, str) else None
+    return kept if found is None or not writable(found) else kept | {"tcstring": found}
 
 
 def _number(value: Any) -> int | None:
