@@ -135,7 +135,7 @@ async def surveyed(path: Path, rules: Rules, days: tuple[int, int], store: Sqlit
     """Return what a dry run finds, and the newest conversions."""
     flow = Flow({"shop": AppFlow(rules)}, Keyring(b"secret"))
     by_attribution = rules.double_attribution == "both"
-    plan = ImportPlan("shop", APP, find_files([str(path)]), "UTC", *days, by_attribution=by_attribution)
+    plan = ImportPlan("shop", rules.app_id, find_files([str(path)]), "UTC", *days, by_attribution=by_attribution)
     with tempfile.TemporaryDirectory() as place, closing(HistoryImport(plan, Path(place), SystemClock())) as importing:
         survey = await importing.survey(flow, store)
         return survey, importing._progress._db.execute("SELECT * FROM newest ORDER BY 1").fetchall()

@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from test_column_prospects import APP, DEVICE, RULES, files
+from test_column_prospects import DEVICE, RULES, files
 
 from flybridge.appsflyer.raw_report import BAD_ROW
 from flybridge.errors import FlybridgeError
@@ -86,7 +86,7 @@ async def test_a_dry_run_says_what_the_import_does(*, contents, rules: Rules, da
         await store.file([Filing(export, Apply("sighting"), sightings=tuple(sighted))], NOW_MS)
         by_attribution = rules.double_attribution == "both"
         found = find_files([str(path) for path in paths])
-        plan = ImportPlan("shop", APP, found, "UTC", *days, by_attribution=by_attribution)
+        plan = ImportPlan("shop", rules.app_id, found, "UTC", *days, by_attribution=by_attribution)
         with closing(HistoryImport(plan, Path(place), ManualClock(NOW_MS))) as importing:
             survey = await importing.survey(flow, store)
         taken: dict[int, list[Envelope]] = {0: []}

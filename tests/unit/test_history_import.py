@@ -261,6 +261,30 @@ def test_history_is_refused_on_the_route_attribution(config, tmp_path):
     assert "72 hours" in str(result.exception)
 
 
+@pytest.mark.parametrize("form", ["csv", "api", "parquet"])
+def test_rows_of_other_apps_are_left_out_and_counted(config, tmp_path, form):
+    """A Data Locker has those of all apps of the account. They are no dead letters, whether they have a time or not."""
+    apps = ("com.example.shop", "com.example.other", "", "COM.EXAMPLE.SHOP ", "id123")
+    names = [*HEADER.strip().split(","), "App ID"]
+    if form == "api":
+        names = [name.lower().replace(" ", "_") for name in names]
+    lines = [f"{row(n, 'buy', '2025-03-02 10:00:00').strip()},{app}\n" for n, app in enumerate(apps)]
+    lines.append(f"{row(9, 'buy', 'soon').strip()},com.example.other\n")
+    path = tmp_path / ("all.parquet" if form == "parquet" else "all.csv")
+    if form == "parquet":
+        pq.write_table(pa.table(dict(zip(names, zip(*csv.reader(lines), strict=True), strict=True))), path)
+    else:
+        path.write_text(",".join(names) + "\n" + "".join(lines))
+    words = ("import", str(path), "--timezone", "UTC", "--json")
+    survey = json.loads(run(config, *words, "--dry-run").stdout)
+    assert (survey["outcomes"], survey["left_out"]) == ({"in-app events": {"sent": 3}}, {"other apps": 3})
+    (done,) = json.loads(run(config, *words).stdout)
+    assert (done["taken"], done["left_out"], processed(config)) == (3, {"other apps": 3}, {"pending": 3})
+    if form != "parquet":
+        explained = json.loads(run(config, "explain", str(path), "--json").stdout)
+        assert [one["outcome"] for one in explained].count("left_out") == 3
+
+
 def test_a_dry_run_says_what_it_does_not_know(config, tmp_path):
     """Messages that wait in the inbox, and that a file is not read again."""
     (tmp_path / "january.csv").write_text(HEADER + row(1, "buy", "2025-03-02 10:00:00"))

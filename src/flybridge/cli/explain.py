@@ -45,7 +45,13 @@ def explain(
     source = Source.PUSH if postback else Source.STREAM if stream else Source.COHORT if cohort else None
     raw = read_argument(message)
     app = app_of(settings, only_app, read_messages(raw, source))
-    messages = read_messages(raw, source, app.amplitude.stream_fields, by_attribution=app.by_attribution)
+    messages = read_messages(
+        raw,
+        source,
+        app.amplitude.stream_fields,
+        by_attribution=app.by_attribution,
+        app_id=app.appsflyer_app_id,
+    )
     if call:
         messages = [msgspec.structs.replace(one, call=f"/{call.strip('/')}") for one in messages]
     now_ms = SystemClock().now_ms()

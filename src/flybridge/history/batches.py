@@ -18,7 +18,7 @@ from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
-from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app
 from flybridge.history.survey import outcome_of
 from flybridge.history.take import Accept, keep, letter_of, pages
 from flybridge.records import Envelope, Media, Source
@@ -62,12 +62,14 @@ def map_files(
                 for file in find_files([path]):
                     rows = RawRows(file, Zone(zone) if zone else None, report_named(file.name, app_id))
                     with closing(progress.counting(by_attribution=by_attribution)) as equal:
-                        for page in pages(_messages(rows), PAGE):
+                        for page in pages(_messages(rows, app_id), PAGE):
                             yield _batch(_mapped(page, file.name, flow, equal, app=app, now_ms=now_ms))
 
 
-def _messages(rows: Iterable[RawRow | BadRow]) -> Iterator[RawRow | BadRow]:
+def _messages(rows: Iterable[RawRow | BadRow], app_id: str) -> Iterator[RawRow | BadRow]:
     for read in rows:
+        if isinstance(read, RawRow) and not is_of_app(read.fields, app_id):
+            continue
         row = read if isinstance(read, BadRow) else dated(read)
         if isinstance(row, BadRow) or row.report in TAKEN:
             yield row

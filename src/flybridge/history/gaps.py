@@ -30,11 +30,11 @@ from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import FOUND, Gap, GapReport, last_found
-from flybridge.history.locker import Locker, is_of_app
+from flybridge.history.locker import Locker
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
-from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app
 from flybridge.history.source_counts import SourceCounts
 from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
 from flybridge.history.take import Accept, RowTaker, pages_beside

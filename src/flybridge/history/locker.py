@@ -202,15 +202,14 @@ class LockerFollower(Struct, frozen=True):
         """Read a folder. Raises what is wrong with a file after all others were read."""
 
         def wanted(row: RawRow) -> bool:
-            if not is_of_app(row.fields, self.plan.account.app_id):
-                return False
             ms = happened_ms(row.fields)
             is_left_out = ms is not None and forgotten.holds(ms, folder.day)
             done.left_out += is_left_out
             return not is_left_out
 
         problems = list[FlybridgeError]()
-        taker = RowTaker(self.plan.app, Source.LOCKER, self.accept, self.clock, wanted=wanted)
+        app_id = self.plan.account.app_id
+        taker = RowTaker(self.plan.app, Source.LOCKER, self.accept, self.clock, app_id=app_id, wanted=wanted)
         # Equal rows may stand in several parts of a folder: they are counted together.
         with closing(progress.counting(by_attribution=self.plan.by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
@@ -242,9 +241,3 @@ class LockerFollower(Struct, frozen=True):
 
 
 _seen: Final = msgspec.json.Decoder(dict[str, str]).decode
-
-
-def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
-    """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
-    said = fields.get("app_id", "").strip().lower()
-    return not said or said.removeprefix("id") == app_id.lower().removeprefix("id")

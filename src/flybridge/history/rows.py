@@ -144,6 +144,17 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
     return RawRow(number, end, report, fields)
 
 
+def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
+    """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
+    return _is_same_app(fields.get("app_id", ""), app_id)
+
+
+@lru_cache(1024)
+def _is_same_app(said: str, app_id: str) -> bool:
+    said = said.strip().lower()
+    return not said or said.removeprefix("id") == app_id.lower().removeprefix("id")
+
+
 def happened_ms(fields: Mapping[str, str]) -> int | None:
     """Return when a row happened, as far as it says so: an install also by its install time."""
     ms = time_ms(fields.get("event_time", ""))

@@ -103,7 +103,7 @@ class HistoryImport:
         Without one, only what an import has to know beforehand is found out: the span of time, and the last conversion
         of each person.
         """
-        surveyor = Surveyor(self._plan.app, self._progress, self._clock.now_ms(), flow, store)
+        surveyor = Surveyor(self._plan.app, self._progress, self._clock.now_ms(), flow, store, app_id=self._plan.app_id)
         rules = flow.rules_of(self._plan.app) if flow is not None else None
         for file, named in self.ordered():
             rows = RawRows(file, self._zone, named)
@@ -159,6 +159,7 @@ class HistoryImport:
             Source.FILE,
             accept,
             self._clock,
+            app_id=plan.app_id,
             is_newest=self._progress.is_newest,
             wanted=self._wanted,
             rate=plan.rate,

@@ -24,8 +24,8 @@ from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, RowIdentity, person_of
 from flybridge.history.row_times import RowTimes
-from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
-from flybridge.history.take import letter_of
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app
+from flybridge.history.take import OTHER_APPS, letter_of
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import (
     DAY_MS,
@@ -108,9 +108,16 @@ class Surveyor:
     """
 
     def __init__(
-        self, app: str, progress: Progress, now_ms: int, flow: Flow | None = None, store: Store | None = None
+        self,
+        app: str,
+        progress: Progress,
+        now_ms: int,
+        flow: Flow | None = None,
+        store: Store | None = None,
+        *,
+        app_id: str = "",
     ) -> None:
-        self._app, self._progress, self._now_ms = app, progress, now_ms
+        self._app, self._app_id, self._progress, self._now_ms = app, app_id, progress, now_ms
         self._flow, self._store = flow, store
         self._has_forgotten = self._has_sightings = False
         self._shown: dict[bytes, int] = {}  # keys of forgotten people that rows have shown
@@ -156,6 +163,9 @@ class Surveyor:
             if isinstance(row, BadRow):
                 survey.bad += 1
                 self._show(name, row)
+                continue
+            if isinstance(row, RawRow) and self._app_id and not is_of_app(row.fields, self._app_id):
+                self._left_out[OTHER_APPS] += 1
                 continue
             if row.report not in TAKEN:
                 self._left_out[row.report.word] += 1

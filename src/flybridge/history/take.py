@@ -16,10 +16,11 @@ from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, Report, row_body
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.history.progress import CONVERSIONS, EqualRows
-from flybridge.history.rows import BadRow, RawRow, dated
+from flybridge.history.rows import BadRow, RawRow, dated, is_of_app
 from flybridge.records import Envelope, Media, Source
 
 BLOCK: Final = 1000
+OTHER_APPS: Final = "other apps"
 PATIENCE: Final = 120
 """How often an inbox that takes nothing is tried again, each time after a second or more."""
 
@@ -28,7 +29,10 @@ Accept = Callable[[Envelope], Awaitable[None]]
 
 
 class Taken(Struct):
-    """What became of the rows of one file. `left_out` are those of reports that hold no messages, by report."""
+    """What became of the rows of one file.
+
+    `left_out` are those of reports that hold no messages, by report, and those of other apps.
+    """
 
     name: str
     rows: int = 0
@@ -43,8 +47,9 @@ class Taken(Struct):
 class RowTaker:
     """Takes the rows of files of one app and source.
 
-    `is_newest` says whether a conversion is the last of its person; `wanted` which rows are taken at all;
-    `rate` is the most rows in a second, 0 for no limit.
+    Rows that say that they are of another app than `app_id` are left out, if it is given. `is_newest` says whether a
+    conversion is the last of its person; `wanted` which rows are taken at all; `rate` is the most rows in a second, 0
+    for no limit.
     """
 
     def __init__(
@@ -54,11 +59,13 @@ class RowTaker:
         accept: Accept,
         clock: Clock,
         *,
+        app_id: str = "",
         is_newest: Callable[[dict[str, str]], bool] | None = None,
         wanted: Callable[[RawRow], bool] | None = None,
         rate: float = 0.0,
     ) -> None:
         self._app, self._source, self._accept, self._clock = app, source, accept, clock
+        self._app_id = app_id
         self._is_newest, self._wanted, self._rate = is_newest, wanted, rate
         self._begun_ms, self._sent = clock.now_ms(), 0
 
@@ -75,11 +82,11 @@ class RowTaker:
         `save` notes the end of the row up to which all rows are in the inbox.
         """
         done = Taken(name)
-        reports, left_out = Counter[Report](), Counter[Report]()
+        reports, left_out = Counter[Report](), Counter[str]()
         async for page in pages_beside(rows):
             await self._keep(self._envelopes(page, equal, done, reports, left_out))
             save(page[-1].end)
-            done.reports, done.left_out = _words(reports), _words(left_out)
+            done.reports, done.left_out = _words(reports), dict(left_out)
             shown(done)
         return done
 
@@ -89,17 +96,21 @@ class RowTaker:
         equal: EqualRows,
         done: Taken,
         reports: Counter[Report],
-        left_out: Counter[Report],
+        left_out: Counter[str],
     ) -> list[Envelope]:
         """Return what goes into the inbox of some rows, and count them."""
         # Step by step: each is a little code over many rows, which a processor keeps at hand.
-        read = [row if isinstance(row, BadRow) else dated(row) for row in page]
+        app_id = self._app_id
+        mine = [row for row in page if isinstance(row, BadRow) or not app_id or is_of_app(row.fields, app_id)]
+        if len(mine) < len(page):
+            left_out[OTHER_APPS] += len(page) - len(mine)
+        read = [row if isinstance(row, BadRow) else dated(row) for row in mine]
         broken = [row for row in read if isinstance(row, BadRow)]
         whole = [row for row in read if isinstance(row, RawRow)]
         taken = [row for row in whole if row.report in TAKEN]
         reports.update([row.report for row in taken])
         if len(taken) < len(whole):
-            left_out.update([row.report for row in whole if row.report not in TAKEN])
+            left_out.update([row.report.word for row in whole if row.report not in TAKEN])
         ordinals = equal.ordinals([row.fields for row in taken])
         now_ms, wanted = self._clock.now_ms(), self._wanted
         envelopes = [

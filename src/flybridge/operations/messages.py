@@ -20,7 +20,7 @@ from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, row_body
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import RowIdentity, identifying, row_identity
-from flybridge.history.rows import UTC_TIMES, BadRow, dated
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, dated, is_of_app
 from flybridge.records import Media, Source
 from flybridge.system.text_encoding import as_utf8, encoding_of, line_text, utf8
 
@@ -83,18 +83,20 @@ def read_messages(
     fields: Mapping[str, str] | None = None,
     *,
     by_attribution: bool = False,
+    app_id: str = "",
 ) -> list[GivenMessage]:
     """Return the messages in a file or text: JSON, a query string or an address with one, or CSV with a header.
 
     Text in UTF-8 (with or without a byte order mark), UTF-16, UTF-32 and Windows-1252 is read. Without a `source`
     the fields decide whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`, and
-    `by_attribution` says whether its events are counted by their attributions.
+    `by_attribution` says whether its events are counted by their attributions. Rows of another app than `app_id` are
+    left out.
     """
     stripped = as_text(raw).strip()
     if stripped[:1] not in ("{", "[") and source in (None, Source.PUSH):
         if (query := _QUERY.fullmatch(stripped)) is not None:
             return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
-        if rows := list(_rows(raw, identifying(by_attribution=by_attribution))):
+        if rows := list(_rows(raw, identifying(by_attribution=by_attribution), app_id)):
             return rows
     body = utf8(raw).removeprefix(BOM_UTF8).strip()
     chosen = source or kind_of(body, fields or {})
@@ -133,7 +135,7 @@ def _is_amplitudes(message: Mapping[str, Any]) -> bool:
     return ours > theirs
 
 
-def _rows(raw: bytes, names: Sequence[str]) -> Iterator[GivenMessage]:
+def _rows(raw: bytes, names: Sequence[str], app_id: str) -> Iterator[GivenMessage]:
     """Yield the rows of raw data as `flybridge import` reads them, with times of UTC. Another file has none."""
     if b"\n" not in raw:
         raw = raw.replace(b"\r", b"\n")
@@ -143,6 +145,10 @@ def _rows(raw: bytes, names: Sequence[str]) -> Iterator[GivenMessage]:
         return
     seen = Counter[RowIdentity]()
     for number, read in enumerate(rows, 1):
+        if isinstance(read, RawRow) and app_id and not is_of_app(read.fields, app_id):
+            problem = f"It is a row of another app, {read.fields['app_id']}, and is not imported."
+            yield GivenMessage(_row(number), Source.FILE, Media.JSON, b"", problem=problem, outcome=LEFT_OUT)
+            continue
         row = read if isinstance(read, BadRow) else dated(read)
         if isinstance(row, BadRow):
             yield _bad(row)
