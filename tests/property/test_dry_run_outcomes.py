@@ -21,6 +21,7 @@ from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.identity import IdKind, Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Apply, Envelope, Filing, Hold, Media, Sighting, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -58,14 +59,18 @@ async def filed_before(store: SqliteStore, flow: Flow, paths: Sequence[Path]) ->
     days=st.sampled_from(((0, 2**62), (0, 2**62), (1_740_873_601_000, 1_743_000_000_000))),
     names=st.permutations(("january.csv", "in_app_events_report.csv", "installs_report.csv")),
     known=st.booleans(),
+    streamed=st.sampled_from(((), ("buy", "af_*"))),
     named=st.booleans(),
-    gone=st.sets(st.sampled_from(PERSONS)),
-    seen=st.sets(st.sampled_from(PERSONS)),
+    gone=st.just(set()) | st.sets(st.sampled_from(PERSONS)),
+    seen=st.just(set()) | st.sets(st.sampled_from(PERSONS)),
 )
 @settings(max_examples=40, deadline=None)
-async def test_a_dry_run_says_what_the_import_does(*, contents, rules: Rules, days, names, known, named, gone, seen):
-    """By outcome: whatever was filed before, whoever is forgotten, and whose users are known."""
-    flow = Flow({"shop": AppFlow(rules)}, KEYRING)
+async def test_a_dry_run_says_what_the_import_does(
+    *, contents, rules: Rules, days, names, known, streamed, named, gone, seen
+):
+    """By outcome: whatever was filed before or sent to AppsFlyer, whoever is forgotten, and whose users are known."""
+    streams = (StreamRules(app="shop", platform=rules.platform, events=streamed),) if streamed else ()
+    flow = Flow({"shop": AppFlow(rules, streams=streams)}, KEYRING)
     with tempfile.TemporaryDirectory() as place:
         paths = [Path(place) / name for name in names[: len(contents)]]
         for path, content in zip(paths, contents, strict=True):

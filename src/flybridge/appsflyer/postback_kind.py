@@ -139,6 +139,14 @@ def says_something(value: object) -> bool:
     return value.translate(WITHOUT_BRACKETS) not in ABSENT
 
 
+def is_from_server(event_source: str | None) -> bool:
+    """Return whether an event came to AppsFlyer from a server, not from an SDK.
+
+    https://support.appsflyer.com/hc/en-us/articles/208387843 (read 2026-11-28).
+    """
+    return event_source is not None and event_source.strip().upper() == "S2S"
+
+
 def is_skadnetwork(postback: Postback) -> bool:
     """Return whether a message is of Apple's SKAdNetwork: it has a field `skad_...`, of whatever version."""
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:

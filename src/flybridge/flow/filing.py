@@ -48,6 +48,11 @@ class Flow:
         found = self._apps.get(app)
         return None if found is None else found.rules
 
+    def has_streams(self, app: str) -> bool:
+        """Return whether events of an app go from Amplitude to AppsFlyer, which may report them back."""
+        found = self._apps.get(app)
+        return found is not None and bool(found.streams)
+
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Process a batch. Every envelope gives exactly one filing."""
         return self._in_parts(envelopes, self._postbacks.filings)

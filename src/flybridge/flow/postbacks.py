@@ -13,7 +13,7 @@ from msgspec import structs
 from flybridge.amplitude.event import as_past, identifier
 from flybridge.appsflyer import postback
 from flybridge.appsflyer.fields import Postback
-from flybridge.appsflyer.postback_kind import Kind, says_something
+from flybridge.appsflyer.postback_kind import Kind, is_from_server, says_something
 from flybridge.appsflyer.raw_report import bad_row
 from flybridge.flow.app import READ, AppFlow
 from flybridge.flow.person_keys import PersonKeys
@@ -287,7 +287,7 @@ def _map(envelope: Envelope, app: AppFlow, facts: Facts) -> Mapped | Decision:
 def _came_by_stream(facts: Facts, app: AppFlow) -> bool:
     """Whether an in-app event is one that a stream has sent to AppsFlyer: Amplitude has it already."""
     postback, reported = facts.postback, facts.classification.reported
-    if reported is None or not reported.is_in_app or (postback.event_source or "").strip().upper() != SERVER:
+    if reported is None or not reported.is_in_app or not is_from_server(postback.event_source):
         return False
     return any(rules.compiled.has_sent(postback.event_name or "") for rules in app.streams)
 
@@ -330,9 +330,6 @@ def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, a
 
 
 SKAD: Final = b"skadnetwork"
-SERVER: Final = "S2S"
-"""The `event_source` of events that came to AppsFlyer from a server (https://support.appsflyer.com/hc/en-us/articles/208387843,
-read 2026-11-28)."""
 _CAME_BY_STREAM: Final = Filter("came_by_stream")
 _NO_TIME: Final = Dead(
     "map",

@@ -13,6 +13,7 @@ import msgspec
 
 from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
 from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback_kind import is_from_server
 from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
 from flybridge.history.column_keys import KeyedRow
@@ -44,19 +45,26 @@ class Prospect(KeyedRow, frozen=True, gc=False):
 
 
 def prospects_of(
-    reader: CsvReader, rules: Rules, names: Sequence[str], *, reads_held: bool
+    reader: CsvReader, rules: Rules, names: Sequence[str], *, reads_held: bool, reads_of_servers: bool
 ) -> Iterator[Prospect | RawRow | BadRow]:
     """Return the rows of a file of which the reader has read the header, by the rules of its app.
 
     `names` are the fields that tell equal rows apart. With `reads_held`, rows that do not name their user are read
-    whole: whether something else shows their user depends on all identifiers that they have.
+    whole: whether something else shows their user depends on all identifiers that they have. With
+    `reads_of_servers`, so are those that came to AppsFlyer from a server: it may be a stream that sent them.
     """
-    events = ColumnEvents(rules, reader.columns, reader.named, (*names, *IDS))
+    also = (*names, *IDS, "event_source") if reads_of_servers else (*names, *IDS)
+    events = ColumnEvents(rules, reader.columns, reader.named, also)
     chosen = events.needed if rules.route == "http_v2" and not rules.compiled.where else ()
     keys = rules.compiled.keys
 
     def rows_of(block: ColumnBlock) -> Iterator[Prospect | RawRow | BadRow]:
         found = list(events.of(block))
+        if reads_of_servers:
+            found = [
+                None if is_from_server(source) else event
+                for event, source in zip(found, block.texts("event_source"), strict=True)
+            ]
         are_named = list(_are_named(block, found, keys))
         if reads_held:
             found = [

@@ -307,13 +307,18 @@ class RawRows:
         return self._rows(lambda reader: keyed_rows(reader, owner))
 
     def prospects(
-        self, rules: Rules, names: Sequence[str], *, reads_held: bool = False
+        self, rules: Rules, names: Sequence[str], *, reads_held: bool = False, reads_of_servers: bool = False
     ) -> Iterator[Prospect | RawRow | BadRow]:
         """Yield the rows, with what would become of them alone where the columns prove it.
 
-        With `reads_held`, those that do not name their user are read whole.
+        With `reads_held`, those that do not name their user are read whole, with `reads_of_servers` those that came
+        to AppsFlyer from a server.
         """
-        return self._rows(lambda reader: prospects_of(reader, rules, names, reads_held=reads_held))
+
+        def read(reader: CsvReader) -> Iterator[Prospect | RawRow | BadRow]:
+            return prospects_of(reader, rules, names, reads_held=reads_held, reads_of_servers=reads_of_servers)
+
+        return self._rows(read)
 
     def timed(self) -> Iterator[RowTimes | RawRow | BadRow]:
         """Yield the rows, with their times alone where the columns prove that they are ordinary."""

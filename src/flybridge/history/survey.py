@@ -134,7 +134,8 @@ class Surveyor:
             self._has_sightings = await self._store.has_sightings()
         if self._has_forgotten:
             return iter(rows)
-        return rows.prospects(rules, equal.names, reads_held=self._has_sightings)
+        has_streams = self._flow is not None and self._flow.has_streams(self._app)
+        return rows.prospects(rules, equal.names, reads_held=self._has_sightings, reads_of_servers=has_streams)
 
     async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows, zone: Zone | None = None) -> int:
         """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`.
