@@ -59,6 +59,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+	$(BIN)/mypy docs/examples
 
 imports: setup
 	$(BIN)/lint-imports --no-cache

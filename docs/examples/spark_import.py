@@ -71,10 +71,12 @@ async def bring_in(rows: DataFrame, config: str, app: str) -> int:
     Raises `ConfigError` for days that were received live and are forgotten.
     """
     settings, clock = load(Path(config), os.environ), SystemClock()
+    configured = settings.app(app)
+    assert configured is not None, "the mapping has found it"
     async with opened(settings) as (inbox, store):
         more, remedy = ": those in the files would be sent a second time", "Leave files of these days out."
         days = days_of(rows)
-        await check_live_days(settings, store, settings.app(app), days, clock.now_ms(), more=more, remedy=remedy)
+        await check_live_days(settings, store, configured, days, clock.now_ms(), more=more, remedy=remedy)
         columns = ["media", "body", "ordinal", "newest"]
         found = rows.select(columns).toLocalIterator(prefetchPartitions=True)
         pages = iter(lambda: [row.asDict() for row in islice(found, PAGE)], [])

@@ -134,7 +134,7 @@ def test_spark_brings_in_what_an_import_does(tmp_path):
     done = CliRunner().invoke(app, words)
     assert "broken off" not in done.output, done.output
     ran = submitted(theirs, files)
-    assert ran.returncode == 0, ran.stderr[-4000:]
+    assert ran.returncode == 0, ran.stderr[ran.stderr.find("Traceback") :][:4000]
     imported, expected = received(ours)
     mapped, outcomes = received(theirs)
     assert set(mapped) == set(imported)

@@ -838,6 +838,7 @@ def test_archives_in_archives_and_files_compressed_twice_are_read(tmp_path):
     names = ["all.zip:d.csv", "all.zip:inner.zip:a.csv", "all.zip:inner.zip:b.csv.gz"]
     assert [file.name.rpartition("/")[2] for file in files] == names
     assert {file.key for file in files} == {str(tmp_path / "all.zip")}
+    assert {file.stored_name for file in files} == {str(tmp_path / "all.zip")}
     for file in files:
         assert len(list(RawRows(file, UTC_ZONE, None))) == 3000
     (tmp_path / "none.zip").write_bytes(_zipped(inner_zip=_zipped(c_txt=b"hello")))

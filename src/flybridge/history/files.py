@@ -66,6 +66,11 @@ class RawFile(Struct, frozen=True):
     members: tuple[str, ...] = ()
     problem: str = ""
 
+    @property
+    def stored_name(self) -> str:
+        """The name of the file that is stored: its own, or that of the archive it lies in."""
+        return self.name.removesuffix("".join(f":{member}" for member in self.members))
+
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
         """Open its bytes as they are stored, or packed into an archive."""
