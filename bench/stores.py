@@ -44,7 +44,7 @@ from flybridge.records import (
 from flybridge.sealing import Seal
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
-from flybridge.store.records import Lane, Settlement
+from flybridge.store.records import DeliveryState, Lane, Settlement
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.postgres import PostgresServer, postgres
 
@@ -107,7 +107,8 @@ async def work(store: Store, filer: int, events: int, batch: int, together: Call
     together()
     began, used, sent = perf_counter(), process_time(), 0
     while leased := await store.lease(LANE, batch, NOW_MS, 60_000, f"worker-{filer}"):
-        await store.settle([Settlement(one.id, "delivered", tries=1) for one in leased], f"worker-{filer}", NOW_MS)
+        done = [Settlement(one.id, DeliveryState.DELIVERED, tries=1) for one in leased]
+        await store.settle(done, f"worker-{filer}", NOW_MS)
         sent += len(leased)
     return Cost(events, file_s, file_cpu_s, sent, perf_counter() - began, process_time() - used)
 
