@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from flybridge.audiences.rules import is_told, member_of, value_of
+from flybridge.amplitude.cohort_message import shows_any, value_of
+from flybridge.audiences.rules import member_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.store.audiences.records import Lack
@@ -103,10 +104,10 @@ def test_a_property_of_a_message_is_found_as_the_column_of_a_file_is(name: str) 
     member = member_of(rule, Keyring(b"secret"), "ada-00001", "", value_of({name: GAID}))
     assert member is not None
     assert member.identifier == GAID
-    assert is_told(rule, {name: GAID})
+    assert shows_any({name: GAID}, rule.properties)
     assert value_of({"GAID": "other", "gaid": GAID})("gaid") == GAID
-    assert not is_told(rule, {"gaids": GAID})
-    assert not is_told(rule, None)
+    assert not shows_any({"gaids": GAID}, rule.properties)
+    assert not shows_any(None, rule.properties)
 
 
 def test_a_member_who_has_denied_it_in_other_letters_is_not_sent() -> None:

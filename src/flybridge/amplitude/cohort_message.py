@@ -14,12 +14,13 @@ address and the body has to stay as received.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, structs
 
+from flybridge.amplitude.cohort_file import column
 from flybridge.amplitude.stream import number_of, object_of, time_ms
 from flybridge.amplitude.streamed import unwrapped
 from flybridge.lenient_json import decode
@@ -207,3 +208,29 @@ def _flag(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def value_of(properties: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Return a look-up in a message's properties: by the exact name, or else as a column of a file is found."""
+    columns: dict[str, Any] = {}
+
+    def value(name: str) -> Any:
+        if not name:
+            return None
+        if (found := properties.get(name)) is not None:
+            return found
+        if not columns:
+            columns.update((column(key), one) for key, one in properties.items())
+        return columns.get(column(name))
+
+    return value
+
+
+def shows_any(properties: Mapping[str, Any] | None, names: Collection[str]) -> bool:
+    """Return whether a message's properties include any of these, found as `value_of` finds them."""
+    if properties is None:
+        return False
+    if any(name in properties for name in names):
+        return True
+    columns = {column(name) for name in properties}
+    return any(column(name) in columns for name in names)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from flybridge.amplitude import cohort_message
-from flybridge.amplitude.cohort_message import CohortMessage
+from flybridge.amplitude.cohort_message import CohortMessage, shows_any, value_of
 from flybridge.amplitude.streamed import keys_of, not_understood
-from flybridge.audiences.rules import AudienceRule, is_told, member_of, value_of
+from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.identity import Keyring
 from flybridge.lenient_json import decode
 from flybridge.records import Apply, Dead, Filing, MemberChange, Person, Source, content_key
@@ -35,7 +35,7 @@ def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring
     for message, rule in followed:
         said_ms = min(message.computed_ms or envelope.received_ms, envelope.received_ms)
         for entry in message.entries:
-            value, told = value_of(entry.properties or {}), is_told(rule, entry.properties)
+            value, told = value_of(entry.properties or {}), shows_any(entry.properties, rule.properties)
             member = member_of(rule, keyring, entry.user_id, entry.amplitude_id, value, told=told)
             if member is not None:
                 changes.append(MemberChange(rule.app, rule.audience, said_ms, message.entering, member, message.title))

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.cohort_file import column
 from flybridge.amplitude.stream import bare, only
 from flybridge.appsflyer.additional import extra_of
 from flybridge.audiences.settings import AudienceSettings, called
@@ -146,32 +145,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip() if isinstance(value, str | int | float) else ""
-
-
-def is_told(rule: AudienceRule, properties: Mapping[str, Any] | None) -> bool:
-    """Return whether a message's properties include any that the rule reads."""
-    if properties is None:
-        return False
-    if any(name in properties for name in rule.properties):
-        return True
-    columns = {column(name) for name in properties}
-    return any(column(name) in columns for name in rule.properties)
-
-
-def value_of(properties: Mapping[str, Any]) -> Value:
-    """Return a look-up in a message's properties: by the exact name, or else as a column of a file is found."""
-    columns: dict[str, Any] = {}
-
-    def value(name: str) -> Any:
-        if not name:
-            return None
-        if (found := properties.get(name)) is not None:
-            return found
-        if not columns:
-            columns.update((column(key), one) for key, one in properties.items())
-        return columns.get(column(name))
-
-    return value
 
 
 def next_ms(app: str, audience: str, cadence: str, now_ms: int) -> int:
