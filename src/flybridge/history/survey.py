@@ -104,7 +104,8 @@ class Surveyor:
 
     `store` knows which events were filed before, who is forgotten, and whose users Amplitude has shown. Whom a row is
     about its columns don't prove: where people are forgotten, rows are read and mapped whole, and where users are
-    known, those that do not name their own.
+    known, those that do not name their own. Where events go from Amplitude to AppsFlyer, so are those that came there
+    from a server.
     """
 
     def __init__(
