@@ -38,11 +38,11 @@ def cost_tasks(
             before = known.get((plan.app, plan.origin)) or CostPull(plan.app, plan.origin)
             await note(store, structs.replace(before, problem=str(problem)))
             wait_ms = None
-            if isinstance(problem, ReportRefused) and problem.again_s is None:
+            if isinstance(problem, ReportRefused):
                 wait_ms = plan.every_ms
-            elif isinstance(problem, ReportRefused) and problem.again_s is not None:
-                # A quota may be one of the day, even if it is said to be over sooner.
-                wait_ms = max(round(problem.again_s * 1000), min(HOUR_MS, plan.every_ms))
+                if problem.again_s is not None:
+                    # A quota may be one of the day, even if it is said to be over sooner.
+                    wait_ms = max(round(problem.again_s * 1000), min(HOUR_MS, plan.every_ms))
             return TaskResult(problem=str(problem), wait_ms=wait_ms)
         pulled(done.app, done.origin, done.rows)
         return TaskResult(f"{done.rows:,} rows of costs, {date_of(done.first)} to {date_of(done.last)}.")
