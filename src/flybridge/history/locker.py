@@ -3,7 +3,8 @@
 Keys hold `t=<report>`, `dt=<day>` and `h=<hour>` somewhere; what stands before, and how a connection is called, is each
 customer's. Hours are not padded (`h=2` comes after `h=10` in a listing) and there is `h=late`, so that what was read is
 remembered by folder, as names and ETags of its files, and not by a position. A folder is complete with `_SUCCESS`, or
-when its newest file is old. The hour is when AppsFlyer processed an event, in UTC.
+when its newest file is old. The hour is when AppsFlyer processed an event, in UTC. A bucket may hold an hour several
+times: for each connection that writes into it, and for each app where data is segregated. Each is a folder of its own.
 
 https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27): AppsFlyer may write a file again within
 25 hours, and keeps its own bucket for 14 days. `installs` and `inapps` hold organic and other rows together.
@@ -43,11 +44,12 @@ _PART: Final = re.compile(r"(?:^|/)(t|dt|h)=([^/]+)")
 
 
 class LockerFolder(Struct):
-    """The files of one report and hour. `newest_ms` is when the newest of them was written."""
+    """The files of one report and hour in one directory. `newest_ms` is when the newest of them was written."""
 
     report: str
     day: str
     hour: str
+    place: str = ""
     files: list[RawFile] = field(default_factory=list)
     is_complete: bool = False
     newest_ms: int = 0
@@ -58,11 +60,11 @@ class LockerFolder(Struct):
         return f"{self.report} {self.day} {self.hour}"
 
     @property
-    def order(self) -> tuple[str, int, int, str]:
+    def order(self) -> tuple[str, int, int, str, str]:
         """Conversions of a day before its in-app events, hours as numbers, `late` at last."""
         report = report_named(f"t={self.report}/")
         rank = ORDER.index(report) if report is not None else len(ORDER)
-        return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report
+        return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report, self.place
 
 
 class LockerRead(Struct):
@@ -83,6 +85,13 @@ def place_of(key: str) -> tuple[str, str, str] | None:
     if "t" not in parts or "dt" not in parts:
         return None
     return parts["t"], parts["dt"], parts.get("h", "")
+
+
+def _is_hidden(key: str) -> bool:
+    """Whether a key is one of a writer's own: in its folder for what is not finished (`_temporary`), or a dot file."""
+    end = max((part.end() for part in _PART.finditer(key)), default=0)
+    *folders, name = key[end:].split("/")
+    return any(one[:1] in {"_", "."} for one in folders if one) or (name[:1] in {"_", "."} and name != SUCCESS)
 
 
 def _may_matter(prefix: str, first_day: str) -> bool:
@@ -109,18 +118,26 @@ class Locker:
 
     def folders(self, first_day: str) -> list[LockerFolder]:
         """Return the folders since a day, in the order in which they are read."""
-        found: dict[tuple[str, str, str], LockerFolder] = {}
+        found: dict[tuple[tuple[str, str, str], str], LockerFolder] = {}
+        marked = set[tuple[tuple[str, str, str], str]]()
         for file, written_ms in self._files(first_day):
-            place = place_of(file.key)
-            if place is None or not _may_matter(file.key, first_day):
+            hour = place_of(file.key)
+            if hour is None or not _may_matter(file.key, first_day) or _is_hidden(file.key):
                 continue
-            folder = found.setdefault(place, LockerFolder(*place))
+            place, _, name = file.key.rpartition("/")
+            # What is empty has no rows, or stands for a folder, as consoles of clouds make them.
+            if not file.size and name != SUCCESS:
+                continue
+            folder = found.setdefault((hour, place), LockerFolder(*hour, place))
             folder.newest_ms = max(folder.newest_ms, written_ms)
-            name = file.key.rpartition("/")[2]
             if name == SUCCESS:
-                folder.is_complete = True
-            elif not name.startswith(("_", ".")):
+                marked.add((hour, place))
+            else:
                 folder.files.append(file)
+        for (hour, place), folder in found.items():
+            # The mark of a folder holds for those in it.
+            above = (place[:end] for end in range(len(place) + 1) if end == len(place) or place[end] == "/")
+            folder.is_complete = any((hour, one) in marked for one in above)
         return sorted(found.values(), key=lambda folder: folder.order)
 
     def _files(self, first_day: str) -> Iterator[tuple[RawFile, int]]:
@@ -182,7 +199,8 @@ class LockerFollower(Struct, frozen=True):
         with closing(Progress(self.data_dir / "locker.db")) as progress:
             for folder in folders:
                 marks = {file.name: file.mark for file in folder.files}
-                if seen.get(folder.name) == marks or not marks:
+                others, known = _parted(seen.get(folder.name, {}), marks)
+                if known == marks or not marks:
                     continue
                 if not folder.is_complete and folder.newest_ms > now_ms - self.wait_ms:
                     done.waiting += 1
@@ -193,8 +211,9 @@ class LockerFollower(Struct, frozen=True):
                     done.problems.append(str(problem))
                     continue
                 done.folders += 1
+                seen[folder.name] = {**others, **marks}
                 state = f"{STATE} {self.plan.app} {folder.name}"
-                await self.store.put_state(state, msgspec.json.encode(marks))
+                await self.store.put_state(state, msgspec.json.encode(seen[folder.name]))
         await self._prune(seen, day_of(now_ms - KEPT_DAYS * DAY_MS))
         return done
 
@@ -227,7 +246,7 @@ class LockerFollower(Struct, frozen=True):
         if problems:
             raise problems[0]
 
-    async def _seen(self) -> Mapping[str, Mapping[str, str]]:
+    async def _seen(self) -> dict[str, Mapping[str, str]]:
         beginning = f"{STATE} {self.plan.app} "
         return {
             name.removeprefix(beginning): value
@@ -238,6 +257,15 @@ class LockerFollower(Struct, frozen=True):
         old = [name for name in seen if name.split(" ")[1] < first_day]
         if old:
             await self.store.drop_states([f"{STATE} {self.plan.app} {name}" for name in old])
+
+
+def _parted(seen: Mapping[str, str], marks: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the marks of an hour's files in other folders than that of `marks`, and those in the same."""
+    here = {name.rpartition("/")[0] for name in marks}
+    others, same = dict[str, str](), dict[str, str]()
+    for name, mark in seen.items():
+        (same if name.rpartition("/")[0] in here else others)[name] = mark
+    return others, same
 
 
 _seen: Final = msgspec.json.Decoder(dict[str, str]).decode

@@ -1,0 +1,151 @@
+"""What a bucket holds beside the files of an hour, and an hour that it holds several times, make no event two."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import obstore
+import pytest
+from obstore.store import MemoryStore
+
+from flybridge.appsflyer.report import AppsFlyerAccount
+from flybridge.history.locker import Locker, LockerFollower
+from flybridge.history.pull import PullPlan
+from flybridge.records import HOUR_MS, Envelope
+from flybridge.sealing import Seal
+from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.clocks import ManualClock
+
+APP = "com.example.shop"
+NOW_MS = 1_768_003_200_000  # 2026-01-10 00:00 UTC
+HOUR = "t=inapps/dt=2026-01-09/h=12"
+
+
+def part(*numbers: int, app: str = APP) -> bytes:
+    """Return a file with an event of each of these persons."""
+    rows = "".join(f"1-{number},buy,2026-01-09 12:30:00,{app}\n" for number in numbers)
+    return gzip.compress(f"appsflyer_id,event_name,event_time,app_id\n{rows}".encode(), mtime=0)
+
+
+class MemoryLocker(Locker):
+    """A Data Locker in a bucket in memory."""
+
+    def __init__(self) -> None:
+        self.address, self._folder, self._bucket = "s3://bucket/home", "home", MemoryStore()
+
+    def write(self, objects: Mapping[str, bytes]) -> None:
+        """Write objects below the home folder."""
+        for key, body in objects.items():
+            obstore.put(self._bucket, f"home/{key}", body)
+
+
+@asynccontextmanager
+async def followed(place: Path, locker: Locker) -> AsyncIterator[tuple[LockerFollower, list[tuple[str, int]]]]:
+    """Yield a follower, and what it has accepted: whose event it is, and which of equal ones."""
+    taken: list[tuple[str, int]] = []
+
+    async def accept(envelope: Envelope) -> None:
+        taken.append((json.loads(envelope.body)["appsflyer_id"], envelope.ordinal))
+
+    store = SqliteStore(place / "store.db", Seal(b"secret"))
+    await store.open()
+    plan = PullPlan("shop", AppsFlyerAccount(APP, ""))
+    clock = ManualClock(NOW_MS)
+    yield (
+        LockerFollower(
+            plan, locker, store=store, accept=accept, data_dir=place, clock=clock, wait_ms=5 * HOUR_MS, dedup_days=7
+        ),
+        taken,
+    )
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"data-locker-other/{HOUR}",
+        f"data-locker-hourly/{HOUR}/_temporary/0/task_1",
+        f"data-locker-hourly/{HOUR}/.staging",
+        f"another-home/data-locker-hourly/{HOUR}",
+    ],
+)
+async def test_an_hour_that_is_there_twice_makes_no_event_two(tmp_path: Path, other: str):
+    """By a second connection that writes into the bucket, or as what a writer has not finished."""
+    locker = MemoryLocker()
+    folder = f"data-locker-hourly/{HOUR}"
+    for place in (folder, other):
+        locker.write({f"{place}/part-00000.gz": part(1, 2, 2), f"{place}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        assert (await follower.look()).problems == []
+        assert set(taken) == {("1-1", 1), ("1-2", 1), ("1-2", 2)}
+        assert (await follower.look()).folders == 0
+
+
+async def test_equal_rows_in_the_parts_of_a_folder_are_counted_together(tmp_path: Path):
+    """Two purchases of one second are two."""
+    locker = MemoryLocker()
+    locker.write({f"x/{HOUR}/part-0000{n}.gz": part(1) for n in range(2)} | {f"x/{HOUR}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        await follower.look()
+        assert taken == [("1-1", 1), ("1-1", 2)]
+
+
+@pytest.mark.parametrize("layout", ["x/{app}/{hour}", "x/{hour}/{app}"])
+async def test_an_hour_is_complete_for_the_apps_of_which_it_is(tmp_path: Path, layout: str):
+    """Where data is segregated by app: the mark of one says nothing of another, and its new file is no news of it."""
+    locker = MemoryLocker()
+    ours, others = (layout.format(app=app, hour=HOUR) for app in (APP, "com.example.other"))
+    locker.write({f"{ours}/part-00000.gz": part(1), f"{others}/part-00000.gz": part(2, app="com.example.other")})
+    locker.write({f"{others}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        first = await follower.look()
+        assert (first.waiting, first.folders, taken) == (1, 1, [])
+        locker.write({f"{ours}/_SUCCESS": b""})
+        second = await follower.look()
+        assert (second.waiting, second.folders, taken) == (0, 1, [("1-1", 1)])
+        locker.write({f"{others}/part-00001.gz": part(3, app="com.example.other")})
+        third = await follower.look()
+        assert (third.rows, len(taken)) == (2, 1)
+        assert (await follower.look()).folders == 0
+
+
+async def test_a_mark_holds_for_the_folders_in_it(tmp_path: Path):
+    """One `_SUCCESS` for an hour whose apps have folders in it; not for other hours of the day."""
+    locker = MemoryLocker()
+    locker.write({f"x/{HOUR}/{APP}/part-00000.gz": part(1), f"x/{HOUR}/_SUCCESS": b""})
+    locker.write({f"x/{HOUR}1/{APP}/part-00000.gz": part(2)})
+    async with followed(tmp_path, locker) as (follower, taken):
+        assert ((await follower.look()).waiting, taken) == (1, [("1-1", 1)])
+
+
+@pytest.mark.parametrize(
+    "marker", ["x", "x/t=inapps", "x/t=inapps/dt=2026-01-09", f"x/{HOUR}", f"x/{HOUR}_$folder$", f"x/{HOUR}/{APP}"]
+)
+async def test_an_object_that_stands_for_a_folder_is_no_file(tmp_path: Path, marker: str):
+    """The consoles of clouds make them, with `/` at their end, which a listing leaves out: they can't be read."""
+    locker = MemoryLocker()
+    locker.write({f"x/{HOUR}/part-00000.gz": part(1), f"x/{HOUR}/_SUCCESS": b"", marker: b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        assert [len(folder.files) for folder in locker.folders("2026-01-01")] == [1]
+        done = await follower.look()
+        assert (done.folders, done.waiting, done.problems, taken) == (1, 0, [], [("1-1", 1)])
+        assert ((await follower.look()).folders, len(taken)) == (0, 1)
+
+
+async def test_what_was_known_before_folders_were_told_apart_is_known_yet(tmp_path: Path):
+    """The state of an hour has its files of all folders, as it had when they were one."""
+    locker = MemoryLocker()
+    locker.write({f"{place}/{HOUR}/part-00000.gz": part(1) for place in "ab"})
+    locker.write({f"{place}/{HOUR}/_SUCCESS": b"" for place in "ab"})
+    async with followed(tmp_path, locker) as (follower, taken):
+        (one, two) = locker.folders("2026-01-01")
+        marks = {file.name: file.mark for folder in (one, two) for file in folder.files}
+        await follower.store.put_state("locker shop inapps 2026-01-09 12", json.dumps(marks).encode())
+        assert ((await follower.look()).folders, taken) == (0, [])
+        locker.write({f"b/{HOUR}/part-00000.gz": part(1, 2)})
+        assert ((await follower.look()).folders, taken) == (1, [("1-1", 1), ("1-2", 1)])
+        assert (await follower.look()).folders == 0
