@@ -27,6 +27,7 @@ from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
 from flybridge.history.column_prospects import Prospect, prospects_of
 from flybridge.history.csv_rows import CsvReader
+from flybridge.history.object_reader import ObjectReader, first_line, said_by_store
 from flybridge.history.row_times import RowTimes, timed_rows
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, Zone
 from flybridge.history.unpacked import unpacked
@@ -49,7 +50,6 @@ _ZIP: Final = b"PK\x03\x04"
 _WILD: Final = "*?["
 _WORKBOOK: Final = "[Content_Types].xml"
 _ADDRESS: Final = re.compile(r"(?:s3a?|gc?s|az|azure|https?):/+", re.IGNORECASE)
-_NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata|credential|access.?key|token", re.IGNORECASE)
 
 
 class RawFile(Struct, frozen=True):
@@ -89,32 +89,8 @@ class RawFile(Struct, frozen=True):
         import obstore  # noqa: PLC0415 - an extra
 
         reader = obstore.open_reader(self.bucket, self.key, buffer_size=BUFFER)
-        with io.BufferedReader(_Remote(reader), BUFFER) as file:
+        with io.BufferedReader(ObjectReader(reader), BUFFER) as file:
             yield cast("IO[bytes]", file)
-
-
-class _Remote(io.RawIOBase):
-    """An object, read in pieces."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        read = bytes(self._reader.read(len(buffer)))
-        buffer[: len(read)] = read
-        return len(read)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
 
 
 def find_files(names: Sequence[str]) -> list[RawFile]:
@@ -227,7 +203,7 @@ def open_bucket(url: str) -> tuple[Any, str]:
             return from_url("file:///"), path
         return from_url(f"{scheme}://{bucket}"), path
     except Exception as problem:  # what obstore raises has no class in common
-        raise ConfigError("", f"{url} can't be opened: {_said(problem)}.", "Check the address.") from None
+        raise ConfigError("", f"{url} can't be opened: {said_by_store(problem)}.", "Check the address.") from None
 
 
 def _remote_files(url: str) -> list[RawFile]:
@@ -246,7 +222,7 @@ def _remote_files(url: str) -> list[RawFile]:
         try:
             files = [object_file(obstore.head(bucket, path), bucket, origin)]
         except Exception as problem:
-            raise FlybridgeError(f"{url} can't be read: {_said(problem)}.") from problem
+            raise FlybridgeError(f"{url} can't be read: {said_by_store(problem)}.") from problem
     return sorted(files, key=lambda file: file.name)
 
 
@@ -259,7 +235,7 @@ def list_bucket(bucket: Any, folder: str, origin: str) -> Iterator[RawFile]:
             for meta in page:
                 yield object_file(meta, bucket, origin)
     except Exception as problem:
-        raise FlybridgeError(f"{origin}{folder} can't be listed: {_said(problem)}.") from problem
+        raise FlybridgeError(f"{origin}{folder} can't be listed: {said_by_store(problem)}.") from problem
 
 
 def object_file(meta: Any, bucket: Any, origin: str) -> RawFile:
@@ -269,20 +245,6 @@ def object_file(meta: Any, bucket: Any, origin: str) -> RawFile:
     modified = meta.get("last_modified")
     mark = f"{meta['size']}-{etag or (modified.isoformat() if modified else '')}"
     return RawFile(origin + meta["path"], meta["path"], meta["size"], mark, bucket)
-
-
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300].rstrip(".")
-
-
-def _said(problem: Exception) -> str:
-    """Return what an object store said, or what its words mean."""
-    said = _first_line(problem)
-    if isinstance(problem, FileNotFoundError):
-        return "there is no such object or bucket"
-    if _NO_CREDENTIALS.search(said):
-        return f"no credentials that are valid were found where the cloud's own tools look for them ({said})"
-    return said
 
 
 class RawRows:
@@ -342,10 +304,10 @@ class RawRows:
         except FlybridgeError:
             raise
         except (OSError, EOFError, zlib.error, UnicodeError) as problem:
-            raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
+            raise FlybridgeError(f"{name} can't be read: {first_line(problem)}.") from problem
         except Exception as problem:
             if type(problem).__module__.partition(".")[0] in {"obstore", "pyarrow", "zipfile", "builtins"}:
-                raise FlybridgeError(f"{name} can't be read: {_first_line(problem)}.") from problem
+                raise FlybridgeError(f"{name} can't be read: {first_line(problem)}.") from problem
             raise
 
     def _readers(self, stored: IO[bytes]) -> Iterator[CsvReader | Iterator[RawRow]]:
