@@ -27,7 +27,7 @@ from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
 from flybridge.history.column_prospects import Prospect, prospects_of
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.object_reader import ObjectReader, first_line, said_by_store
+from flybridge.history.object_reader import ObjectReader, etag_of, first_line, said_by_store
 from flybridge.history.row_times import RowTimes, timed_rows
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, Zone
 from flybridge.history.unpacked import unpacked
@@ -86,10 +86,7 @@ class RawFile(Struct, frozen=True):
             with Path(self.key).open("rb", BUFFER) as file:
                 yield file
             return
-        import obstore  # noqa: PLC0415 - an extra
-
-        reader = obstore.open_reader(self.bucket, self.key, buffer_size=BUFFER)
-        with io.BufferedReader(ObjectReader(reader), BUFFER) as file:
+        with io.BufferedReader(ObjectReader(self.bucket, self.key, self.name), BUFFER) as file:
             yield cast("IO[bytes]", file)
 
 
@@ -240,8 +237,7 @@ def list_bucket(bucket: Any, folder: str, origin: str) -> Iterator[RawFile]:
 
 def object_file(meta: Any, bucket: Any, origin: str) -> RawFile:
     """Return the file of an object, as the store describes it."""
-    # One and the same server writes an ETag with quotes or without, by request.
-    etag = (meta.get("e_tag") or "").removeprefix("W/").strip('"')
+    etag = etag_of(meta)
     modified = meta.get("last_modified")
     mark = f"{meta['size']}-{etag or (modified.isoformat() if modified else '')}"
     return RawFile(origin + meta["path"], meta["path"], meta["size"], mark, bucket)

@@ -27,6 +27,7 @@ from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
 from flybridge.history.live_days import Forgotten, forgotten_live
+from flybridge.history.object_reader import said_by_store
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PullPlan
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
@@ -160,7 +161,7 @@ class Locker:
             try:
                 objects, folders = self._page(f"{prefix}/" if prefix else "")
             except Exception as problem:  # what obstore raises has no class in common
-                raise FlybridgeError(f"{origin}{prefix} can't be listed: {problem}.") from problem
+                raise FlybridgeError(f"{origin}{prefix} can't be listed: {said_by_store(problem)}.") from problem
             for meta in objects:
                 yield object_file(meta, self._bucket, origin), round(meta["last_modified"].timestamp() * 1000)
             pending += [one for one in folders if _may_matter(f"{one}/", first_day)]

@@ -1,4 +1,8 @@
-"""Read an object of object storage in pieces, and say in a line what a store answers."""
+"""Read an object of object storage in pieces, and say in a line what a store answers.
+
+An object may be written anew while it is read: AppsFlyer does so with files of a Data Locker. Pieces of two contents
+joined would be rows that never were, so each piece is compared with the ETag of the first.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,20 @@ import io
 import re
 from typing import Any, Final
 
+from flybridge.errors import FlybridgeError
+
 _NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata|credential|access.?key|token", re.IGNORECASE)
 
 
 class ObjectReader(io.RawIOBase):
-    """An object, read in pieces."""
+    """An object, read in pieces of one and the same content."""
 
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
+    def __init__(self, bucket: Any, key: str, name: str) -> None:
+        import obstore  # noqa: PLC0415 - an extra
+
+        self._bucket, self._key, self._name = bucket, key, name
+        meta = obstore.head(bucket, key)
+        self._size, self._etag, self._at = meta["size"], etag_of(meta), 0
 
     def readable(self) -> bool:
         return True
@@ -22,19 +32,35 @@ class ObjectReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        read = bytes(self._reader.read(len(buffer)))
+        import obstore  # noqa: PLC0415 - an extra
+
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        answer = obstore.get(self._bucket, self._key, options={"range": (self._at, end)})
+        if etag_of(answer.meta) != self._etag:
+            raise FlybridgeError(f"{self._name} was written anew while it was read: read it again.")
+        read = memoryview(answer.bytes())
         buffer[: len(read)] = read
+        self._at += len(read)
         return len(read)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._reader.seek(offset, whence))
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
 
     def tell(self) -> int:
-        return int(self._reader.tell())
+        return self._at
+
+
+def etag_of(meta: Any) -> str:
+    """Return the ETag of an object; empty if it has none."""
+    # One and the same server writes an ETag with quotes or without, by request.
+    return (meta.get("e_tag") or "").removeprefix("W/").strip('"')
 
 
 def first_line(problem: Exception) -> str:
-    """Return the beginning of what an exception says."""
+    """Return the beginning of what an exception says: those of obstore are followed by pages of its state."""
     return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300].rstrip(".")
 
 
