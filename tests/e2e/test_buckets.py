@@ -29,7 +29,8 @@ from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
 from flybridge.history.files import RawRows, find_files
-from flybridge.history.locker import Locker, LockerFollower
+from flybridge.history.locker import LockerFollower
+from flybridge.history.locker_folders import Locker
 from flybridge.history.pull import PullPlan
 from flybridge.history.rows import RawRow
 from flybridge.records import HOUR_MS, Envelope

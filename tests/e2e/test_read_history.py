@@ -23,7 +23,7 @@ from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
 from flybridge.history.gap_report import ALONE, BEFORE, LATE, OTHER, OUTAGE, UNFINISHED, GapReport, Surplus, last_found
 from flybridge.history.gaps import KIND, GapFinder
-from flybridge.history.locker import Locker
+from flybridge.history.locker_folders import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
 from flybridge.history.uptime import FIRST, STATE, Uptime

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from flybridge.history.gap_causes import UNKNOWN, Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import GapReport
-from flybridge.history.locker import LockerFolder
+from flybridge.history.locker_folders import LockerFolder
 from flybridge.history.uptime import FIRST, STATE, Uptime
 from flybridge.records import DAY_MS, HOUR_MS, day_of
 

@@ -13,7 +13,8 @@ import pytest
 from obstore.store import MemoryStore
 
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.history.locker import Locker, LockerFollower
+from flybridge.history.locker import LockerFollower
+from flybridge.history.locker_folders import Locker
 from flybridge.history.pull import PullPlan
 from flybridge.records import HOUR_MS, Envelope
 from flybridge.sealing import Seal

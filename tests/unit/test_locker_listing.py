@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flybridge.history.locker import Locker
+from flybridge.history.locker_folders import Locker
 
 FIRST_DAY = "2026-01-10"
 DAYS = ("2026-01-09", "2026-01-10", "2026-01-11")

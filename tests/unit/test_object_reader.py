@@ -14,7 +14,7 @@ from obstore.store import MemoryStore
 
 from flybridge.errors import FlybridgeError
 from flybridge.history.files import BUFFER, RawFile, RawRows, object_file
-from flybridge.history.locker import Locker
+from flybridge.history.locker_folders import Locker
 from flybridge.history.rows import RawRow
 
 KEY = "home/t=inapps/dt=2026-01-09/h=12/part-00000"

@@ -17,7 +17,8 @@ from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.history.files import RawFile, RawRows, local_file
 from flybridge.history.gaps import GapFinder
-from flybridge.history.locker import Locker, LockerFolder, LockerFollower
+from flybridge.history.locker import LockerFollower
+from flybridge.history.locker_folders import Locker, LockerFolder
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from flybridge.history.files import RawRows
-from flybridge.history.locker import Locker
+from flybridge.history.locker_folders import Locker
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.vendors.data_locker import update
 from flybridge.sandbox.vendors.ledger import ProjectLedger

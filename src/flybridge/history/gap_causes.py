@@ -19,7 +19,7 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import Report, report_named
 from flybridge.history.gap_report import BEFORE, LATE, OTHER, OUTAGE, SOURCE, GapReport
-from flybridge.history.locker import LockerFolder
+from flybridge.history.locker_folders import LockerFolder
 from flybridge.history.uptime import Uptime
 from flybridge.records import HOUR_MS
 

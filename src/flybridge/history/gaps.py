@@ -30,7 +30,7 @@ from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import FOUND, Gap, GapReport, last_found
-from flybridge.history.locker import Locker
+from flybridge.history.locker_folders import Locker
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers

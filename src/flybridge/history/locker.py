@@ -1,10 +1,7 @@
 """Follow a Data Locker: read each hour's folder once it is complete, and again when a file in it is written anew.
 
-Keys hold `t=<report>`, `dt=<day>` and `h=<hour>` somewhere; what stands before, and how a connection is called, is each
-customer's. Hours are not padded (`h=2` comes after `h=10` in a listing) and there is `h=late`, so that what was read is
-remembered by folder, as names and ETags of its files, and not by a position. A folder is complete with `_SUCCESS`, or
-when its newest file is old. The hour is when AppsFlyer processed an event, in UTC. A bucket may hold an hour several
-times: for each connection that writes into it, and for each app where data is segregated. Each is a folder of its own.
+What was read is remembered by hour, as names and ETags of its files, and not by a position: an hour comes after later
+ones. A folder without a mark is complete when its newest file is old.
 
 https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27): AppsFlyer may write a file again within
 25 hours, and keeps its own bucket for 14 days. `installs` and `inapps` hold organic and other rows together.
@@ -12,22 +9,20 @@ https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27): 
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import ORDER, TAKEN, report_named
+from flybridge.appsflyer.raw_report import report_named
 from flybridge.clock import Clock
-from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
-from flybridge.history.files import RawFile, RawRows, local_file, object_file, open_bucket
+from flybridge.errors import FlybridgeError, InboxUnavailable
+from flybridge.history.files import RawRows
 from flybridge.history.live_days import Forgotten, forgotten_live
-from flybridge.history.object_reader import said_by_store
+from flybridge.history.locker_folders import Locker, LockerFolder
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PullPlan
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
@@ -39,33 +34,6 @@ from flybridge.store.state_values import readable
 STATE: Final = "locker"
 FOLLOWED_DAYS: Final = 14
 KEPT_DAYS: Final = 60
-SUCCESS: Final = "_SUCCESS"
-
-_PART: Final = re.compile(r"(?:^|/)(t|dt|h)=([^/]+)")
-
-
-class LockerFolder(Struct):
-    """The files of one report and hour in one directory. `newest_ms` is when the newest of them was written."""
-
-    report: str
-    day: str
-    hour: str
-    place: str = ""
-    files: list[RawFile] = field(default_factory=list)
-    is_complete: bool = False
-    newest_ms: int = 0
-
-    @property
-    def name(self) -> str:
-        """Its place: report, day and hour."""
-        return f"{self.report} {self.day} {self.hour}"
-
-    @property
-    def order(self) -> tuple[str, int, int, str, str]:
-        """Conversions of a day before its in-app events, hours as numbers, `late` at last."""
-        report = report_named(f"t={self.report}/")
-        rank = ORDER.index(report) if report is not None else len(ORDER)
-        return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report, self.place
 
 
 class LockerRead(Struct):
@@ -78,102 +46,6 @@ class LockerRead(Struct):
     bad: int = 0
     left_out: int = 0
     problems: list[str] = field(default_factory=list)
-
-
-def place_of(key: str) -> tuple[str, str, str] | None:
-    """Return report, day and hour of a key; None if it names no report and day."""
-    parts = dict(_PART.findall(key))
-    if "t" not in parts or "dt" not in parts:
-        return None
-    return parts["t"], parts["dt"], parts.get("h", "")
-
-
-def _is_hidden(key: str) -> bool:
-    """Whether a key is one of a writer's own: in its folder for what is not finished (`_temporary`), or a dot file."""
-    end = max((part.end() for part in _PART.finditer(key)), default=0)
-    *folders, name = key[end:].split("/")
-    return any(one[:1] in {"_", "."} for one in folders if one) or (name[:1] in {"_", "."} and name != SUCCESS)
-
-
-def _may_matter(prefix: str, first_day: str) -> bool:
-    """Whether a folder may hold files that are read: of a report with messages, and not too old."""
-    parts = dict(_PART.findall(prefix))
-    if "t" in parts and report_named(f"t={parts['t']}/") not in TAKEN:
-        return False
-    return str(parts.get("dt", first_day)) >= first_day
-
-
-class Locker:
-    """One Data Locker: a bucket, or a directory that holds a copy of one."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._bucket: Any = None
-        self._folder = address
-        if "://" in address:
-            self._bucket, self._folder = open_bucket(address)
-
-    async def listed(self, first_day: str) -> list[LockerFolder]:
-        """Return the folders since a day, and let the event loop go on meanwhile: a listing takes many requests."""
-        return await asyncio.to_thread(self.folders, first_day)
-
-    def folders(self, first_day: str) -> list[LockerFolder]:
-        """Return the folders since a day, in the order in which they are read."""
-        found: dict[tuple[tuple[str, str, str], str], LockerFolder] = {}
-        marked = set[tuple[tuple[str, str, str], str]]()
-        for file, written_ms in self._files(first_day):
-            hour = place_of(file.key)
-            if hour is None or not _may_matter(file.key, first_day) or _is_hidden(file.key):
-                continue
-            place, _, name = file.key.rpartition("/")
-            # What is empty has no rows, or stands for a folder, as consoles of clouds make them.
-            if not file.size and name != SUCCESS:
-                continue
-            folder = found.setdefault((hour, place), LockerFolder(*hour, place))
-            folder.newest_ms = max(folder.newest_ms, written_ms)
-            if name == SUCCESS:
-                marked.add((hour, place))
-            else:
-                folder.files.append(file)
-        for (hour, place), folder in found.items():
-            # The mark of a folder holds for those in it.
-            above = (place[:end] for end in range(len(place) + 1) if end == len(place) or place[end] == "/")
-            folder.is_complete = any((hour, one) in marked for one in above)
-        return sorted(found.values(), key=lambda folder: folder.order)
-
-    def _files(self, first_day: str) -> Iterator[tuple[RawFile, int]]:
-        if self._bucket is None:
-            root = Path(self._folder)
-            if not root.is_dir():
-                raise ConfigError(
-                    "apps.history.locker", f"there is no directory {root}.", "Name a bucket or directory."
-                )
-            for path in sorted(root.rglob("*")):
-                if path.is_file():
-                    yield local_file(path), int(path.stat().st_mtime * 1000)
-            return
-        origin = (
-            self.address[: len(self.address) - len(self._folder)] if self._folder else self.address.rstrip("/") + "/"
-        )
-        pending = [self._folder.rstrip("/")]
-        while pending:
-            prefix = pending.pop()
-            try:
-                objects, folders = self._page(f"{prefix}/" if prefix else "")
-            except Exception as problem:  # what obstore raises has no class in common
-                raise FlybridgeError(f"{origin}{prefix} can't be listed: {said_by_store(problem)}.") from problem
-            for meta in objects:
-                yield object_file(meta, self._bucket, origin), round(meta["last_modified"].timestamp() * 1000)
-            pending += [one for one in folders if _may_matter(f"{one}/", first_day)]
-
-    def _page(self, prefix: str) -> tuple[list[Any], list[str]]:
-        """Return the objects and folders of a folder; all objects below one of a report and day, in few requests."""
-        import obstore  # noqa: PLC0415 - an extra
-
-        if place_of(prefix) is not None:
-            return [meta for page in obstore.list(self._bucket, prefix=prefix) for meta in page], []
-        page: Any = obstore.list_with_delimiter(self._bucket, prefix=prefix or None)
-        return page["objects"], page["common_prefixes"]
 
 
 class LockerFollower(Struct, frozen=True):

@@ -20,7 +20,8 @@ from flybridge.flow import Flow
 from flybridge.history.gap_report import GapReport
 from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.live_days import forgotten_live, remembered_ms
-from flybridge.history.locker import Locker, LockerFollower
+from flybridge.history.locker import LockerFollower
+from flybridge.history.locker_folders import Locker
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, Shown, taking
 from flybridge.history.pull_preview import PullPreview, preview
