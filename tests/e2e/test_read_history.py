@@ -348,6 +348,29 @@ async def test_gaps_are_found_and_filled_from_a_data_locker(tmp_path):
         assert [str(broken) in problem for problem in half.problems] == [True]
 
 
+async def test_of_a_data_locker_by_app_only_the_folders_of_the_app_are_read(tmp_path):
+    """Neither by its follower nor in a search for gaps: rows need not say of which app they are."""
+    now_ms, bodies, bucket = SystemClock().now_ms(), happened(), tmp_path / "bucket"
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        vendor.raw_data.add(APP, bodies)
+        others = [
+            {**json.loads(body), "app_id": "id123456789", "appsflyer_id": f"9-{n}"} for n, body in enumerate(bodies)
+        ]
+        vendor.raw_data.add("id123456789", [json.dumps(one).encode() for one in others])
+        span = (now_ms - 5 * DAY_MS) // 1000, now_ms // 1000 + 3600
+        files = data_locker.files(vendor.raw_data, *span, by_app=True)
+        assert any("/app_id=id123456789/" in key for key in files)
+        data_locker.write(bucket, files)
+        await push(reader, bodies[:100] + bodies[160:])
+        app = reader.config.apps[0]
+        found = await reader.gaps(app, now_ms - 5 * DAY_MS, now_ms, fill=True, locker=True)
+        assert (found.rows, found.missing, found.filled) == (len(bodies), 60, 60), found.problems
+        assert new(await process(reader)) == len(bodies)
+        done = await reader.follower(app).look()
+        assert (done.rows, done.problems) == (len(bodies), [])
+        assert new(await process(reader)) == len(bodies)
+
+
 async def test_gaps_are_found_beside_a_part_that_can_not_be_read(tmp_path):
     """In the other parts of the same folder, too; whatever the broken one would hold is not told."""
     now_ms, bodies, bucket = SystemClock().now_ms(), happened(), tmp_path / "bucket"

@@ -94,6 +94,16 @@ async def test_batches_bring_in_what_an_import_does(tmp_path, kind):
     assert sum(one.newest for one in found) == 5
 
 
+def test_files_in_the_folder_of_another_app_have_no_messages(tmp_path):
+    """As an import leaves them out."""
+    of_apps = []
+    for app in (APP, "com.example.other"):
+        folder = tmp_path / f"t=inapps/dt=2025-03-02/h=1/app_id={app}"
+        folder.mkdir(parents=True)
+        of_apps.append(written(folder, "csv"))
+    assert mapped(*of_apps).to_pylist() == mapped(of_apps[0]).to_pylist()
+
+
 def test_keys_tell_events_from_their_copies_in_other_files(tmp_path):
     """Equal rows of a file are several events, and each is the same event in another file."""
     (tmp_path / "other").mkdir()

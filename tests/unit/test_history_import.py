@@ -285,6 +285,27 @@ def test_rows_of_other_apps_are_left_out_and_counted(config, tmp_path, form):
         assert [one["outcome"] for one in explained].count("left_out") == 3
 
 
+def test_rows_in_the_folder_of_another_app_are_left_out_and_counted(config, tmp_path):
+    """Of a Data Locker whose data is segregated by app the path says whose they are, and no column need."""
+    for n, of in enumerate(("com.example.shop", "com.example.other", "id123456789")):
+        path = tmp_path / f"home/t=inapps/dt=2025-03-02/h=10/app_id={of}/part-00000.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(HEADER + row(n, "buy", "2025-03-02 10:00:00") + row(n, "install", "2025-03-02 10:00:00"))
+    words = ("import", str(tmp_path / "home"), "--timezone", "UTC", "--json")
+    survey = json.loads(run(config, *words, "--dry-run").stdout)
+    assert (survey["rows"], survey["left_out"]) == (6, {"other apps": 4})
+    assert {report: sum(found.values()) for report, found in survey["outcomes"].items()} == {
+        "installs": 1,
+        "in-app events": 1,
+    }
+    done = json.loads(run(config, *words).stdout)
+    assert [(one["taken"], one["left_out"]) for one in done] == [
+        (0, {"other apps": 2}),
+        (2, {}),
+        (0, {"other apps": 2}),
+    ]
+
+
 def test_a_dry_run_says_what_it_does_not_know(config, tmp_path):
     """Messages that wait in the inbox, and that a file is not read again."""
     (tmp_path / "january.csv").write_text(HEADER + row(1, "buy", "2025-03-02 10:00:00"))

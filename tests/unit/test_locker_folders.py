@@ -12,6 +12,7 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
+from flybridge.appsflyer.raw_report import app_named
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.history.locker import LockerFollower
 from flybridge.history.locker_folders import Locker
@@ -26,10 +27,10 @@ NOW_MS = 1_768_003_200_000  # 2026-01-10 00:00 UTC
 HOUR = "t=inapps/dt=2026-01-09/h=12"
 
 
-def part(*numbers: int, app: str = APP) -> bytes:
+def part(*numbers: int, app: str = APP, column: str = "app_id") -> bytes:
     """Return a file with an event of each of these persons."""
     rows = "".join(f"1-{number},buy,2026-01-09 12:30:00,{app}\n" for number in numbers)
-    return gzip.compress(f"appsflyer_id,event_name,event_time,app_id\n{rows}".encode(), mtime=0)
+    return gzip.compress(f"appsflyer_id,event_name,event_time,{column}\n{rows}".encode(), mtime=0)
 
 
 class MemoryLocker(Locker):
@@ -104,13 +105,13 @@ async def test_an_hour_is_complete_for_the_apps_of_which_it_is(tmp_path: Path, l
     locker.write({f"{others}/_SUCCESS": b""})
     async with followed(tmp_path, locker) as (follower, taken):
         first = await follower.look()
-        assert (first.waiting, first.folders, taken) == (1, 1, [])
+        assert (first.waiting, taken) == (1, [])
         locker.write({f"{ours}/_SUCCESS": b""})
         second = await follower.look()
         assert (second.waiting, second.folders, taken) == (0, 1, [("1-1", 1)])
         locker.write({f"{others}/part-00001.gz": part(3, app="com.example.other")})
-        third = await follower.look()
-        assert (third.rows, len(taken)) == (2, 1)
+        await follower.look()
+        assert len(taken) == 1
         assert (await follower.look()).folders == 0
 
 
@@ -150,3 +151,67 @@ async def test_what_was_known_before_folders_were_told_apart_is_known_yet(tmp_pa
         locker.write({f"b/{HOUR}/part-00000.gz": part(1, 2)})
         assert ((await follower.look()).folders, taken) == (1, [("1-1", 1), ("1-2", 1)])
         assert (await follower.look()).folders == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["app_id={}", "app={}", "{}", "APP_ID={}"], ids=["app_id", "app", "the app alone", "in capitals"]
+)
+@pytest.mark.parametrize("other", ["com.example.other", "id123456789", "123456789"])
+async def test_rows_that_do_not_say_their_app_are_of_the_app_of_their_folder(tmp_path: Path, name: str, other: str):
+    """Where data is segregated, the app is in the path, and a column for it is one that may be chosen or not."""
+    locker = MemoryLocker()
+    for number, app in enumerate((APP, other)):
+        place = f"x/{HOUR}/{name.format(app)}"
+        locker.write({f"{place}/part-00000.gz": part(number, column="media_source"), f"{place}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        done = await follower.look()
+        assert (done.folders, done.rows, taken) == (1, 1, [("1-0", 1)])
+
+
+async def test_files_of_two_writings_hold_the_same_events(tmp_path: Path):
+    """While an hour is written anew, its files of before may be there; those of one writing are counted together."""
+    locker = MemoryLocker()
+    writings = [f"part-0000{{}}-{n}af2b359-8ee3-4d6d-809f-e8cb59d225b1.c000.csv.gz" for n in range(2)]
+    for writing in writings:
+        locker.write({f"x/{HOUR}/{writing.format(n)}": part(1, 2) for n in range(2)})
+    locker.write({f"x/{HOUR}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        assert (await follower.look()).problems == []
+        assert set(taken) == {("1-1", 1), ("1-1", 2), ("1-2", 1), ("1-2", 2)}
+        obstore.delete(locker._bucket, [f"home/x/{HOUR}/{writings[0].format(n)}" for n in range(2)])
+        assert (await follower.look()).folders == 0
+
+
+async def test_of_versions_the_newest_is_read(tmp_path: Path):
+    """Ad revenue of a day is written again: a version that there was before is no other events."""
+    locker = MemoryLocker()
+    day = "x/t=attributed_ad_revenue_v2/dt=2026-01-09"
+    for version, numbers in ((2, (1, 2)), (10, (1, 2, 3)), (9, (1,))):
+        place = f"{day}/version={version}/app_id={APP}"
+        locker.write({f"{place}/part-00000.gz": part(*numbers), f"{place}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        assert ((await follower.look()).folders, taken) == (1, [("1-1", 1), ("1-2", 1), ("1-3", 1)])
+        place = f"{day}/version=11/app_id={APP}"
+        locker.write({f"{place}/part-00000.gz": part(1, 2, 3, 4), f"{place}/_SUCCESS": b""})
+        assert ((await follower.look()).folders, taken[3:]) == (1, [(f"1-{n}", 1) for n in (1, 2, 3, 4)])
+        assert (await follower.look()).folders == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "app"),
+    [
+        ("s3://b/x/t=inapps/dt=2026-06-30/h=10/app_id=com.example.a/part-0.parquet", "com.example.a"),
+        ("b/t=inapps/dt=2026-06-30/h=10/id123456789/part-0.gz", "id123456789"),
+        ("b/t=ad_revenue/dt=2026-06-30/version=2/app_id=com.a/part-0", "com.a"),
+        ("exports/app_id=com.a/installs.csv", "com.a"),
+        ("b/t=inapps/dt=2026-06-30/h=10/part-0.gz", ""),
+        ("b/com.example.a/t=inapps/dt=2026-06-30/h=10/part-0.gz", ""),
+        ("/srv/app=web/com.example.a/installs.csv", ""),
+        ("b/t=inapps/dt=2026-06-30/h=10/retry/part-0.gz", ""),
+        ("app_id=com.a", ""),
+        ("", ""),
+    ],
+)
+def test_the_app_of_a_path(path: str, app: str):
+    """Of a folder of its own, below that of the hour unless it is called so."""
+    assert app_named(path) == app

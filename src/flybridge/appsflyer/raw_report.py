@@ -77,6 +77,9 @@ _NAMED: Final = tuple(
     )
 )
 _FOLDER: Final = re.compile(r"(?:^|/)t=([^/]+)(?:/|$)")
+_OF_DAY: Final = re.compile(r"(?:^|/)(?:dt|h)=[^/]+")
+_APP_FOLDER: Final = re.compile(r"(?:^|/)app_id=([^/]+)/", re.IGNORECASE)
+_APP: Final = re.compile(r"(?:id)?\d{6,}|[\w-]+\.[\w.-]+")
 _EVENTS: Final = {
     "install": Report.INSTALLS,
     "reinstall": Report.REINSTALLS,
@@ -101,6 +104,21 @@ def report_named(name: str, app_id: str = "") -> Report | None:
         if pattern.search(word) or pattern.search(re.sub(r"_(?=\d)|(?<=\d)_", " ", word)):
             return report
     return None
+
+
+def app_named(path: str) -> str:
+    """Return the app whose folder in a Data Locker a file lies in; empty if its path names none.
+
+    Where data is segregated by app, a folder below that of the hour is called `app_id=<app>`, or by the app alone, and
+    rows need not say it again.
+    """
+    if (named := _APP_FOLDER.search(path)) is not None:
+        return named[1]
+    days = list(_OF_DAY.finditer(path)) if _FOLDER.search(path) is not None else []
+    if not days:
+        return ""
+    folders = [one.removeprefix("app=") for one in path[days[-1].end() :].split("/")[:-1]]
+    return next((one for one in folders if _APP.fullmatch(one) is not None), "")
 
 
 def is_of_copies(columns: Iterable[str]) -> bool:

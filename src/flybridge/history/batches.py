@@ -18,7 +18,7 @@ from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
-from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.survey import outcome_of
 from flybridge.history.take import Accept, keep, letter_of, pages
 from flybridge.records import Envelope, Media, Source
@@ -60,9 +60,10 @@ def map_files(
         for batch in batches:
             for path in batch.column(PATH).to_pylist():
                 for file in find_files([path]):
+                    is_mine = is_path_of_app(file.name, app_id)
                     rows = RawRows(file, Zone(zone) if zone else None, report_named(file.name, app_id))
                     with closing(progress.counting(by_attribution=by_attribution)) as equal:
-                        for page in pages(_messages(rows, app_id), PAGE):
+                        for page in pages(_messages(rows, app_id) if is_mine else (), PAGE):
                             yield _batch(_mapped(page, file.name, flow, equal, app=app, now_ms=now_ms))
 
 

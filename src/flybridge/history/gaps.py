@@ -34,7 +34,7 @@ from flybridge.history.locker_folders import Locker
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
-from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.source_counts import SourceCounts
 from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
 from flybridge.history.take import Accept, RowTaker, pages_beside
@@ -120,13 +120,13 @@ class GapFinder:
         """Compare a span of time with the files of a Data Locker."""
         problems, broken, met = list[str](), set[str](), set[str]()
         begun_ms, read_ms = self._clock.now_ms(), _day_after(until_ms + LATE_DAYS * DAY_MS)
-        first_day, last_day = day_of(from_ms), day_of(read_ms - DAY_MS)
+        first_day, last_day, app_id = day_of(from_ms), day_of(read_ms - DAY_MS), self._plan.account.app_id
         folders = await locker.listed(day_of(from_ms - DAY_MS))
         # What is older than the bucket keeps is gone, and of the first day that is left some may be.
         oldest_day = min((folder.day for folder in folders), default=first_day)
         kept_ms = from_ms if oldest_day < first_day else _day_after(time_ms(oldest_day) or 0)
         for folder in folders:
-            if not first_day <= folder.day <= last_day:
+            if not first_day <= folder.day <= last_day or not is_path_of_app(f"{folder.place}/", app_id):
                 continue
             met.add(folder.report)
             files = sorted(folder.files, key=lambda file: file.key)

@@ -22,10 +22,10 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawRows
 from flybridge.history.live_days import Forgotten, forgotten_live
-from flybridge.history.locker_folders import Locker, LockerFolder
+from flybridge.history.locker_folders import Locker, LockerFolder, folder_of
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PullPlan
-from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
+from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms, is_path_of_app
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
@@ -71,6 +71,8 @@ class LockerFollower(Struct, frozen=True):
         folders = await self.locker.listed(day_of(now_ms - days * DAY_MS))
         with closing(Progress(self.data_dir / "locker.db")) as progress:
             for folder in folders:
+                if not is_path_of_app(f"{folder.place}/", self.plan.account.app_id):
+                    continue
                 marks = {file.name: file.mark for file in folder.files}
                 others, known = _parted(seen.get(folder.name, {}), marks)
                 if known == marks or not marks:
@@ -134,10 +136,10 @@ class LockerFollower(Struct, frozen=True):
 
 def _parted(seen: Mapping[str, str], marks: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the marks of an hour's files in other folders than that of `marks`, and those in the same."""
-    here = {name.rpartition("/")[0] for name in marks}
+    here = set(map(folder_of, marks))
     others, same = dict[str, str](), dict[str, str]()
     for name, mark in seen.items():
-        (same if name.rpartition("/")[0] in here else others)[name] = mark
+        (same if folder_of(name) in here else others)[name] = mark
     return others, same
 
 

@@ -5,14 +5,16 @@ customer's. Hours are not padded (`h=2` comes after `h=10` in a listing) and the
 AppsFlyer processed an event, in UTC. A folder is complete with `_SUCCESS`. A bucket may hold an hour several times: for
 each connection that writes into it, and for each app where data is segregated. Each is a folder of its own.
 
-https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27).
+https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27). In an account of July 2026 (a public
+loader of Data Lockers) data segregated by app stood in `h=10/app_id=com.example.shop/part-00000-<UUID>.c000.parquet`,
+with a UUID for each time of writing, and ad revenue, written again for the same day, in `version=2/app_id=.../`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,15 +28,21 @@ from flybridge.history.object_reader import said_by_store
 SUCCESS: Final = "_SUCCESS"
 
 _PART: Final = re.compile(r"(?:^|/)(t|dt|h)=([^/]+)")
+_VERSION: Final = re.compile(r"(?:^|/)v(?:ersion)?=(\d+)(?=/|$)")
+_WRITING: Final = re.compile(r"part-\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
 class LockerFolder(Struct):
-    """The files of one report and hour in one directory. `newest_ms` is when the newest of them was written."""
+    """The files of one report and hour in one directory that were written together.
+
+    `newest_ms` is when the newest of them was written.
+    """
 
     report: str
     day: str
     hour: str
     place: str = ""
+    writing: str = ""
     files: list[RawFile] = field(default_factory=list)
     is_complete: bool = False
     newest_ms: int = 0
@@ -45,11 +53,11 @@ class LockerFolder(Struct):
         return f"{self.report} {self.day} {self.hour}"
 
     @property
-    def order(self) -> tuple[str, int, int, str, str]:
+    def order(self) -> tuple[str, int, int, str, str, str]:
         """Conversions of a day before its in-app events, hours as numbers, `late` at last."""
         report = report_named(f"t={self.report}/")
         rank = ORDER.index(report) if report is not None else len(ORDER)
-        return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report, self.place
+        return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report, self.place, self.writing
 
 
 def place_of(key: str) -> tuple[str, str, str] | None:
@@ -58,6 +66,16 @@ def place_of(key: str) -> tuple[str, str, str] | None:
     if "t" not in parts or "dt" not in parts:
         return None
     return parts["t"], parts["dt"], parts.get("h", "")
+
+
+def folder_of(name: str) -> tuple[str, str]:
+    """Return the directory of a file, and the UUID of the writing that it came with; empty if its name has none.
+
+    While a folder is written anew, files of both writings may be there. Each event of theirs is in both.
+    """
+    place, _, file = name.rpartition("/")
+    writing = _WRITING.match(file)
+    return place, writing[1] if writing is not None else ""
 
 
 def _is_hidden(key: str) -> bool:
@@ -73,6 +91,21 @@ def _may_matter(prefix: str, first_day: str) -> bool:
     if "t" in parts and report_named(f"t={parts['t']}/") not in TAKEN:
         return False
     return str(parts.get("dt", first_day)) >= first_day
+
+
+def _newest_versions(folders: Collection[LockerFolder]) -> list[LockerFolder]:
+    """Return the folders without those of which there is a later version: it has all of the earlier one."""
+    newest: dict[tuple[str, str], int] = {}
+    for folder in folders:
+        key, version = _versioned(folder)
+        newest[key] = max(newest.get(key, version), version)
+    return [folder for folder in folders if _versioned(folder)[1] == newest[_versioned(folder)[0]]]
+
+
+def _versioned(folder: LockerFolder) -> tuple[tuple[str, str], int]:
+    """Return what a folder has versions of, and which one it is."""
+    found = _VERSION.search(folder.place)
+    return (folder.name, _VERSION.sub("", folder.place)), int(found[1]) if found is not None else 0
 
 
 class Locker:
@@ -91,27 +124,28 @@ class Locker:
 
     def folders(self, first_day: str) -> list[LockerFolder]:
         """Return the folders since a day, in the order in which they are read."""
-        found: dict[tuple[tuple[str, str, str], str], LockerFolder] = {}
+        found: dict[tuple[tuple[str, str, str], str, str], LockerFolder] = {}
         marked = set[tuple[tuple[str, str, str], str]]()
         for file, written_ms in self._files(first_day):
             hour = place_of(file.key)
             if hour is None or not _may_matter(file.key, first_day) or _is_hidden(file.key):
                 continue
-            place, _, name = file.key.rpartition("/")
+            is_mark = file.key.endswith(f"/{SUCCESS}")
             # What is empty has no rows, or stands for a folder, as consoles of clouds make them.
-            if not file.size and name != SUCCESS:
+            if not file.size and not is_mark:
                 continue
-            folder = found.setdefault((hour, place), LockerFolder(*hour, place))
+            place, writing = folder_of(file.key)
+            folder = found.setdefault((hour, place, writing), LockerFolder(*hour, place, writing))
             folder.newest_ms = max(folder.newest_ms, written_ms)
-            if name == SUCCESS:
+            if is_mark:
                 marked.add((hour, place))
             else:
                 folder.files.append(file)
-        for (hour, place), folder in found.items():
+        for (hour, place, _), folder in found.items():
             # The mark of a folder holds for those in it.
             above = (place[:end] for end in range(len(place) + 1) if end == len(place) or place[end] == "/")
             folder.is_complete = any((hour, one) in marked for one in above)
-        return sorted(found.values(), key=lambda folder: folder.order)
+        return sorted(_newest_versions(found.values()), key=lambda folder: folder.order)
 
     def _files(self, first_day: str) -> Iterator[tuple[RawFile, int]]:
         if self._bucket is None:

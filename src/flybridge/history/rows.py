@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
-from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, report_of
+from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, app_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.system.text_encoding import line_text
 from flybridge.written_time import zone_of as zone_named
@@ -147,6 +147,11 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
 def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
     """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
     return _is_same_app(fields.get("app_id", ""), app_id)
+
+
+def is_path_of_app(path: str, app_id: str) -> bool:
+    """Whether the rows of a file may be of this app: not if it lies in the folder of another one."""
+    return _is_same_app(app_named(path), app_id)
 
 
 @lru_cache(1024)

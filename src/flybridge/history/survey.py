@@ -24,7 +24,7 @@ from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
 from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, RowIdentity, person_of
 from flybridge.history.row_times import RowTimes
-from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.take import OTHER_APPS, letter_of
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import (
@@ -155,7 +155,13 @@ class Surveyor:
 
     async def _read(self, of: RawRows, rows: Iterable[SurveyedRow], page: list[Counted], equal: EqualRows) -> None:
         survey, name = self._survey, of.file.name
+        is_of_other = bool(self._app_id) and not is_path_of_app(name, self._app_id)
         for row in rows:
+            if is_of_other:
+                n = row.rows if isinstance(row, RowTimes) else 1
+                survey.rows += n
+                self._left_out[OTHER_APPS] += n
+                continue
             if isinstance(row, RowTimes):
                 survey.rows += row.rows
                 self._widen(of.zone.name, row.first_ms, row.last_ms)

@@ -16,7 +16,7 @@ from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, Report, row_body
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.history.progress import CONVERSIONS, EqualRows
-from flybridge.history.rows import BadRow, RawRow, dated, is_of_app
+from flybridge.history.rows import BadRow, RawRow, dated, is_of_app, is_path_of_app
 from flybridge.records import Envelope, Media, Source
 
 BLOCK: Final = 1000
@@ -102,6 +102,8 @@ class RowTaker:
         # Step by step: each is a little code over many rows, which a processor keeps at hand.
         app_id = self._app_id
         mine = [row for row in page if isinstance(row, BadRow) or not app_id or is_of_app(row.fields, app_id)]
+        if app_id and not is_path_of_app(done.name, app_id):
+            mine = []
         if len(mine) < len(page):
             left_out[OTHER_APPS] += len(page) - len(mine)
         read = [row if isinstance(row, BadRow) else dated(row) for row in mine]

@@ -2,7 +2,7 @@
 
 `<home>/data-locker-hourly/t=<report>/dt=<day>/h=<hour>/part-00000.gz`, and `_SUCCESS` once the hour is complete. Hours
 are not padded; what was processed late stands in `h=late`. CSV has API names, quotes every value, and writes `null`
-for none.
+for none. Data that is segregated by app stands in `h=<hour>/app_id=<app>/`, and rows do not repeat the app.
 
 https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27).
 """
@@ -38,17 +38,20 @@ def files(
     *,
     is_late: Callable[[Mapping[str, Any]], bool] = lambda _: False,
     parts: int = 2,
+    by_app: bool = False,
 ) -> dict[str, bytes]:
     """Return the files of a span of whole hours, by key. Each report's folders are split into so many parts."""
     folders: defaultdict[tuple[str, str, str], list[Sequence[str]]] = defaultdict(list)
+    columns = [(field, name) for field, name in _FIELDS if not by_app or field != "app_id"]
     for app_id in data.apps():
         for report, name in LOCKER.items():
             for hour_s in range(begin_s - begin_s % HOUR_S, end_s, HOUR_S):
                 for message in data.rows(app_id, report, hour_s, hour_s + HOUR_S):
                     hour = "late" if is_late(message) else str(hour_s % DAY_S // HOUR_S)
-                    values = [cell(name, message.get(name)) or "null" for _, name in _FIELDS]
-                    folders[name, day_of(hour_s * 1000), hour].append(values)
-    header = [field for field, _ in _FIELDS]
+                    values = [cell(name, message.get(name)) or "null" for _, name in columns]
+                    place = f"{hour}/app_id={app_id}" if by_app else hour
+                    folders[name, day_of(hour_s * 1000), place].append(values)
+    header = [field for field, _ in columns]
     found: dict[str, bytes] = {}
     for (report, day, hour), rows in folders.items():
         folder = f"{HOME}/t={report}/dt={day}/h={hour}"
