@@ -15,8 +15,9 @@ from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
 from flybridge.mapping.to_amplitude.facts import Facts, facts_of
 from flybridge.mapping.to_amplitude.map import Mapped, map_facts
+from flybridge.mapping.to_amplitude.plan import reveals_source
 from flybridge.mapping.to_amplitude.rows import DERIVED
-from flybridge.mapping.to_amplitude.rules import Rules, all_rows, reveals_source
+from flybridge.mapping.to_amplitude.rules import Rules, all_rows
 from flybridge.records import Dead, Filter, Refuse
 
 

@@ -9,17 +9,15 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from flybridge.amplitude.event import MIN_ID_LENGTH, Event, is_reserved, text
-from flybridge.appsflyer.fields import NAMES
+from flybridge.amplitude.event import MIN_ID_LENGTH, is_reserved, text
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.identity.masking import masked
 from flybridge.mapping.person import OF_ADID, TOP, Keys
 from flybridge.mapping.personal import ID_KEYS
-from flybridge.mapping.restrictions import ADVERTISING, Policy, policies, policy_of
-from flybridge.mapping.table import Row, Section, as_is, with_prefix
+from flybridge.mapping.restrictions import Policy, policies, policy_of
+from flybridge.mapping.table import Row, as_is
 from flybridge.mapping.to_amplitude import rows as table
-from flybridge.mapping.to_amplitude.attribution_block import AttributionBlock
 from flybridge.mapping.to_amplitude.names import (
     FORBIDDEN,
     check_keys,
@@ -29,9 +27,8 @@ from flybridge.mapping.to_amplitude.names import (
     check_row,
     check_without,
 )
-from flybridge.mapping.to_amplitude.place import PlaceRule
+from flybridge.mapping.to_amplitude.plan import Plan, plans_of
 from flybridge.mapping.to_amplitude.revenue import RevenueIn, RevenueRule
-from flybridge.mapping.to_amplitude.sections import SectionWriter
 from flybridge.mapping.to_amplitude.settings import EventMapping
 from flybridge.records import Dead, Filter, Refuse
 
@@ -112,10 +109,7 @@ class CompiledRules:
         self.where = rules.where
         by_source = policies(rules.restrictions)
         self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
-        self._plans: dict[tuple[bool, bool], Plan] = {}
-        # What a conversion may set is known from the first.
-        for kind in ((True, False), (True, True), (False, False), (False, True)):
-            self._plans[kind] = self._plan(rules, *kind)
+        self._plans = plans_of(rules.mark, all_rows(rules), rules.without, sends_place=rules.location == "appsflyer")
         passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
         self._hidden = ID_KEYS.union(key.lower() for key in passed)
         self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
@@ -160,47 +154,6 @@ class CompiledRules:
                 self._left_out.clear()
             self._left_out[keys] = found
         return found
-
-    def _plan(self, rules: Rules, conversion: bool, restricted: bool) -> Plan:
-        rows = [
-            row
-            for row in all_rows(rules)
-            if (conversion or not row.conversions_only) and not (restricted and reveals_source(row))
-        ]
-        placed = {
-            section: [(with_prefix(row.place[1], rules.mark), row) for row in rows if row.place[0] is section]
-            for section in Section
-        }
-        # Only conversions say the source of a user.
-        source = () if "media_source" in rules.without else (f"{rules.mark}media source",)
-        user = SectionWriter(placed[Section.USER], after=source if conversion else ())
-        possible = self._plans[True, False].user.keys if restricted or not conversion else user.keys
-        # A row of the configuration takes the place of one of the four fields of a location.
-        taken = {key for key, _ in placed[Section.TOP]}
-        place = PlaceRule(rules.without, sent=rules.location == "appsflyer", taken=taken)
-        return Plan(
-            SectionWriter(placed[Section.TOP], before=(*Event.__struct_fields__, *place.fields)),
-            SectionWriter(placed[Section.EVENT], after=(*source, f"{rules.mark}message type")),
-            user,
-            AttributionBlock(rules.mark, possible, user.keys, all_rows(rules)),
-            place,
-            shows_source=bool(source),
-        )
-
-
-class Plan(Struct, frozen=True):
-    """The section writers of one kind of message.
-
-    `top` is given the fields of `amplitude.event.Event` and those of `place`. The others are given the media
-    source, where they show it, and `event` then the type of the message.
-    """
-
-    top: SectionWriter
-    event: SectionWriter
-    user: SectionWriter
-    attribution: AttributionBlock
-    place: PlaceRule
-    shows_source: bool
 
 
 class SentAs(Struct, frozen=True, gc=False):
@@ -275,10 +228,3 @@ def all_rows(rules: Rules) -> tuple[Row, ...]:
     if rules.route == "attribution":
         extra = tuple(row for row in extra if row.target.startswith("user_properties."))
     return (*extra, *(row for row in default if row.source not in rules.without))
-
-
-def reveals_source(row: Row) -> bool:
-    """Return whether a row may reveal where a person came from. Unknown fields are treated as revealing."""
-    return row.source in ADVERTISING or (
-        row.source not in NAMES and not row.source.startswith(("custom_data.", "event_value."))
-    )
