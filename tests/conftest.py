@@ -30,6 +30,10 @@ TEMPLATE = "ready"
 FIRST = ("crash", "e2e", "property", "contract")
 """What takes longest, where several processes share the tests."""
 
+MEMORY = "/dev/shm"
+ROOM = 4 << 30
+"""Bytes. All processes together take a quarter of that."""
+
 # How long an example takes says more about the machine and who else works on it than about us.
 settings.register_profile("flybridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flybridge")
@@ -37,6 +41,20 @@ settings.load_profile("flybridge")
 MakeStore = Callable[[], Store]
 NewPlace = Callable[[], AbstractAsyncContextManager[MakeStore]]
 _numbers = count(1)
+
+
+def pytest_configure() -> None:
+    """Keep what tests write in memory if there is room: they make and remove databases by the thousand."""
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = MEMORY  # of the processes that tests start, and of this one
+
+
+def _has_room(directory: str) -> bool:
+    """Whether there is a directory of that name with ample room, in which programs may be run."""
+    if not os.access(directory, os.W_OK):
+        return False
+    of_disk = os.statvfs(directory)
+    return not of_disk.f_flag & os.ST_NOEXEC and of_disk.f_bavail * of_disk.f_frsize > ROOM
 
 
 @pytest.hookimpl(wrapper=True)
