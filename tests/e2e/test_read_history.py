@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from obstore.store import S3Store
 
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import USUAL, PulledReport, PullWindow, windows
@@ -21,9 +22,10 @@ from flybridge.config.settings import load
 from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
+from flybridge.history.files import RawFile
 from flybridge.history.gap_report import ALONE, BEFORE, LATE, OTHER, OUTAGE, UNFINISHED, GapReport, Surplus, last_found
 from flybridge.history.gaps import KIND, GapFinder
-from flybridge.history.locker_folders import Locker
+from flybridge.history.locker_folders import Locker, LockerFolder
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PULL, HistoryPull, PullPlan, standing, taking
 from flybridge.history.uptime import FIRST, STATE, Uptime
@@ -369,6 +371,58 @@ async def test_of_a_data_locker_by_app_only_the_folders_of_the_app_are_read(tmp_
         done = await reader.follower(app).look()
         assert (done.rows, done.problems) == (len(bodies), [])
         assert new(await process(reader)) == len(bodies)
+
+
+class FailingLocker(Locker):
+    """A Data Locker whose files are listed and can't be reached."""
+
+    def __init__(self, day: str) -> None:
+        self.address, self._day = "s3://bucket", day
+        self._bucket = S3Store(
+            "bucket",
+            endpoint="http://127.0.0.1:9",
+            access_key_id="a",
+            secret_access_key="b",
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
+
+    def folders(self, first_day: str) -> list[LockerFolder]:
+        """Return a folder for each hour of the day, of installs at first."""
+        files = [RawFile(f"s3://bucket/part-{hour}", f"part-{hour}", 9, "mark", self._bucket) for hour in range(24)]
+        reports = ["installs" if hour < 12 else "inapps" for hour in range(24)]
+        return [
+            LockerFolder(report, self._day, str(hour), files=[file], is_complete=True)
+            for hour, (report, file) in enumerate(zip(reports, files, strict=True))
+        ]
+
+
+class HurryingClock(ManualClock):
+    """A clock on which a minute passes between any two looks at it."""
+
+    def now_ms(self) -> int:
+        """Return the time, and move on."""
+        self._now_ms += 60_000
+        return self._now_ms
+
+
+async def test_a_search_in_a_bucket_that_fails_ends_early(tmp_path):
+    """Each of thousands of files takes all tries of its client. Nothing is taken for compared, nor for a surplus."""
+    now_ms = SystemClock().now_ms()
+    day_ms, bodies = sent_installs(now_ms)
+    async with sandbox() as (_, origin), reading(tmp_path, origin) as reader:
+        await push(reader, bodies)
+        await Worker(Context(reader.store, Accepting(), SystemClock()), endpoints_of(reader.config)).drain()
+        progress = Progress(tmp_path / "progress.db")
+        finder = GapFinder(
+            PullPlan("shop", AppsFlyerAccount(APP, "")), reader.flow, reader.store, progress=progress,
+            clock=HurryingClock(now_ms), uptime=Uptime([]), day=lambda ms: ms // DAY_MS, platform="android",
+        )  # fmt: skip
+        found = await finder.run_locker(FailingLocker(day_of(day_ms)), day_ms, day_ms + DAY_MS)
+        assert len(found.problems) == 1
+        assert "can't be read" in found.problems[0]
+        assert (found.rows, found.missing, found.surplus, found.reports) == (0, 0, (), ())
+        progress.close()
 
 
 async def test_gaps_are_found_beside_a_part_that_can_not_be_read(tmp_path):

@@ -55,6 +55,9 @@ async def accept(_) -> None:
 @pytest.mark.parametrize("way", ["followed", "searched"])
 async def test_the_event_loop_goes_on_while_a_data_locker_is_listed(tmp_path: Path, smallest_config: Path, way: str):
     """An object store answers a request for each report and day, and a directory may be on a network."""
+    mark = tmp_path / f"t=installs/dt={day_of(NOW_MS)}/h=0/_SUCCESS"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
     config, clock, locker = load(smallest_config, {}), ManualClock(NOW_MS), SlowLocker(str(tmp_path))
     async with opened_store(config) as store:
         if way == "followed":

@@ -31,6 +31,7 @@ from flybridge.history.files import RawFile, RawRows
 from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import FOUND, Gap, GapReport, last_found
 from flybridge.history.locker_folders import Locker
+from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
@@ -118,7 +119,7 @@ class GapFinder:
 
     async def run_locker(self, locker: Locker, from_ms: int, until_ms: int) -> GapReport:
         """Compare a span of time with the files of a Data Locker."""
-        problems, broken, met = list[str](), set[str](), set[str]()
+        problems, broken, met, watch = list[str](), set[str](), set[str](), StoreWatch(self._clock)
         begun_ms, read_ms = self._clock.now_ms(), _day_after(until_ms + LATE_DAYS * DAY_MS)
         first_day, last_day, app_id = day_of(from_ms), day_of(read_ms - DAY_MS), self._plan.account.app_id
         folders = await locker.listed(day_of(from_ms - DAY_MS))
@@ -130,11 +131,17 @@ class GapFinder:
                 continue
             met.add(folder.report)
             files = sorted(folder.files, key=lambda file: file.key)
+            watch.begin()
             try:
                 await self._compare(folder.report, Source.LOCKER, files, (from_ms, until_ms), arrival_in(folder))
             except FlybridgeError as problem:
                 problems.append(str(problem))
                 broken.add(folder.report)
+                if watch.is_over(problem):
+                    broken.update(one.report for one in folders)
+                    break
+            else:
+                watch.is_over(None)
         whole = met - broken - set(self._found.unreadable)
         compared = Compared(
             whole,

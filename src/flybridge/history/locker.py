@@ -17,12 +17,14 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import report_named
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError, InboxUnavailable
 from flybridge.history.files import RawRows
 from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.locker_folders import Locker, LockerFolder, folder_of
+from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PullPlan
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms, is_path_of_app
@@ -34,6 +36,8 @@ from flybridge.store.state_values import readable
 STATE: Final = "locker"
 FOLLOWED_DAYS: Final = 14
 KEPT_DAYS: Final = 60
+REWRITTEN_DAYS: Final = 2
+"""How long after its day a file may be written again: 25 hours, beside those that came late."""
 
 
 class LockerRead(Struct):
@@ -61,14 +65,22 @@ class LockerFollower(Struct, frozen=True):
     dedup_days: int
 
     async def look(self, days: int = FOLLOWED_DAYS) -> LockerRead:
-        """Read each complete folder whose files have not been read as they are.
+        """Read each complete folder whose files have not been read as they are, after a standstill also of older days.
 
-        What was pushed too long ago to be recognised is left out: it would be sent a second time.
+        A look ends early if the bucket fails: the next one reads the rest. What was pushed too long ago to be
+        recognised is left out: it would be sent a second time.
         """
         now_ms, done = self.clock.now_ms(), LockerRead()
         forgotten = await forgotten_live(self.store, self.plan.app, now_ms - (self.dedup_days - 1) * DAY_MS)
         seen = await self._seen()
-        folders = await self.locker.listed(day_of(now_ms - days * DAY_MS))
+        first_day = _first_day(seen, now_ms, days)
+        folders = await self.locker.listed(first_day)
+        if not folders and not seen:
+            done.problems.append(
+                f"{self.locker.address} has no folder of a Data Locker since {first_day} (t=installs/dt={first_day}/): "
+                "check apps.history.locker. What AppsFlyer writes is there after three hours at most."
+            )
+        watch = StoreWatch(self.clock)
         with closing(Progress(self.data_dir / "locker.db")) as progress:
             for folder in folders:
                 if not is_path_of_app(f"{folder.place}/", self.plan.account.app_id):
@@ -80,11 +92,15 @@ class LockerFollower(Struct, frozen=True):
                 if not folder.is_complete and folder.newest_ms > now_ms - self.wait_ms:
                     done.waiting += 1
                     continue
+                watch.begin()
                 try:
                     await self._read(folder, progress, forgotten, done)
                 except FlybridgeError as problem:
                     done.problems.append(str(problem))
+                    if watch.is_over(problem):
+                        break
                     continue
+                watch.is_over(None)
                 done.folders += 1
                 seen[folder.name] = {**others, **marks}
                 state = f"{STATE} {self.plan.app} {folder.name}"
@@ -132,6 +148,13 @@ class LockerFollower(Struct, frozen=True):
         old = [name for name in seen if name.split(" ")[1] < first_day]
         if old:
             await self.store.drop_states([f"{STATE} {self.plan.app} {name}" for name in old])
+
+
+def _first_day(seen: Mapping[str, object], now_ms: int, days: int) -> str:
+    """Return since when folders are looked for: so many days, or since what was read last if that is longer ago."""
+    times = [ms for name in seen if (ms := time_ms(name.split(" ")[1])) is not None]
+    since_ms = max(times, default=now_ms) - REWRITTEN_DAYS * DAY_MS
+    return day_of(min(now_ms - days * DAY_MS, max(since_ms, now_ms - (KEPT_DAYS - 1) * DAY_MS)))
 
 
 def _parted(seen: Mapping[str, str], marks: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 
+FAILED_MS: Final = 60_000
+"""After so long no further file is tried: each of a Data Locker's thousands would take as long again."""
 _NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata|credential|access.?key|token", re.IGNORECASE)
+
+
+class ObjectStoreFails(FlybridgeError):
+    """An object store does not answer, or fails, after all tries of its client."""
 
 
 class ObjectReader(io.RawIOBase):
@@ -22,8 +31,18 @@ class ObjectReader(io.RawIOBase):
         import obstore  # noqa: PLC0415 - an extra
 
         self._bucket, self._key, self._name = bucket, key, name
-        meta = obstore.head(bucket, key)
+        with self._answered():
+            meta = obstore.head(bucket, key)
         self._size, self._etag, self._at = meta["size"], etag_of(meta), 0
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        import obstore  # noqa: PLC0415 - an extra
+
+        try:
+            yield
+        except obstore.exceptions.GenericError as problem:
+            raise ObjectStoreFails(f"{self._name} can't be read: {first_line(problem)}.") from problem
 
     def readable(self) -> bool:
         return True
@@ -37,10 +56,11 @@ class ObjectReader(io.RawIOBase):
         end = min(self._at + len(buffer), self._size)
         if end <= self._at:
             return 0
-        answer = obstore.get(self._bucket, self._key, options={"range": (self._at, end)})
-        if etag_of(answer.meta) != self._etag:
-            raise FlybridgeError(f"{self._name} was written anew while it was read: read it again.")
-        read = memoryview(answer.bytes())
+        with self._answered():
+            answer = obstore.get(self._bucket, self._key, options={"range": (self._at, end)})
+            if etag_of(answer.meta) != self._etag:
+                raise FlybridgeError(f"{self._name} was written anew while it was read: read it again.")
+            read = memoryview(answer.bytes())
         buffer[: len(read)] = read
         self._at += len(read)
         return len(read)
@@ -51,6 +71,23 @@ class ObjectReader(io.RawIOBase):
 
     def tell(self) -> int:
         return self._at
+
+
+class StoreWatch:
+    """How long an object store has failed, without a file that was read in between."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._begun_ms, self._failed_ms = clock, 0, 0
+
+    def begin(self) -> None:
+        """Note that files begin to be read."""
+        self._begun_ms = self._clock.now_ms()
+
+    def is_over(self, problem: FlybridgeError | None) -> bool:
+        """Note how that ended. Return whether the rest of the files had better be read later."""
+        spent_ms = self._clock.now_ms() - self._begun_ms
+        self._failed_ms = self._failed_ms + spent_ms if isinstance(problem, ObjectStoreFails) else 0
+        return self._failed_ms >= FAILED_MS
 
 
 def etag_of(meta: Any) -> str:
