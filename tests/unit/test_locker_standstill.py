@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from obstore.store import S3Store
 
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.history.files import RawFile
+from flybridge.errors import InboxUnavailable
+from flybridge.history.files import RawFile, open_bucket
 from flybridge.history.locker import FOLLOWED_DAYS, KEPT_DAYS, LockerFollower
-from flybridge.history.locker_folders import Locker, LockerFolder
+from flybridge.history.locker_folders import PATIENCE, Locker, LockerFolder
 from flybridge.history.pull import PullPlan
 from flybridge.records import DAY_MS, Envelope, day_of
 from flybridge.sealing import Seal
@@ -134,3 +137,37 @@ async def test_an_address_that_holds_no_data_locker_is_said(tmp_path: Path):
     await follower.store.put_state("locker shop inapps 2026-01-01 3", b'{"a":"b"}')
     assert (await follower.look()).problems == []
     await follower.store.close()
+
+
+async def test_an_inbox_that_takes_nothing_ends_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is waited for with the first folder. With each it would be for hours, in which no other task runs."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    follower, _ = await follower_of(tmp_path, FailingLocker(tmp_path, set(range(HOURS))), ManualClock(NOW_MS))
+    tries = 0
+
+    async def accept(_: Envelope) -> None:
+        nonlocal tries
+        tries += 1
+        raise InboxUnavailable("The disk is full.", retry_after_s=5)
+
+    done = await structs.replace(follower, accept=accept).look()
+    assert (done.problems, done.folders, done.taken) == (["The disk is full."], 0, 0)
+    assert tries == len(waited) + 1
+    done = await follower.look()
+    assert (done.folders, done.problems) == (HOURS, [])
+    await follower.store.close()
+
+
+@pytest.mark.parametrize("name", ["s3", "gs"])
+def test_a_bucket_that_is_followed_is_not_tried_for_minutes(name: str):
+    """A process that ends waits for the request; the client's own limit is three minutes."""
+    bucket = Locker(f"{name}://bucket/home")._bucket
+    assert bucket.retry_config["retry_timeout"] == PATIENCE
+    assert bucket.client_options is None
+    patient, _ = open_bucket(f"{name}://bucket/home")
+    assert patient.retry_config is None

@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
@@ -181,8 +182,11 @@ def local_file(path: Path) -> RawFile:
     return RawFile(str(path.absolute()), str(path), stat.st_size, f"{stat.st_size}-{stat.st_mtime_ns}")
 
 
-def open_bucket(url: str) -> tuple[Any, str]:
-    """Return the object store of an address and the path in it. Raises `ConfigError` if there is none."""
+def open_bucket(url: str, *, patience: timedelta | None = None) -> tuple[Any, str]:
+    """Return the object store of an address and the path in it. Raises `ConfigError` if there is none.
+
+    `patience` is how long a request is tried; None for as long as the client does, up to three minutes.
+    """
     try:
         from obstore.store import from_url  # noqa: PLC0415 - an extra
     except ImportError:
@@ -198,7 +202,10 @@ def open_bucket(url: str) -> tuple[Any, str]:
     try:
         if scheme == "file":
             return from_url("file:///"), path
-        return from_url(f"{scheme}://{bucket}"), path
+        if patience is None:
+            return from_url(f"{scheme}://{bucket}"), path
+        # Options of the client would replace those that the environment names, such as AWS_ALLOW_HTTP.
+        return from_url(f"{scheme}://{bucket}", retry_config={"retry_timeout": patience}), path
     except Exception as problem:  # what obstore raises has no class in common
         raise ConfigError("", f"{url} can't be opened: {said_by_store(problem)}.", "Check the address.") from None
 

@@ -95,6 +95,9 @@ class LockerFollower(Struct, frozen=True):
                 watch.begin()
                 try:
                     await self._read(folder, progress, forgotten, done)
+                except InboxUnavailable as problem:
+                    done.problems.append(str(problem))
+                    break  # it was waited for: each further folder would wait as long
                 except FlybridgeError as problem:
                     done.problems.append(str(problem))
                     if watch.is_over(problem):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from flybridge.history.files import RawFile, local_file, object_file, open_bucke
 from flybridge.history.object_reader import said_by_store
 
 SUCCESS: Final = "_SUCCESS"
+PATIENCE: Final = timedelta(seconds=20)
+"""How long a request is tried: it comes again with the next look, and a process that is to end waits for it."""
 
 _PART: Final = re.compile(r"(?:^|/)(t|dt|h)=([^/]+)")
 _VERSION: Final = re.compile(r"(?:^|/)v(?:ersion)?=(\d+)(?=/|$)")
@@ -116,7 +119,7 @@ class Locker:
         self._bucket: Any = None
         self._folder = address
         if "://" in address:
-            self._bucket, self._folder = open_bucket(address)
+            self._bucket, self._folder = open_bucket(address, patience=PATIENCE)
 
     async def listed(self, first_day: str) -> list[LockerFolder]:
         """Return the folders since a day, and let the event loop go on meanwhile: a listing takes many requests."""
