@@ -208,6 +208,26 @@ def test_what_was_written_last_about_a_day_counts_and_countries_where_a_source_g
     ]
 
 
+@pytest.mark.parametrize(
+    ("geo", "summary", "found"),
+    [
+        # The versions of a report are counted for it alone: a source without countries is in the summary only.
+        ((20, 3), (20, 2), [("a", "DE", 1.0), ("b", "", 2.0)]),
+        ((20, 2), (20, 3), [("a", "DE", 1.0), ("b", "", 2.0)]),
+        ((21, 1), (20, 4), [("a", "DE", 1.0), ("b", "", 2.0)]),
+        ((20, 4), (21, 1), [("a", "", 1.5), ("b", "", 2.0)]),
+        # One that is not written any more is not what was written last.
+        ((20, 4), (22, 1), [("a", "", 1.5), ("b", "", 2.0)]),
+        ((22, 1), (20, 4), [("a", "DE", 1.0)]),
+    ],
+)
+def test_each_report_has_versions_of_its_own(geo, summary, found):
+    places = [CostFilePlace(date(2026, 6, day), n, name) for name, (day, n) in (("geo", geo), ("summary", summary))]
+    files = zip(places, ([cost("a", 20, 1.0, "DE")], [cost("a", 20, 1.5), cost("b", 20, 2.0)]), strict=True)
+    rows = cost_file.newest(files)
+    assert sorted((row.media_source, row.country, row.cost) for row in rows) == found
+
+
 @pytest.mark.parametrize("change", [{"media_source": None}, {"date": "soon"}, {"cost": "much"}, {"cost": -1}])
 def test_a_row_of_a_cost_file_that_can_not_be_read_is_named(change):
     values = {"app_id": "id1", "date": date(2026, 6, 1), "media_source": "a", "cost": 1}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 from pathlib import PurePath
@@ -85,19 +85,33 @@ def read_row(values: Mapping[str, Any]) -> CostFileRow:
 def newest(files: Iterable[tuple[CostFilePlace, list[CostFileRow]]]) -> list[CostFileRow]:
     """Return what was written last about each app, day and source, by the best report that has it.
 
-    A later batch replaces an earlier one as a whole: a source that it no longer names has no cost on that day.
+    A later batch of a report replaces an earlier one as a whole: a source that it no longer names has no cost on that
+    day. Reports have batches of their own where Data Locker writes them, one a while before another. One that was
+    written more than a day before another one is not written any more.
     """
     read = [(at, row) for at, rows in files for row in rows]
-    last: dict[tuple[str, date], tuple[date, int]] = {}
+    batches: dict[tuple[str, str, date], tuple[date, int]] = {}
     for at, row in read:
-        batch = (at.written, at.batch)
-        last[row.app_id, row.day] = max(last.get((row.app_id, row.day), batch), batch)
-    read = [(at, row) for at, row in read if last[row.app_id, row.day] == (at.written, at.batch)]
-    best: dict[tuple[str, date, str], int] = {}
+        of, batch = (at.report, row.app_id, row.day), (at.written, at.batch)
+        batches[of] = max(batches.get(of, batch), batch)
+    written: dict[tuple[str, date], date] = {}
+    for (_, app_id, day), (on, _) in batches.items():
+        written[app_id, day] = max(written.get((app_id, day), on), on)
+    read = [
+        (at, row)
+        for at, row in read
+        if (at.written, at.batch) == batches[at.report, row.app_id, row.day]
+        and at.written >= written[row.app_id, row.day] - timedelta(days=1)
+    ]
+    best: dict[tuple[str, date, str], tuple[date, int]] = {}
     for at, row in read:
-        name, rank = (row.app_id, row.day, row.media_source), REPORTS.index(at.report)
-        best[name] = min(best.get(name, rank), rank)
-    return [row for at, row in read if best[row.app_id, row.day, row.media_source] == REPORTS.index(at.report)]
+        name, rank = (row.app_id, row.day, row.media_source), (at.written, -REPORTS.index(at.report))
+        best[name] = max(best.get(name, rank), rank)
+    return [
+        row
+        for at, row in read
+        if best[row.app_id, row.day, row.media_source] == (at.written, -REPORTS.index(at.report))
+    ]
 
 
 def _text(value: Any) -> str:
