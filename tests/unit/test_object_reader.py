@@ -13,7 +13,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from flybridge.errors import FlybridgeError
-from flybridge.history.files import BUFFER, RawFile, RawRows, object_file
+from flybridge.history.files import BUFFER, RawFile, RawRows, find_files, object_file
 from flybridge.history.locker_folders import Locker
 from flybridge.history.rows import RawRow
 
@@ -114,3 +114,17 @@ def test_a_listing_that_is_refused_is_said_in_a_line(problem: Exception, said: s
     assert sentence.startswith("s3://bucket/home can't be listed: ")
     assert "\n" not in sentence
     assert "Debug" not in sentence
+
+
+def test_objects_that_stand_for_folders_are_no_files(tmp_path):
+    """The consoles of clouds make them, empty, beside what is in the folder. A file that is named is one anyway."""
+    for name in ("dl/h=1/part-0.gz", "dl/h=1/part-1", "dl/h=1/_SUCCESS", "dl/h=2"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"" if name.endswith(("_SUCCESS", "h=2")) else b"x")
+    found = {address: find_files([f"file://{tmp_path}/{address}"]) for address in ("dl/*", "dl", "dl/h=2")}
+    assert {address: [file.name.rpartition("dl/")[2] for file in files] for address, files in found.items()} == {
+        "dl/*": ["h=1/part-0.gz", "h=1/part-1"],
+        "dl": ["h=1/part-0.gz"],
+        "dl/h=2": ["h=2"],
+    }

@@ -218,7 +218,8 @@ def _remote_files(url: str) -> list[RawFile]:
     files = []
     for one in list_bucket(bucket, folder, origin):
         matches = fnmatchcase(one.key, path) if wild >= 0 else one.key.lower().endswith(ENDINGS)
-        if matches or one.key == path:
+        # What is empty has no rows, or stands for a folder: a listing has it without its last `/`, and no such object.
+        if one.size and (matches or one.key == path):
             files.append(one)
     if not files and wild < 0 and path:
         import obstore  # noqa: PLC0415
