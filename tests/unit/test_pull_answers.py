@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
-from flybridge.appsflyer.raw_pull import DAY_S, PulledReport, check_pulled
+from flybridge.appsflyer.raw_pull import DAY_S, PulledReport, PullWindow, check_pulled, pull_request
 from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.history.pull import HistoryPull, PullPlan
-from flybridge.sandbox.vendors.raw_data import as_csv, header
+from flybridge.sandbox.vendors.raw_data import RawData, as_csv, header
+from flybridge.sandbox.vendors.raw_pull import LACKING, RawPull
 from flybridge.testing.clocks import ManualClock
 
 NOON_S = 20_000 * DAY_S + DAY_S // 2
@@ -136,3 +138,20 @@ async def test_an_answer_that_is_compressed_all_the_same_is_read(store, tmp_path
     puller = HistoryPull(plan, store, Answers(*answer), tmp_path, ManualClock(NOON_S * 1000))
     (done,) = await puller.run((NOON_S - 60) * 1000, NOON_S * 1000, kept)
     assert (done.rows, read, word in done.problem) == (rows, [PULLED] * rows, True)
+
+
+@pytest.mark.parametrize("report", list(PulledReport))
+def test_the_sandbox_takes_the_fields_of_a_report_and_of_no_other(report):
+    """As its specification lists them: one too many would fail each call."""
+    account = AppsFlyerAccount("com.example.shop", "token", "http://vendor.test")
+    asked = urlsplit(pull_request(account, report, PullWindow(NOON_S - 60, NOON_S)).url)
+    api = RawPull(clock=ManualClock(NOON_S * 1000), data=RawData(), apps={})
+
+    def status(more: str) -> int:
+        query = f"{asked.query}{more}".encode()
+        headers = [(b"authorization", b"Bearer token")]
+        return api.answer({"method": "GET", "path": asked.path, "query_string": query, "headers": headers}, b"").status
+
+    assert status("") == 302
+    lacking = LACKING.get(report.value, ())
+    assert [status(f",{field}") for field in (*lacking, "installs")] == [400] * (len(lacking) + 1)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from itertools import chain, islice
@@ -43,6 +43,26 @@ LIMITS: Final = {"": 200_000, "200000": 200_000, "1000000": 1_000_000}
 IN_APP_QUOTA: Final = (
     "You've reached your maximum number of in-app event reports that can be downloaded today for this app"
 )
+
+_CONSENT: Final = {
+    "conversion_type", "campaign_type", "custom_dimension", "app_type", "att", "gdpr_applies", "ad_user_data_enabled",
+    "ad_personalization_enabled",
+}  # fmt: skip
+_ENGAGEMENTS: Final = {f"contributor{n}_engagement_type" for n in (1, 2, 3)}
+_PAGES: Final = {"store_product_page", "engagement_destination"}
+LACKING: Final[Mapping[str, Collection[str]]] = {
+    "organic_installs_report": _PAGES,
+    "reinstalls_organic": _PAGES,
+    "in_app_events_report": _ENGAGEMENTS,
+    "in-app-events-retarget": _ENGAGEMENTS,
+    "organic_in_app_events_report": _ENGAGEMENTS | _PAGES | {"is_lat"},
+    "uninstall_events_report": _CONSENT | _ENGAGEMENTS | {"store_product_page"},
+    "organic_uninstall_events_report": _CONSENT | _ENGAGEMENTS | _PAGES,
+    "ad_revenue_raw": _CONSENT | _ENGAGEMENTS,
+    "ad_revenue_organic_raw": _CONSENT | _ENGAGEMENTS,
+    "ad-revenue-raw-retarget": _CONSENT | _ENGAGEMENTS,
+}
+"""The additional fields that a report does not have."""
 
 _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2})(:\d{2})?)?")
 _FIELDS: Final = frozenset(field for field, _, _ in ADDITIONAL)
@@ -119,7 +139,7 @@ class RawPull(VendorApi, kw_only=True):
         if limit is None:
             return SandboxAnswer(400, {"message": "Invalid limit type"})
         fields = [field for field in given.get("additional_fields", "").split(",") if field]
-        if unknown := sorted(set(fields) - _FIELDS):
+        if unknown := sorted(set(fields) - _FIELDS.difference(LACKING.get(report, ()))):
             return SandboxAnswer(400, {"message": f"Invalid additional field {unknown[0]}"})
         day = self.clock.now_ms() // 86_400_000
         if self.calls[day, app_id, report] >= self.quota:
