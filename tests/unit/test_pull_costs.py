@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from flybridge.appsflyer import aggregate
 from flybridge.appsflyer.aggregate import AggregateRow
 from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.cli.app import app
@@ -141,6 +144,58 @@ async def test_any_number_of_days_is_pulled_again_at_once(store, days):
     assert pieces[-1][1] == date_of(LAST)
     assert all(after[0] - before[1] == timedelta(days=1) for before, after in pairwise(pieces))
     assert all((last - first).days < 90 for first, last in pieces)
+
+
+async def test_a_master_report_that_is_too_large_is_pulled_in_halves(store):
+    """AppsFlyer refuses more than 200,000 rows. A day of them can't be halved."""
+    sandbox, inside = playing()
+    await pull(plan("master"), store, inside, first=FIRST, last=LAST, now_ms=1)
+    whole = await spent(store, "day", "campaign", "country")
+    asked = []
+    inside.after = lambda request: asked.append(request.url)
+    sandbox.reports.most_rows = 100
+    await pull(plan("master"), store, inside, first=FIRST, last=LAST, now_ms=2)
+    assert await spent(store, "day", "campaign", "country") == whole
+    assert len(asked) > 6
+    sandbox.reports.most_rows = 3
+    with pytest.raises(ReportRefused, match="fewer days"):
+        await pull(plan("master"), store, inside, first=FIRST, last=LAST, now_ms=3)
+    assert await spent(store, "day", "campaign", "country") == whole
+
+
+class Cutting:
+    """Has so many rows more in a report that AppsFlyer leaves out the rest, unless it is of few days."""
+
+    def __init__(self, inside: Inside, days: int) -> None:
+        self._inside, self._days, self.spans = inside, days, list[int]()
+
+    @asynccontextmanager
+    async def open(self, request, **more):
+        query = parse_qs(urlsplit(request.url).query)
+        first, last = (date.fromisoformat(query[name][0]) for name in ("from", "to"))
+        days = (last - first).days + 1
+        self.spans.append(days)
+        async with self._inside.open(request, **more) as answer:
+            body = b"".join([piece async for piece in answer.pieces()])
+        if days > self._days:
+            header, *lines = body.splitlines(keepends=True)
+            body = header + b"".join(islice(cycle(lines), aggregate.MOST_ROWS))
+
+        async def pieces():
+            yield body
+
+        yield SimpleNamespace(status=answer.status, headers=answer.headers, pieces=pieces)
+
+
+async def test_an_aggregate_report_that_may_be_cut_is_pulled_in_halves(store):
+    """AppsFlyer returns up to 200,000 rows, and leaves out the rest without a word."""
+    _, inside = playing()
+    await pull(plan(), store, inside, first=FIRST, last=LAST, now_ms=1)
+    whole = await spent(store, "day", "campaign", "country")
+    cutting = Cutting(inside, 50)
+    await pull(plan(), store, cutting, first=FIRST, last=LAST, now_ms=2)
+    assert cutting.spans == [90, 45, 45] * 2
+    assert await spent(store, "day", "campaign", "country") == whole
 
 
 async def test_corrections_replace_what_was_known(store):

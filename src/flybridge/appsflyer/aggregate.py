@@ -5,7 +5,7 @@ aggregate_pull_api_v2.yaml of AppsFlyer's devhub, read 2026-11-27). Not restrict
 revenue and events are booked on the day of the install, and grow on old days. Days are UTC's unless `timezone` is
 exactly the app's setting; amounts are always in the app's currency, which only the columns of events name.
 `N/A` is unknown and not 0; blank or `None` is no agency or no campaign. No column is a key: rows about the same are
-added up.
+added up. A call returns up to 200,000 rows, and what is more is left out without a word.
 
 With `reattr` the days are those of the retargeting conversion
 (https://support.appsflyer.com/hc/en-us/articles/360014697157, read 2026-11-27), and the columns `Conversions` and
@@ -23,13 +23,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import AppsFlyerAccount, ReportLine, SpendRow, check_status, header_and_lines
+from flybridge.appsflyer.report import (
+    AppsFlyerAccount,
+    ReportLine,
+    ReportTooLarge,
+    SpendRow,
+    check_status,
+    header_and_lines,
+)
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 
 NEEDED: Final = frozenset({"date", "media source (pid)"})
 SHORT_DAYS: Final = 2
 """Ranges up to so many days have a quota of calls in a minute, longer ones of calls in a day."""
 LONGEST_DAYS: Final = 90
+MOST_ROWS: Final = 200_000
 
 COUNTER: Final = " (Event counter)"
 _SALES: Final = re.compile(r".+ \(Sales in ([A-Z]{3})\)")
@@ -82,13 +90,19 @@ def request(
 
 
 def read(response: HttpResponse, report: AggregateReport) -> Aggregate:
-    """Return the report in an answer. Raises `ReportRefused`: a report is read whole or not at all."""
+    """Return the report in an answer. Raises `ReportRefused`: a report is read whole or not at all.
+
+    Raises `ReportTooLarge` for one of which AppsFlyer may have left out the rest.
+    """
     check_status(response, report.value)
     needed = NEEDED | {"country"} if report is AggregateReport.GEO_BY_DATE else NEEDED
     header, lines = header_and_lines(response, needed)
     counters = [name.lower() for name in header if name.endswith(COUNTER)]
     currencies = [found[1] for name in header if (found := _SALES.fullmatch(name)) is not None]
-    return Aggregate([_row(line, counters) for line in lines], currencies[-1] if currencies else "")
+    rows = [_row(line, counters) for line in lines]
+    if len(rows) >= MOST_ROWS:
+        raise ReportTooLarge(f"AppsFlyer's {report.value} of these days has {MOST_ROWS:,} rows: some may be left out.")
+    return Aggregate(rows, currencies[-1] if currencies else "")
 
 
 def _row(line: ReportLine, counters: Sequence[str]) -> AggregateRow:

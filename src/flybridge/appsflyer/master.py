@@ -22,6 +22,7 @@ from flybridge.appsflyer.report import (
     AppsFlyerAccount,
     ReportLine,
     ReportRefused,
+    ReportTooLarge,
     SpendRow,
     check_status,
     header_and_lines,
@@ -128,7 +129,7 @@ def _check(response: HttpResponse) -> None:
         raise ReportRefused("The Master API is not part of the AppsFlyer plan, or base_url is wrong.")
     if response.status == 416:
         if b"other reason" in response.body.lower():
-            raise ReportRefused("The report has more than 200,000 rows: ask for fewer days.")
+            raise ReportTooLarge("The report has more than 200,000 rows: ask for fewer days.")
         if b"UTC only" in response.body:
             raise ReportRefused("The app's zone was changed after these days, which AppsFlyer has in UTC only.")
         if b"re-try" in response.body:

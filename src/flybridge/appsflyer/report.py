@@ -77,6 +77,10 @@ class ReportRefused(FlybridgeError):
         self.quota = quota
 
 
+class ReportTooLarge(ReportRefused):
+    """A report is larger than AppsFlyer makes it: it is asked for in fewer days."""
+
+
 def check_status(response: HttpResponse, what: str) -> None:
     """Raise `ReportRefused` if an answer is no report. `what` names the report in sentences."""
     words = said(response.body)

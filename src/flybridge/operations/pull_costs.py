@@ -7,21 +7,21 @@ A report that is refused, or has no rows, leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from flybridge.appsflyer import aggregate, master
 from flybridge.appsflyer.aggregate import AggregateReport
-from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, SpendRow
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, ReportTooLarge
 from flybridge.config.apps import AppInsight
 from flybridge.config.settings import Config
-from flybridge.delivery.exchange import Download
+from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.insight.reported_costs import costs_of_aggregates, costs_of_files, costs_of_master, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
 from flybridge.operations.whole_report import whole_report
@@ -30,6 +30,8 @@ from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
 from flybridge.wiring import appsflyer_account_of
+
+T = TypeVar("T")
 
 CORRECTED_DAYS: Final = 90
 STATE: Final = "costs "
@@ -120,12 +122,11 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
     found: dict[AggregateReport, list[aggregate.AggregateRow]] = {}
     currency = ""
     for report in (AggregateReport.PARTNERS_BY_DATE, AggregateReport.GEO_BY_DATE):
-        found[report] = []
-        for since, until in _pieces(first, last, aggregate.LONGEST_DAYS):
-            request = aggregate.request(plan.account, report, since, until, timezone=plan.insight.timezone)
-            read = await whole_report(download, request, partial(aggregate.read, report=report))
-            found[report] += read.rows
-            currency = read.currency or currency
+        request = partial(aggregate.request, plan.account, report, timezone=plan.insight.timezone)
+        spans = _pieces(first, last, aggregate.LONGEST_DAYS)
+        read = await _reports(download, request, partial(aggregate.read, report=report), spans)
+        found[report] = [row for one in read for row in one.rows]
+        currency = next((one.currency for one in reversed(read) if one.currency), currency)
     by_source, by_country = found.values()
     if not by_source:
         raise _empty(plan)
@@ -135,13 +136,32 @@ async def _from_aggregates(plan: CostPlan, download: Download, first: int, last:
 async def _from_master(plan: CostPlan, download: Download, first: int, last: int) -> tuple[list[CostRow], int, int]:
     fresh = master.freshness_request(plan.account)
     last = min(last, day_number(await whole_report(download, fresh, master.read_freshness)))
-    rows: list[SpendRow] = []
-    for since, until in _pieces(first, last, master.LONGEST_DAYS):
-        request = master.request(plan.account, since, until, own_zone=plan.insight.timezone != "UTC")
-        rows += await whole_report(download, request, master.read)
+    request = partial(master.request, plan.account, own_zone=plan.insight.timezone != "UTC")
+    read = await _reports(download, request, master.read, _pieces(first, last, master.LONGEST_DAYS))
+    rows = [row for one in read for row in one]
     if not rows:
         raise _empty(plan)
     return costs_of_master(plan.app, plan.insight.currency, rows), first, last
+
+
+async def _reports(
+    download: Download,
+    request: Callable[[date, date], HttpRequest],
+    read: Callable[[HttpResponse], T],
+    spans: Sequence[tuple[date, date]],
+) -> list[T]:
+    """Return what is read of the reports of these spans of days. One that is too large is asked for in halves."""
+    pending, found = list(spans), list[T]()
+    while pending:
+        (since, until), *pending = pending
+        try:
+            found.append(await whole_report(download, request(since, until), read))
+        except ReportTooLarge:
+            if since == until:
+                raise
+            half = (until - since).days // 2
+            pending = [(since, since + timedelta(days=half)), (since + timedelta(days=half + 1), until), *pending]
+    return found
 
 
 def _empty(plan: CostPlan) -> ReportRefused:

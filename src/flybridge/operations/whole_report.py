@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from flybridge.appsflyer.report import ReportRefused
+from flybridge.appsflyer.report import ReportTooLarge
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 
 T = TypeVar("T")
@@ -22,5 +22,5 @@ async def whole_report(download: Download, request: HttpRequest, read: Callable[
             parts.append(piece)
             size += len(piece)
             if size > MAX_BYTES:
-                raise ReportRefused("AppsFlyer's report is larger than 256 MB: ask for fewer days.")
+                raise ReportTooLarge("AppsFlyer's report is larger than 256 MB: ask for fewer days.")
     return read(HttpResponse(answer.status, answer.headers, b"".join(parts)))

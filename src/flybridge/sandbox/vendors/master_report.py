@@ -17,6 +17,7 @@ from flybridge.sandbox.vendors.raw_data import as_csv
 from flybridge.sandbox.vendors.report_csv import ratio, shown, times
 
 MASTER_DAYS: Final = 31
+MOST_ROWS: Final = 200_000
 GROUPINGS: Final[Mapping[str, tuple[str, Callable[[str, Key], str]]]] = {
     "app_id": ("App ID", lambda app, _: app),
     "install_time": ("Install Time", lambda _, key: key.day.isoformat()),
@@ -62,6 +63,7 @@ def master_report(
     newest: date,
     *,
     now_ms: int,
+    most_rows: int = MOST_ROWS,
 ) -> SandboxAnswer:
     """Answer a request about what is known of these apps. `newest` is the last day that is there."""
     first, last = day_of_text(given.get("from", "")), day_of_text(given.get("to", ""))
@@ -102,6 +104,8 @@ def master_report(
         [*group, *(_kpi(name.removeprefix(ACTIVITY), known[name.startswith(ACTIVITY)]) for name in kpis)]
         for group, known in sorted(groups.items())
     ]
+    if len(rows) > most_rows + 1:
+        return SandboxAnswer(416, "Other reason")
     return SandboxAnswer(200, as_csv(rows))
 
 

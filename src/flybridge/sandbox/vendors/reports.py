@@ -39,7 +39,7 @@ from flybridge.sandbox.traffic.sources import ORGANIC
 from flybridge.sandbox.vendors.aggregates import PER_USD, ReportedApp, between, cells, retargeting_cells
 from flybridge.sandbox.vendors.cohort_report import CALLS_A_MINUTE, COHORTS, cohort_report
 from flybridge.sandbox.vendors.cost_etl import cost_file
-from flybridge.sandbox.vendors.master_report import day_of_text, master_report
+from flybridge.sandbox.vendors.master_report import MOST_ROWS, day_of_text, master_report
 from flybridge.sandbox.vendors.report_csv import aggregate_csv, retargeting_csv
 
 AGGREGATE: Final = "/api/agg-data/export/app/"
@@ -63,13 +63,17 @@ MASTER_LAG_DAYS: Final = 2
 
 
 class Reports(VendorApi):
-    """These APIs for every app. `apps` are settings in AppsFlyer by app id; quotas follow the sandbox's clock."""
+    """These APIs for every app. `apps` are settings in AppsFlyer by app id; quotas follow the sandbox's clock.
+
+    A report has `most_rows`: the Master API refuses more, the Aggregate Pull API leaves them out.
+    """
 
     below = (AGGREGATE, MASTER, COHORTS, OWN)
     max_bytes = 512 * 2**20
 
     apps: defaultdict[str, ReportedApp] = field(default_factory=lambda: defaultdict(ReportedApp))
     facts: defaultdict[str, list[Reported]] = field(default_factory=lambda: defaultdict(list))
+    most_rows: int = MOST_ROWS
     _known: set[Reported] = field(default_factory=set)
     _last_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     _of_app: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -152,7 +156,8 @@ class Reports(VendorApi):
         else:
             found = between(cells(facts, day, now_ms=now_ms), first, last, sources)
             content = aggregate_csv(found, settings, dated=dated, geo=geo)
-        return SandboxAnswer(200, BOM_UTF8 + content)
+        # What is over the limit is left out without a word.
+        return SandboxAnswer(200, BOM_UTF8 + b"".join(content.splitlines(keepends=True)[: self.most_rows + 1]))
 
     def _is_over_quota(self, token: str, app_id: str, report: str, days: int) -> bool:
         now_ms = self.clock.now_ms()
@@ -197,7 +202,8 @@ class Reports(VendorApi):
         if foreign := [app for app in apps if not app or app.startswith("unknown")]:
             return SandboxAnswer(403, f"Not authorized app-ids: {','.join(foreign)}")
         facts = {app: self.facts.get(app, []) for app in apps}
-        return master_report(facts, query_of(scope), self.apps, newest, now_ms=self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        return master_report(facts, query_of(scope), self.apps, newest, now_ms=now_ms, most_rows=self.most_rows)
 
 
 def _not_found() -> SandboxAnswer:
