@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from flybridge.amplitude.cohort import Credentials
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.lenient_json import decode
 from flybridge.records import HOUR_MS
 
 PATH: Final = "/api/2/export"
@@ -93,6 +94,14 @@ def refusal(response: HttpResponse) -> ExportRefused | None:
             return ExportRefused(f"Amplitude refuses the export ({status}).")
 
 
+def _event(line: bytes) -> ExportedEvent:
+    try:
+        return _LINE.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # One property of one event, such as text that was cut inside an emoji, is no reason to read none of them.
+        return msgspec.convert(decode(line), ExportedEvent)
+
+
 def events(file: IO[bytes]) -> Iterator[ExportedEvent]:
     """Yield the events of an export. Raises `ValueError` if the file is none, or broken."""
     try:
@@ -103,6 +112,6 @@ def events(file: IO[bytes]) -> Iterator[ExportedEvent]:
                 with archive.open(name) as packed, gzip.open(packed) as lines:
                     for line in lines:
                         if line.strip():
-                            yield _LINE.decode(line)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, msgspec.DecodeError) as problem:
+                            yield _event(line)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, msgspec.DecodeError, RecursionError) as problem:
         raise ValueError(f"The export can't be read: {problem}.") from problem
