@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import repeat
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -114,7 +115,8 @@ class Noted:
     """Which keys may be in a table: most are in none, which one bit says without a look into the file."""
 
     def __init__(self) -> None:
-        self._bits = bytearray(BITS // 8)
+        # The system makes the pages that are written to: most counts are short, and need few of them.
+        self._bits = mmap(-1, BITS // 8, flags=MAP_PRIVATE | MAP_ANONYMOUS)
 
     def note(self, key: int) -> bool:
         """Note a key. Return whether it may have been noted before."""
