@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
@@ -140,18 +140,7 @@ class Site(Struct, dict=True, kw_only=True):
 
     @cached_property
     def _templates(self) -> Environment:
-        templates = Environment(
-            loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-            lstrip_blocks=True,
-        )  # fmt: skip
-        places = {entry.path: entry.label for group in self.groups for entry in group.entries}
-        templates.filters |= {
-            "place": lambda path: places.get(path.partition("?")[0], "more"),
-            "ticked": _ticked, "count": count_of, "plural": plural, "span": span, "share": share,
-            "cells": cells_of, "source_name": lambda value: name_of("media_source", value),
-            "pair": lambda value: (value, value),
-        }  # fmt: skip
-        return templates
+        return _templates_of(tuple(self.groups))
 
     @property
     def operations(self) -> Operations:
@@ -211,6 +200,23 @@ class Site(Struct, dict=True, kw_only=True):
         """Return the page that is shown while the store is away."""
         body = self._templates.get_template("away.html").render(self._frame)
         return HTMLResponse(body, 503, {**HEADERS, "retry-after": "10"})
+
+
+# Compiled templates are kept by the one that they were loaded with: all consoles of a process share them.
+@lru_cache(maxsize=4)
+def _templates_of(groups: tuple[Group, ...]) -> Environment:
+    templates = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    places = {entry.path: entry.label for group in groups for entry in group.entries}
+    templates.filters |= {
+        "place": lambda path: places.get(path.partition("?")[0], "more"),
+        "ticked": _ticked, "count": count_of, "plural": plural, "span": span, "share": share,
+        "cells": cells_of, "source_name": lambda value: name_of("media_source", value),
+        "pair": lambda value: (value, value),
+    }  # fmt: skip
+    return templates
 
 
 @pass_context
