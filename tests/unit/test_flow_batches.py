@@ -7,6 +7,9 @@ from contextlib import suppress
 from itertools import pairwise
 from time import monotonic
 
+import pytest
+
+from flybridge.errors import FlybridgeError, InboxUnavailable
 from flybridge.flow import AppFlow, Flow, loop
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Leased
@@ -74,6 +77,54 @@ async def played(inbox: Arrivals, until: int, arrive) -> None:
     )
     async with asyncio.timeout(20):
         await asyncio.gather(running, arrive())
+
+
+class Patient(Arrivals):
+    """An inbox whose wait for messages has no end."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Wait for a message."""
+        await super().wait(timeout_s + 3600)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.01])
+async def test_a_stop_ends_the_wait_for_messages(pause_s):
+    stop, clock = asyncio.Event(), ManualClock(NOW_MS)
+    flow = Flow({}, Keyring(b"0123456789abcdef"))
+    seen = {"filed": lambda *_: None, "failed": lambda _: None}
+    running = loop.run(flow, Patient(), Files(), clock=clock, confirmed=clock, stop=stop, **seen)
+    async with asyncio.timeout(20):
+        task = asyncio.create_task(running)
+        await asyncio.sleep(pause_s)
+        stop.set()
+        await task
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Broken(Patient):
+    """An inbox that fails while it is waited for, once."""
+
+    failed = False
+
+    async def wait(self, timeout_s: float) -> None:
+        """Fail the first time."""
+        if not self.failed:
+            self.failed = True
+            raise InboxUnavailable("it is away")
+
+
+async def test_a_failure_of_the_wait_is_reported():
+    stop, clock, failures = asyncio.Event(), ManualClock(NOW_MS), []
+    flow = Flow({}, Keyring(b"0123456789abcdef"))
+
+    def failed(problem: FlybridgeError) -> None:
+        failures.append(str(problem))
+        stop.set()
+
+    seen = {"filed": lambda *_: None, "failed": failed}
+    async with asyncio.timeout(20):
+        await loop.run(flow, Broken(), Files(), clock=clock, confirmed=clock, stop=stop, **seen)
+    assert failures == ["it is away"]
 
 
 async def test_messages_that_trickle_in_share_batches():

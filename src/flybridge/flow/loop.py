@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Final, Protocol
 
@@ -73,7 +74,7 @@ async def run(
             asked_s = monotonic()
             leased = await inbox.lease(batch, clock.now_ms(), int(lease_s * 1000))
             if leased is None:
-                await inbox.wait(0.5)
+                await _wait(inbox, stop)
                 continue
             due_s = asked_s + _gather_s(len(leased.envelopes), batch)
             if leased.leases >= LEASES:
@@ -94,6 +95,18 @@ async def run(
         except FlybridgeError as problem:
             failed(problem)
             await asyncio.sleep(1.0)
+
+
+async def _wait(inbox: Inbox, stop: asyncio.Event) -> None:
+    """Wait until something comes, or `stop` is set, for half a second at most."""
+    waiting, stopping = asyncio.create_task(inbox.wait(0.5)), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        stopping.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
 
 
 def _gather_s(found: int, batch: int) -> float:
