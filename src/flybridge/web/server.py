@@ -268,7 +268,7 @@ def _rare_collections() -> Iterator[None]:
     threshold a fifth of all time goes into scanning them repeatedly.
     """
     usual = gc.get_threshold()
-    gc.collect()
+    gc.collect(1)  # a start leaves no garbage among older objects, and to look at these takes a tenth of its time
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY, *usual[1:])
     try:
