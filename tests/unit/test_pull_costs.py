@@ -292,6 +292,16 @@ async def test_cost_files_agree_with_the_aggregates(store, tmp_path):
     assert ("googleadwords_int", "") not in countries
 
 
+async def test_cost_files_of_other_apps_are_said(store, tmp_path):
+    """By schedule as by hand: nothing would say why an app has no costs."""
+    sandbox, inside = playing()
+    folder = written(tmp_path, sandbox, 60)
+    other = msgspec.structs.replace(plan("etl", cost_files=folder), account=AppsFlyerAccount("id123456789", ""))
+    with pytest.raises(ReportRefused, match=f"is about {APP}: compare that with appsflyer_app_id"):
+        await pull(other, store, inside, first=FIRST, last=LAST, now_ms=1)
+    assert await standing(store) == []
+
+
 async def test_a_batch_that_is_not_whole_is_left_out(store, tmp_path):
     sandbox, _ = playing(START_MS + 10 * DAY_MS)
     with pytest.raises(ConfigError, match="no whole batch"):

@@ -34,6 +34,8 @@ from flybridge.wiring import appsflyer_account_of
 T = TypeVar("T")
 
 CORRECTED_DAYS: Final = 90
+NAMED: Final = 20
+"""How many apps are named at most of which files are."""
 STATE: Final = "costs "
 
 
@@ -87,6 +89,9 @@ async def pull(plan: CostPlan, store: Store, download: Download, *, first: int, 
         assert plan.insight.cost_files is not None, "the plan has seen to it"
         found = await asyncio.to_thread(read_cost_files, plan.insight.cost_files)
         rows = costs_of_files(plan.app, plan.account.app_id, plan.insight.currency, found)
+        if found and not rows:
+            named = ", ".join(sorted({row.app_id for row in found})[:NAMED])
+            raise ReportRefused(f"{plan.insight.cost_files} is about {named}: compare that with appsflyer_app_id.")
         await replace_by_files(store, plan.app, rows)
         days = [row.day for row in rows] or [last]
         first, last = min(days), max(days)
