@@ -16,12 +16,13 @@ import asyncio
 import re
 from collections.abc import Collection, Iterator
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import ORDER, TAKEN, report_named
+from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, local_file, object_file, open_bucket
 from flybridge.history.object_reader import said_by_store
@@ -58,7 +59,7 @@ class LockerFolder(Struct):
     @property
     def order(self) -> tuple[str, int, int, str, str, str]:
         """Conversions of a day before its in-app events, hours as numbers, `late` at last."""
-        report = report_named(f"t={self.report}/")
+        report = _report_of(self.report)
         rank = ORDER.index(report) if report is not None else len(ORDER)
         return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report, self.place, self.writing
 
@@ -81,17 +82,26 @@ def folder_of(name: str) -> tuple[str, str]:
     return place, writing[1] if writing is not None else ""
 
 
-def _is_hidden(key: str) -> bool:
-    """Whether a key is one of a writer's own: in its folder for what is not finished (`_temporary`), or a dot file."""
-    end = max((part.end() for part in _PART.finditer(key)), default=0)
-    *folders, name = key[end:].split("/")
-    return any(one[:1] in {"_", "."} for one in folders if one) or (name[:1] in {"_", "."} and name != SUCCESS)
+@lru_cache(1024)
+def _report_of(name: str) -> Report | None:
+    return report_named(f"t={name}/")
+
+
+def _hour_of(place: str, first_day: str) -> tuple[str, str, str] | None:
+    """Return report, day and hour of a directory whose files are read; None of another.
+
+    Files below `_temporary`, and other folders of a writer's own, are not finished.
+    """
+    end = max((part.end() for part in _PART.finditer(place)), default=0)
+    if not _may_matter(place, first_day) or any(one[:1] in {"_", "."} for one in place[end:].split("/") if one):
+        return None
+    return place_of(place)
 
 
 def _may_matter(prefix: str, first_day: str) -> bool:
     """Whether a folder may hold files that are read: of a report with messages, and not too old."""
     parts = dict(_PART.findall(prefix))
-    if "t" in parts and report_named(f"t={parts['t']}/") not in TAKEN:
+    if "t" in parts and _report_of(parts["t"]) not in TAKEN:
         return False
     return str(parts.get("dt", first_day)) >= first_day
 
@@ -99,16 +109,14 @@ def _may_matter(prefix: str, first_day: str) -> bool:
 def _newest_versions(folders: Collection[LockerFolder]) -> list[LockerFolder]:
     """Return the folders without those of which there is a later version: it has all of the earlier one."""
     newest: dict[tuple[str, str], int] = {}
+    versions = list[tuple[LockerFolder, tuple[str, str], int]]()
     for folder in folders:
-        key, version = _versioned(folder)
-        newest[key] = max(newest.get(key, version), version)
-    return [folder for folder in folders if _versioned(folder)[1] == newest[_versioned(folder)[0]]]
-
-
-def _versioned(folder: LockerFolder) -> tuple[tuple[str, str], int]:
-    """Return what a folder has versions of, and which one it is."""
-    found = _VERSION.search(folder.place)
-    return (folder.name, _VERSION.sub("", folder.place)), int(found[1]) if found is not None else 0
+        found = _VERSION.search(folder.place)
+        of = folder.name, folder.place if found is None else _VERSION.sub("", folder.place)
+        version = 0 if found is None else int(found[1])
+        newest[of] = max(newest.get(of, version), version)
+        versions.append((folder, of, version))
+    return [folder for folder, of, version in versions if version == newest[of]]
 
 
 class Locker:
@@ -129,15 +137,16 @@ class Locker:
         """Return the folders since a day, in the order in which they are read."""
         found: dict[tuple[tuple[str, str, str], str, str], LockerFolder] = {}
         marked = set[tuple[tuple[str, str, str], str]]()
+        hours: dict[str, tuple[str, str, str] | None] = {}
         for file, written_ms in self._files(first_day):
-            hour = place_of(file.key)
-            if hour is None or not _may_matter(file.key, first_day) or _is_hidden(file.key):
-                continue
-            is_mark = file.key.endswith(f"/{SUCCESS}")
-            # What is empty has no rows, or stands for a folder, as consoles of clouds make them.
-            if not file.size and not is_mark:
-                continue
             place, writing = folder_of(file.key)
+            if place not in hours:
+                hours[place] = _hour_of(place, first_day)
+            hour, name = hours[place], file.key[len(place) + 1 :]
+            is_mark = name == SUCCESS
+            # What is empty has no rows, or stands for a folder, as consoles of clouds make them.
+            if hour is None or not (is_mark or file.size) or (name[:1] in {"_", "."} and not is_mark):
+                continue
             folder = found.setdefault((hour, place, writing), LockerFolder(*hour, place, writing))
             folder.newest_ms = max(folder.newest_ms, written_ms)
             if is_mark:
