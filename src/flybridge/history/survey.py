@@ -22,7 +22,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawRows
-from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, RowIdentity, person_of
+from flybridge.history.progress import EqualRows, Progress, RowIdentity, person_of
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.take import OTHER_APPS, letter_of
@@ -45,26 +45,35 @@ from flybridge.records import (
 from flybridge.store.core.forgetting import BEFORE_REQUEST
 from flybridge.store.protocol import Store
 
-PAGE: Final = 500
+PAGE: Final = 2000
+"""How many rows are counted together."""
 SHOWN: Final = 20
 """How many bad rows are named."""
 
 SENT: Final = "sent"
+DUPLICATE: Final = "duplicate"
 GONE: Final = f"{OutcomeKind.FORGOTTEN.word}: {BEFORE_REQUEST}"
 """What becomes of a row about a person who is forgotten."""
 
 SurveyedRow = RowTimes | Prospect | RawRow | BadRow
 
 
-class Undated(Struct, frozen=True, gc=False):
-    """A row that does not say when it happened, and what comes of it: the message of a dead letter."""
+class WholeRow(Struct, frozen=True, gc=False):
+    """A row that is read and mapped whole, and what a `Prospect` says of one that is not.
+
+    `read` is the row, or of one that does not say when it happened the message of its dead letter.
+    """
 
     report: Report
-    letter: bytes
+    read: RawRow | bytes
     identity: RowIdentity | None = None
+    ms: int | None = None
+    person: int | None = None
+    revenue: str | None = None
+    currency: str | None = None
 
 
-Counted = RawRow | Prospect | Undated
+Counted = Prospect | WholeRow
 
 
 class Span(Struct):
@@ -168,24 +177,29 @@ class Surveyor:
                 self._progress.note_conversions(row.conversions)
                 continue
             survey.rows += 1
-            if isinstance(row, BadRow):
+            if isinstance(row, Prospect):
+                page.append(row)
+            elif isinstance(row, BadRow):
                 survey.bad += 1
                 self._show(name, row)
-                continue
-            if isinstance(row, RawRow) and self._app_id and not is_of_app(row.fields, self._app_id):
+            elif self._app_id and not is_of_app(row.fields, self._app_id):
                 self._left_out[OTHER_APPS] += 1
-                continue
-            if row.report not in TAKEN:
+            elif row.report not in TAKEN:
                 self._left_out[row.report.word] += 1
-                continue
-            if isinstance(row, RawRow) and isinstance(undated := dated(row), BadRow):
-                self._show(name, undated)
-                page.append(Undated(row.report, letter_of(name, undated)))
             else:
-                page.append(row)
+                page.append(self._whole(name, row, equal))
             if len(page) == PAGE:
                 await self._count(page, equal, of.zone.name)
                 page.clear()
+
+    def _whole(self, name: str, row: RawRow, equal: EqualRows) -> WholeRow:
+        if isinstance(undated := dated(row), BadRow):
+            self._show(name, undated)
+            return WholeRow(row.report, letter_of(name, undated))
+        fields = row.fields
+        revenue, currency = fields.get("event_revenue"), fields.get("event_revenue_currency")
+        identity, ms, person = equal.identity(fields), happened_ms(fields), person_of(fields)
+        return WholeRow(row.report, row, identity, ms, person, revenue, currency)
 
     def _widen(self, zone: str, first_ms: int, last_ms: int) -> None:
         first, last = self._times.get(zone, (first_ms, last_ms))
@@ -196,41 +210,33 @@ class Surveyor:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
     async def _count(self, rows: Sequence[Counted], equal: EqualRows, zone: str) -> None:
-        conversions, first, last = [], 2**62, 0
-        for row in rows:
-            if (ms := _happened_ms(row)) is None:
-                continue
-            first, last = min(first, ms), max(last, ms)
-            if _is_conversion(row) and (person := _person_of(row)) is not None:
-                conversions.append((person, ms))
-        if last:
-            self._widen(zone, first, last)
-        self._progress.note_conversions(conversions)
+        if times := [row.ms for row in rows if row.ms is not None]:
+            self._widen(zone, min(times), max(times))
+        self._progress.note_conversions(
+            [
+                (row.person, row.ms)
+                for row in rows
+                if row.identity is None and row.person is not None and row.ms is not None
+            ]
+        )
         if self._flow is not None:
             self._count_sent(await self._map(self._flow, rows, equal))
 
     def _count_sent(self, rows: Sequence[Counted]) -> None:
         """Count what rows that are sent, or wait to be, add up to."""
-        days = {(_person_of(row), (_happened_ms(row) or 0) // DAY_MS) for row in rows}
+        days = {(row.person, (row.ms or 0) // DAY_MS) for row in rows}
         self._progress.note_months({(person, _month(day)) for person, day in days if person is not None})
         for row in rows:
-            if isinstance(row, Prospect):
-                if row.revenue:
-                    self._add((row.currency or "").upper(), row.revenue)
-            elif isinstance(row, RawRow) and (revenue := row.fields.get("event_revenue")):
-                self._add(row.fields.get("event_revenue_currency", "").upper(), revenue)
+            if row.revenue:
+                self._add((row.currency or "").upper(), row.revenue)
 
-    async def _map(self, flow: Flow, rows: Sequence[Counted], equal: EqualRows) -> list[Counted]:
+    async def _map(self, flow: Flow, rows: Sequence[Counted], equal: EqualRows) -> Sequence[Counted]:
         """Count what becomes of rows. Returns those that are sent, or wait to be."""
-        ordinals = equal.ordinals_of(
-            [equal.identity(row.fields) if isinstance(row, RawRow) else row.identity for row in rows]
-        )
+        ordinals = equal.ordinals_of([row.identity for row in rows])
         envelopes = [
-            Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, row.body, ordinal=ordinal)
-            if isinstance(row, RawRow)
-            else Envelope(self._app, Source.FILE, Media.ROW, self._now_ms, row.letter)
+            self._envelope(row.read, ordinal)
             for row, ordinal in zip(rows, ordinals, strict=True)
-            if not isinstance(row, Prospect)
+            if isinstance(row, WholeRow)
         ]
         mapped = iter(flow.filings(envelopes) if self._has_forgotten else flow.prospects(envelopes))
         filings = [
@@ -243,14 +249,22 @@ class Surveyor:
             left = [(row, one) for row, one, is_gone in zip(rows, filings, gone, strict=True) if not is_gone]
             rows, filings = [row for row, _ in left], [filing for _, filing in left]
         known, matched = await self._known(filings)
-        again, sent = self._progress.are_surveyed([_events_of(filing) for filing in filings]), list[Counted]()
-        for row, filing, is_known, is_again, is_matched in zip(rows, filings, known, again, matched, strict=False):
-            is_duplicate = is_known or is_again
-            outcome = SENT if is_matched else outcome_of(filing)
-            self._outcomes[row.report, "duplicate" if is_duplicate else outcome] += 1
-            if not is_duplicate and isinstance(filing.decision, Deliver | Hold):
-                sent.append(row)
-        return sent
+        again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
+        outcomes = [
+            DUPLICATE if is_known or is_again else SENT if is_matched else outcome_of(filing)
+            for filing, is_known, is_again, is_matched in zip(filings, known, again, matched, strict=False)
+        ]
+        self._outcomes.update(zip([row.report for row in rows], outcomes, strict=True))
+        return [
+            row
+            for row, filing, outcome in zip(rows, filings, outcomes, strict=True)
+            if outcome != DUPLICATE and isinstance(filing.decision, Deliver | Hold)
+        ]
+
+    def _envelope(self, read: RawRow | bytes, ordinal: int) -> Envelope:
+        if isinstance(read, RawRow):
+            return Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, read.body, ordinal=ordinal)
+        return Envelope(self._app, Source.FILE, Media.ROW, self._now_ms, read)
 
     async def _known(self, filings: Sequence[Filing]) -> tuple[Iterable[bool], Iterable[bool]]:
         """Return which were filed before, and of which only the store knows the user."""
@@ -286,24 +300,6 @@ class Surveyor:
             survey.first_day = day_of(min(first for first, _ in self._times.values()))
             survey.last_day = day_of(max(last for _, last in self._times.values()))
         return survey
-
-
-def _happened_ms(row: Counted) -> int | None:
-    if isinstance(row, Prospect):
-        return row.ms
-    return happened_ms(row.fields) if isinstance(row, RawRow) else None
-
-
-def _is_conversion(row: Counted) -> bool:
-    if isinstance(row, Prospect):
-        return row.identity is None
-    return isinstance(row, RawRow) and row.fields.get("event_name") in CONVERSIONS
-
-
-def _person_of(row: Counted) -> int | None:
-    if isinstance(row, Prospect):
-        return row.person
-    return person_of(row.fields) if isinstance(row, RawRow) else None
 
 
 @lru_cache(1024)
