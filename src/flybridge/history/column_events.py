@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ PRESENT: Final = "x"
 _AMOUNT: Final = re.compile(r"\d{1,12}(?:\.\d{1,15})?", re.ASCII)
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+_installation: Final = lru_cache(8192)(installation)  # a person is often that of a row nearby
 
 
 class Decided(Struct, frozen=True, gc=False):
@@ -106,7 +108,7 @@ class ColumnEvents:
             if decided is None or person is None or time is None or len(person) > MAX_ID:
                 yield None
                 continue
-            who, second, value = installation(person), second_of(time), None
+            who, second, value = _installation(person), second_of(time), None
             if who is None or second is None:
                 yield None
                 continue

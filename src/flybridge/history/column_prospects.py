@@ -7,6 +7,7 @@ neither the other fields of the row are read nor its message is written and read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from flybridge.records import Filter, Refuse
 
 IDS: Final = ("custom_data", "customer_user_id")
 NONE_REFUSED: Final = frozenset[str]()
+MAX_REMEMBERED: Final = 4096
 
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -56,7 +58,7 @@ def prospects_of(
     also = (*names, *IDS, "event_source") if reads_of_servers else (*names, *IDS)
     events = ColumnEvents(rules, reader.columns, reader.named, also)
     chosen = events.needed if rules.route == "http_v2" and not rules.compiled.where else ()
-    keys = rules.compiled.keys
+    users = _Users(rules.compiled.keys)
 
     def rows_of(block: ColumnBlock) -> Iterator[Prospect | RawRow | BadRow]:
         found = list(events.of(block))
@@ -65,7 +67,7 @@ def prospects_of(
                 None if is_from_server(source) else event
                 for event, source in zip(found, block.texts("event_source"), strict=True)
             ]
-        are_named = list(_are_named(block, found, keys))
+        are_named = list(_are_named(block, found, users))
         if reads_held:
             found = [
                 event if is_named or event is None or event.decided.outcome is not None else None
@@ -76,15 +78,15 @@ def prospects_of(
     return rows_by_columns(reader, chosen, REPEATING, rows_of)
 
 
-def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], keys: Keys) -> Iterator[bool]:
+def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], users: _Users) -> Iterator[bool]:
     """Yield for each row whether it is sent and names its user."""
-    texts = block.texts
+    texts, names_one = block.texts, users.names_one
     rows = zip(found, texts("event_value"), texts("custom_data"), texts("customer_user_id"), strict=True)
     for event, written, custom, customer in rows:
         if event is None or event.decided.outcome is not None:
             yield False
         else:
-            yield _names_user(custom, customer, event.value, written, keys)
+            yield names_one(custom, customer, event.value, written)
 
 
 def _rows(
@@ -127,31 +129,46 @@ def _rows(
         )
 
 
-def _names_user(
-    custom: str | None, customer: str | None, value: Mapping[str, Any] | None, written: str | None, keys: Keys
-) -> bool:
-    """Whether a row names its user or device by custom data, its value, or the customer user id."""
-    if customer is not None and len(customer) > MAX_TEXT:
-        customer = None
-    # An id that is sent as the user's names one whatever the rest holds, which need not be parsed then.
-    if customer is not None and keys.customer_user_id == "send":
-        named = named_user(customer)
-        if named is not None and len(named) >= keys.min_id_length:
+class _Users:
+    """Finds out whether rows name their user or device. `keys` say where it may stand."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._are_enough = lru_cache(MAX_REMEMBERED)(self._name_one)
+
+    def names_one(
+        self, custom: str | None, customer: str | None, value: Mapping[str, Any] | None, written: str | None
+    ) -> bool:
+        """Whether a row names one by its custom data, its value, or its customer user id."""
+        if self._are_enough(custom, customer):
             return True
-    if value is not None and written is not None and (len(written) > MAX_TEXT or _may_be_deep(written)):
-        value = within_limits(value, [])
-    passed: Any = value
-    if custom is not None:
+        if customer is not None and len(customer) > MAX_TEXT:
+            customer = None
+        if value is not None and written is not None and (len(written) > MAX_TEXT or _may_be_deep(written)):
+            value = within_limits(value, [])
+        if custom is None and self._has_device_id(value):
+            return True
+        person = identify(Postback(custom_data=custom, customer_user_id=customer), value, self._keys, NONE_REFUSED, [])
+        return person.user_id is not None or person.device_id is not None
+
+    def _name_one(self, custom: str | None, customer: str | None) -> bool:
+        """Whether these name one whatever the rest of the row holds."""
+        if customer is not None and len(customer) <= MAX_TEXT and self._keys.customer_user_id == "send":
+            named = named_user(customer)
+            if named is not None and len(named) >= self._keys.min_id_length:
+                return True
+        if custom is None:
+            return False
         try:
-            passed = _decode(custom)
+            return self._has_device_id(_decode(custom))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            passed = None
-    # Under the exact key an id is found whatever else there is.
-    raw = passed.get(keys.device_id) if isinstance(passed, dict) else None
-    if isinstance(raw, str) and raw[:1] not in WRAPPED and identifier(raw, keys.min_id_length) is not None:
-        return True
-    person = identify(Postback(custom_data=custom, customer_user_id=customer), value, keys, NONE_REFUSED, [])
-    return person.user_id is not None or person.device_id is not None
+            return False
+
+    def _has_device_id(self, passed: object) -> bool:
+        # Under the exact key an id is found whatever else there is.
+        raw = passed.get(self._keys.device_id) if isinstance(passed, dict) else None
+        usable = isinstance(raw, str) and raw[:1] not in WRAPPED
+        return usable and identifier(raw, self._keys.min_id_length) is not None
 
 
 def _may_be_deep(written: str) -> bool:
