@@ -20,6 +20,8 @@ from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from flybridge.history.rows import happened_ms
 from flybridge.system.private_files import private_database, private_directory
 
@@ -111,6 +113,11 @@ def row_identity(row: Mapping[str, str], names: Sequence[str]) -> RowIdentity | 
     return None if row.get("event_name") in CONVERSIONS else tuple(map(row.get, names, _NOTHING))
 
 
+def _listed(numbers: Sequence[int]) -> str:
+    """Return numbers as a JSON list, which SQLite reads as rows."""
+    return msgspec.json.encode(numbers).decode()
+
+
 class Noted:
     """Which keys may be in a table: most are in none, which one bit says without a look into the file."""
 
@@ -126,10 +133,10 @@ class Noted:
         self._bits[place >> 3] |= mark
         return known
 
-    def may_have(self, key: int) -> bool:
-        """Whether a key may have been noted."""
-        place = key % BITS
-        return bool(self._bits[place >> 3] >> (place & 7) & 1)
+    def among(self, keys: Iterable[int]) -> list[int]:
+        """Return those of the keys that may have been noted."""
+        bits = self._bits
+        return [key for key in keys if bits[key % BITS >> 3] >> (key & 7) & 1]
 
 
 class EqualRows:
@@ -139,6 +146,7 @@ class EqualRows:
         self._db, self._file = db, file
         self._look = f"SELECT n FROM {table} WHERE file = ? AND hash = ?"  # noqa: S608 - a name of ours
         self._put = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
+        self._put_single = f"INSERT OR REPLACE INTO {table} SELECT ?, value, 1 FROM json_each(?)"  # noqa: S608
         self.names = identifying(by_attribution=by_attribution)
         self._counts: dict[int, int] = {}
         self._noted = Noted()
@@ -170,9 +178,15 @@ class EqualRows:
 
     def write(self) -> None:
         """Write what was counted since the last time."""
-        # In the order of the table, so that neighbours share pages.
-        rows = [(self._file, key, n) for key, n in sorted(self._counts.items())]
-        self._db.executemany(self._put, rows)
+        # In the order of the table, so that neighbours share pages. Nearly all are single, and a list is one statement.
+        single, equal = list[int](), list[tuple[int, int, int]]()
+        for key, n in sorted(self._counts.items()):
+            if n == 1:
+                single.append(key)
+            else:
+                equal.append((self._file, key, n))
+        self._db.execute(self._put_single, (self._file, _listed(single)))
+        self._db.executemany(self._put, equal)
         self._counts.clear()
 
 
@@ -215,8 +229,11 @@ class Progress:
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        # The temporary tables end with the process, so that nothing would ever take a change of theirs back.
+        self._db.execute("PRAGMA temp.journal_mode = OFF")
         self._db.executescript(SCHEMA)
         self._surveyed, self._noted = set[int](), Noted()
+        self._newest, self._months = dict[int, int](), set[tuple[int, int]]()  # what is not written yet
 
     def close(self) -> None:
         """Close the file."""
@@ -250,15 +267,26 @@ class Progress:
 
     def note_conversions(self, found: Iterable[tuple[int, int]]) -> None:
         """Note persons and times of conversions, to know the newest of each."""
+        newest = self._newest
+        for person, ms in found:
+            if ms > newest.get(person, -1):
+                newest[person] = ms
+        if len(newest) >= NOTED:
+            self._write_newest()
+
+    def _write_newest(self) -> None:
         sql = "INSERT INTO newest VALUES (?, ?) ON CONFLICT (person) DO UPDATE SET ms = max(ms, excluded.ms)"
         with _transaction(self._db):
-            self._db.executemany(sql, found)
+            self._db.executemany(sql, sorted(self._newest.items()))
+        self._newest.clear()
 
     def is_newest(self, fields: Mapping[str, str]) -> bool:
         """Whether a conversion is the last of its person among those that were noted."""
         person, ms = person_of(fields), happened_ms(fields)
         if person is None or ms is None:
             return False
+        if self._newest:
+            self._write_newest()
         row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
         return row is not None and row[0] == ms
 
@@ -276,7 +304,8 @@ class Progress:
                 new.update(row)
         if len(new) >= NOTED:
             with _transaction(self._db):
-                self._db.executemany("INSERT OR IGNORE INTO surveyed VALUES (?)", [(event,) for event in sorted(new)])
+                sql = "INSERT OR IGNORE INTO surveyed SELECT value FROM json_each(?)"
+                self._db.execute(sql, (_listed(sorted(new)),))
             for event in new:
                 self._noted.note(event)
             new.clear()
@@ -285,7 +314,7 @@ class Progress:
     def _written(self, events: Iterable[int]) -> set[int]:
         """Return those of the events that are in the table of a survey."""
         found = set[int]()
-        perhaps = [event for event in events if self._noted.may_have(event)]
+        perhaps = self._noted.among(events)
         for start in range(0, len(perhaps), LISTED):
             part = perhaps[start : start + LISTED]
             sql = f"SELECT event FROM surveyed WHERE event IN ({','.join('?' * len(part))})"  # noqa: S608 - marks
@@ -303,11 +332,18 @@ class Progress:
 
     def note_months(self, found: Iterable[tuple[int, int]]) -> None:
         """Note persons and the months (years * 12 + month - 1) in which their events lie."""
+        self._months.update(found)
+        if len(self._months) >= NOTED:
+            self._write_months()
+
+    def _write_months(self) -> None:
         with _transaction(self._db):
-            self._db.executemany("INSERT OR IGNORE INTO months VALUES (?, ?)", sorted(found))
+            self._db.executemany("INSERT OR IGNORE INTO months VALUES (?, ?)", sorted(self._months))
+        self._months.clear()
 
     def months(self) -> dict[str, int]:
         """Return how many persons have events in a month, `2026-01`."""
+        self._write_months()
         with closing(self._db.execute("SELECT month, count(*) FROM months GROUP BY 1 ORDER BY 1")) as rows:
             return {f"{month // 12:04}-{month % 12 + 1:02}": n for month, n in rows}
 
