@@ -306,6 +306,24 @@ def test_rows_in_the_folder_of_another_app_are_left_out_and_counted(config, tmp_
     ]
 
 
+def test_of_versions_that_a_data_locker_has_the_newest_is_imported(config, tmp_path):
+    """Ad revenue is written again for the same day, with other amounts. A folder that is only called so is none."""
+    for place, persons in (
+        ("t=ad_revenue/dt=2025-03-02/version=9", (1,)),
+        ("t=ad_revenue/dt=2025-03-02/version=10", (1, 2)),
+        ("t=ad_revenue/dt=2025-03-01/version=1", (3,)),
+        ("exports/v=1", (4,)),
+        ("exports/v=2", (5,)),
+    ):
+        path = tmp_path / "home" / place / "part-0.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(HEADER + "".join(row(n, "af_ad_revenue", "2025-03-02 10:00:00") for n in persons))
+    words = ("import", str(tmp_path / "home"), "--timezone", "UTC")
+    for more in ("--dry-run", "--yes"):
+        assert "1 file is left out: a Data Locker has later versions" in run(config, *words, more).output
+    assert processed(config) == {"pending": 5}
+
+
 def test_a_dry_run_says_what_it_does_not_know(config, tmp_path):
     """Messages that wait in the inbox, and that a file is not read again."""
     (tmp_path / "january.csv").write_text(HEADER + row(1, "buy", "2025-03-02 10:00:00"))

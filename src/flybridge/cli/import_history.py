@@ -17,6 +17,7 @@ from flybridge.config.apps import App
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import find_files
+from flybridge.history.locker_folders import newest_files
 from flybridge.history.rows import UTC_TIMES
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, refused
 from flybridge.history.survey import Survey
@@ -50,10 +51,15 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
     if reason := refused(app.route.value):
         raise ConfigError("route", reason, "Import it into an app of the route `http_v2`.")
     from_ms, until_ms = day_span(options.from_day, options.to_day)
+    named = find_files(options.files)
+    files = newest_files(named)
+    if n := len(named) - len(files):
+        earlier = "1 file is" if n == 1 else f"{n:,} files are"
+        complain(f"{earlier} left out: a Data Locker has later versions of the same days, which are read.")
     plan = ImportPlan(
         app.name,
         app.appsflyer_app_id,
-        find_files(options.files),
+        files,
         options.zones[0] if options.zones else None,
         from_ms,
         until_ms,

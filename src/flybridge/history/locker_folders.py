@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct, field
 
@@ -26,6 +26,8 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, local_file, object_file, open_bucket
 from flybridge.history.object_reader import said_by_store
+
+T = TypeVar("T")
 
 SUCCESS: Final = "_SUCCESS"
 PATIENCE: Final = timedelta(seconds=20)
@@ -106,17 +108,22 @@ def _may_matter(prefix: str, first_day: str) -> bool:
     return str(parts.get("dt", first_day)) >= first_day
 
 
-def _newest_versions(folders: Collection[LockerFolder]) -> list[LockerFolder]:
-    """Return the folders without those of which there is a later version: it has all of the earlier one."""
-    newest: dict[tuple[str, str], int] = {}
-    versions = list[tuple[LockerFolder, tuple[str, str], int]]()
-    for folder in folders:
-        found = _VERSION.search(folder.place)
-        of = folder.name, folder.place if found is None else _VERSION.sub("", folder.place)
-        version = 0 if found is None else int(found[1])
+def newest_files(files: Sequence[RawFile]) -> list[RawFile]:
+    """Return files without those in a Data Locker's folder of which a later version is among them."""
+    return _newest_versions(files, lambda file: file.name.rpartition("/")[0])
+
+
+def _newest_versions(items: Iterable[T], place: Callable[[T], str]) -> list[T]:
+    """Return what does not lie in a folder of which there is a later version: it has all of the earlier one."""
+    newest: dict[str, int] = {}
+    versions = list[tuple[T, str, int]]()
+    for one in items:
+        of, version = place(one), 0
+        if (found := _VERSION.search(of)) is not None and place_of(of) is not None:
+            of, version = _VERSION.sub("", of), int(found[1])
         newest[of] = max(newest.get(of, version), version)
-        versions.append((folder, of, version))
-    return [folder for folder, of, version in versions if version == newest[of]]
+        versions.append((one, of, version))
+    return [one for one, of, version in versions if version == newest[of]]
 
 
 class Locker:
@@ -157,7 +164,7 @@ class Locker:
             # The mark of a folder holds for those in it.
             above = (place[:end] for end in range(len(place) + 1) if end == len(place) or place[end] == "/")
             folder.is_complete = any((hour, one) in marked for one in above)
-        return sorted(_newest_versions(found.values()), key=lambda folder: folder.order)
+        return sorted(_newest_versions(found.values(), lambda folder: folder.place), key=lambda folder: folder.order)
 
     def _files(self, first_day: str) -> Iterator[tuple[RawFile, int]]:
         if self._bucket is None:
