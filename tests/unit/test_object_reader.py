@@ -103,6 +103,20 @@ class RefusingLocker(Locker):
         (OSError("Server returned 403: AccessDenied\n\nDebug source:\nGeneric {\n}"), "403: AccessDenied."),
         (FileNotFoundError("Object at location\nDebug source:"), "there is no such object or bucket."),
         (OSError("error for http://169.254.169.254/latest\nDebug"), "no credentials that are valid"),
+        (OSError("error for http://metadata.google.internal/x?y=z in 1s"), "no credentials that are valid"),
+        (OSError("Error performing token request: 401"), "no credentials that are valid"),
+        (
+            OSError("GET http://s3.test/b?continuation-token=x&prefix=h in 1ms - 503"),
+            ": GET http://s3.test/b in 1ms - 503.",
+        ),
+        (
+            OSError("GET http://s3.test/b/metadata/access_key.csv - 403"),
+            ": GET http://s3.test/b/metadata/access_key.csv - 403.",
+        ),
+        (
+            OSError("Received redirect without LOCATION, this normally indicates an incorrectly configured region"),
+            "the bucket is in another region: set AWS_REGION",
+        ),
     ],
 )
 def test_a_listing_that_is_refused_is_said_in_a_line(problem: Exception, said: str):

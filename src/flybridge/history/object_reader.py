@@ -17,6 +17,8 @@ from flybridge.errors import FlybridgeError
 
 FAILED_MS: Final = 60_000
 """After so long no further file is tried: each of a Data Locker's thousands would take as long again."""
+_QUERY: Final = re.compile(r"(https?://[^\s?]+)\?\S+")
+_PATH: Final = re.compile(r"(https?://[^\s/]+)/\S*")
 _NO_CREDENTIALS: Final = re.compile(r"169\.254\.169\.254|metadata|credential|access.?key|token", re.IGNORECASE)
 
 
@@ -97,8 +99,12 @@ def etag_of(meta: Any) -> str:
 
 
 def first_line(problem: Exception) -> str:
-    """Return the beginning of what an exception says: those of obstore are followed by pages of its state."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300].rstrip(".")
+    """Return the beginning of what an exception says: those of obstore are followed by pages of its state.
+
+    Addresses are shown without their queries.
+    """
+    line = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+    return _QUERY.sub(r"\1", line)[:300].rstrip(".")
 
 
 def said_by_store(problem: Exception) -> str:
@@ -106,6 +112,9 @@ def said_by_store(problem: Exception) -> str:
     said = first_line(problem)
     if isinstance(problem, FileNotFoundError):
         return "there is no such object or bucket"
-    if _NO_CREDENTIALS.search(said):
+    if "configured region" in said:
+        return f"the bucket is in another region: set AWS_REGION to its own ({said})"
+    # What files are called says nothing of credentials; the host that was asked for them does.
+    if _NO_CREDENTIALS.search(_PATH.sub(r"\1", said)):
         return f"no credentials that are valid were found where the cloud's own tools look for them ({said})"
     return said
