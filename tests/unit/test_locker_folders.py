@@ -87,6 +87,19 @@ async def test_an_hour_that_is_there_twice_makes_no_event_two(tmp_path: Path, ot
         assert (await follower.look()).folders == 0
 
 
+@pytest.mark.parametrize(
+    "ending", [".gz.6eD1a2Ff", ".gz_.gstmp", ".gz.5c1d9e2b.partial", ".gz.tmp", ".snappy.parquet.00aaBB99"]
+)
+async def test_what_a_broken_copy_has_left_behind_makes_no_event_two(tmp_path: Path, ending: str):
+    """In a directory that holds a copy of a Data Locker: beside the whole file, or until it is there."""
+    locker = MemoryLocker()
+    locker.write({f"x/{HOUR}/part-00000{ending}": part(1, 2), f"x/{HOUR}/_SUCCESS": b""})
+    async with followed(tmp_path, locker) as (follower, taken):
+        assert ((await follower.look()).folders, taken) == (0, [])
+        locker.write({f"x/{HOUR}/part-00000.gz": part(1, 2), f"x/{HOUR}/part-00001.c000": part(3)})
+        assert ((await follower.look()).problems, sorted(taken)) == ([], [("1-1", 1), ("1-2", 1), ("1-3", 1)])
+
+
 async def test_equal_rows_in_the_parts_of_a_folder_are_counted_together(tmp_path: Path):
     """Two purchases of one second are two."""
     locker = MemoryLocker()

@@ -37,6 +37,9 @@ _PART: Final = re.compile(r"(?:^|/)(t|dt|h)=([^/]+)")
 _VERSION: Final = re.compile(r"(?:^|/)v(?:ersion)?=(\d+)(?=/|$)")
 _WRITING: Final = re.compile(r"part-\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
+_COPYING: Final = re.compile(r"(?:\.(?:gz|csv|parquet)\.[0-9a-fA-F]{8}|_\.gstmp|\.partial|\.tmp)$")
+"""How files are called while the AWS CLI, gsutil or rclone copies them, and for good if that was broken off."""
+
 
 class LockerFolder(Struct):
     """The files of one report and hour in one directory that were written together.
@@ -100,6 +103,11 @@ def _hour_of(place: str, first_day: str) -> tuple[str, str, str] | None:
     return place_of(place)
 
 
+def _is_passing(name: str) -> bool:
+    """Whether a file is one that is being written or copied, or is hidden: its rows are in another one."""
+    return name[:1] in {"_", "."} or _COPYING.search(name) is not None
+
+
 def _may_matter(prefix: str, first_day: str) -> bool:
     """Whether a folder may hold files that are read: of a report with messages, and not too old."""
     parts = dict(_PART.findall(prefix))
@@ -152,7 +160,7 @@ class Locker:
             hour, name = hours[place], file.key[len(place) + 1 :]
             is_mark = name == SUCCESS
             # What is empty has no rows, or stands for a folder, as consoles of clouds make them.
-            if hour is None or not (is_mark or file.size) or (name[:1] in {"_", "."} and not is_mark):
+            if hour is None or not (is_mark or file.size) or (_is_passing(name) and not is_mark):
                 continue
             folder = found.setdefault((hour, place, writing), LockerFolder(*hour, place, writing))
             folder.newest_ms = max(folder.newest_ms, written_ms)
