@@ -210,14 +210,14 @@ def names(address: str) -> list[str]:
 
 
 def test_files_are_listed_and_streamed(bucket):
-    """By address, folder and pattern; compressed or not, from any row on, with a mark that follows the content."""
-    rows = "".join(f"1-{n},event{n},2026-01-31 10:00:00\n" for n in range(20_000))
+    """By address, folder and pattern; compressed or not, in pieces, from any row on. The mark follows the content."""
+    rows = "".join(f"1-{n},event{n},2026-01-31 10:00:00\n" for n in range(80_000))
     bucket.put("exports/a.csv", (HEADER + rows).encode())
     bucket.put("exports/deep/b.csv.gz", gzip.compress((HEADER + "1-1,packed,2026-01-31 10:00:00\n").encode()))
     bucket.put("exports/readme.txt", b"no rows")
     origin = f"{bucket.scheme}://{BUCKET}"
-    assert names(f"{origin}/exports/a.csv")[-1] == "event19999"
-    assert len(names(f"{origin}/exports/")) == 20_001
+    assert names(f"{origin}/exports/a.csv")[-1] == "event79999"
+    assert len(names(f"{origin}/exports/")) == 80_001
     assert names(f"{origin}/exports/*/*.gz") == ["packed"]
     (file,) = find_files([f"{origin}/exports/a.csv"])
     whole = list(RawRows(file, None, None))
@@ -228,6 +228,19 @@ def test_files_are_listed_and_streamed(bucket):
     assert find_files([f"{origin}/exports/a.csv"])[0].mark != file.mark
     with pytest.raises(FlybridgeError):
         find_files([f"{origin}/exports/nothing.csv"])
+
+
+def test_an_object_that_is_written_anew_while_it_is_read_is_not_joined_of_two(bucket):
+    """Each server names the content of a piece by the same ETag as that of the whole, and another one by another."""
+    row = "1-1,{},2026-01-31 10:00:00\n"
+    bucket.put("a.csv", (HEADER + 80_000 * row.format("old")).encode())
+    (file,) = find_files([f"{bucket.scheme}://{BUCKET}/a.csv"])
+    read = iter(RawRows(file, None, None))
+    found = [next(read)]
+    bucket.put("a.csv", (HEADER + 80_000 * row.format("new")).encode())
+    with pytest.raises(FlybridgeError, match="written anew"):
+        found.extend(read)
+    assert {row.fields["event_name"] for row in found if isinstance(row, RawRow)} == {"old"}
 
 
 def test_a_data_locker_is_listed_by_folder(bucket):
