@@ -28,7 +28,7 @@ from flybridge.insight.standstill import RECENT_RUNS, read_refused_starts
 from flybridge.insight.ways import reach
 from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look
-from flybridge.operations.credentials import quota_checks, vendor_checks
+from flybridge.operations.credentials import locker_checks, quota_checks, vendor_checks
 from flybridge.operations.doctor import Check, Find
 from flybridge.operations.forget import PersonIds
 from flybridge.operations.forget import forget as forget_person
@@ -152,6 +152,7 @@ def doctor(
         checks += run(_running(settings))
     if not no_vendors:
         checks += within(backends.opened_transport(), lambda transport: vendor_checks(settings, transport))
+        checks += run(locker_checks(settings.apps, SystemClock().now_ms()))
     if resolve:
         checks += run(look.resolvable(_origins(settings)))
     finds: list[Find] = []

@@ -33,7 +33,7 @@ from flybridge.notifications.channel import Channel
 from flybridge.notifications.notifier import ChannelState, read_states, send_test
 from flybridge.operations import doctor
 from flybridge.operations.cost_schedule import cost_tasks
-from flybridge.operations.credentials import quota_checks, vendor_checks
+from flybridge.operations.credentials import locker_checks, quota_checks, vendor_checks
 from flybridge.operations.explain import explain
 from flybridge.operations.forget import PersonIds, keys_of
 from flybridge.operations.jobs import make_due, read_jobs
@@ -122,6 +122,7 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
         if fault := await self.store.trail_fault():
             checks.append(doctor.Check("audit trail", False, fault))
         checks += [*quota_checks(self.config.apps), *await vendor_checks(self.config, self.transport)]
+        checks += await locker_checks(self.config.apps, self.clock.now_ms())
         return [
             CheckResult(one.what, "bad" if not one.ok else "warn" if one.warning else "good", one.detail)
             for one in checks

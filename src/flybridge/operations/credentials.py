@@ -6,6 +6,7 @@
 | `amplitude.secret_key` | the count of cohort downloads | it needs both keys, and does not count itself |
 | `appsflyer.api_token` | the Push API configuration of the app | it needs the token of the app's account |
 | `appsflyer.s2s_key` | an event without its mandatory `appsflyer_id` | a wrong key is answered 401, nothing is kept |
+| `history.locker` | a listing of the last days | it needs the address, its region, and the cloud's own credentials |
 
 https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/apis/analytics/behavioral-cohorts,
 https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-27).
@@ -29,10 +30,14 @@ from flybridge.config.apps import App, Platform, Route
 from flybridge.config.settings import Config
 from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, Transport
-from flybridge.errors import TransportError
+from flybridge.errors import FlybridgeError, TransportError
+from flybridge.history.locker_folders import Locker
+from flybridge.history.rows import is_path_of_app
 from flybridge.operations.doctor import Check
+from flybridge.records import DAY_MS, day_of
 from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
 
+LOCKER_DAYS: Final = 2
 MONTHLY_DOWNLOADS: Final = 500
 """Cohort downloads that Amplitude allows a project in a month on most plans."""
 RUNS: Final[Mapping[str, int]] = {"hourly": 744, "daily": 31}
@@ -79,6 +84,28 @@ def quota_checks(apps: Iterable[App]) -> list[Check]:
         for key, n in wanted.items()
         if n > MONTHLY_DOWNLOADS
     ]
+
+
+async def locker_checks(apps: Iterable[App], now_ms: int) -> list[Check]:
+    """List the Data Locker of each app that follows one. What is not there yet is a warning."""
+    found, since = [], day_of(now_ms - LOCKER_DAYS * DAY_MS)
+    for app in apps:
+        if not app.history.locker:
+            continue
+        what = f"history.locker of {app.name}"
+        try:
+            folders = await Locker(app.history.locker).listed(since)
+        except FlybridgeError as problem:
+            found.append(Check(what, False, str(problem)))
+            continue
+        own = [one for one in folders if is_path_of_app(f"{one.place}/", app.appsflyer_app_id)]
+        if own:
+            newest = max(own, key=lambda one: one.order)
+            found.append(Check(what, True, f"The newest folder is that of {newest.name}."))
+        else:
+            why = f"{app.history.locker} has no folder of the app since {since}"
+            found.append(_unproven(what, f"{why} (t=installs/dt={since}/): check the address"))
+    return found
 
 
 def _unproven(what: str, why: str) -> Check:
