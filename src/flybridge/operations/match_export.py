@@ -1,7 +1,8 @@
 """Look for each event of a day in Amplitude by its insert_id, with the Export API.
 
 An hour of uploads is exported two hours after it is over, and events are uploaded long after they happened: the export
-begins with the day and ends with the last event of it that was sent. What is too large is asked for in halves.
+begins with the day and ends with the last event of it that was sent. Hours are those of Amplitude's clock, so that some
+minutes before and after are asked for, too. What is too large is asked for in halves.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from flybridge.store.performance import source_label
 
 NAMED: Final = 500
 """Events of one day that are named at most."""
+SKEW_MS: Final = 300_000
+"""How far Amplitude's clock and this one may be apart."""
 IN_MEMORY: Final = 64 * 2**20
 ERROR_BYTES: Final = 2_000
 
@@ -67,9 +70,9 @@ async def match_export(
     `names` are the events in Amplitude that are compared, `first_ms` when the day begins.
     """
     until_ms = (now_ms - DELAY_MS) // HOUR_MS * HOUR_MS
-    last_ms = max([first_ms + 24 * HOUR_MS, *(one.sent_ms for one in sent)])
+    last_ms = max([first_ms + 24 * HOUR_MS, *(one.sent_ms for one in sent)]) + SKEW_MS
     scan = _Scan(plan, day, {one.insert_id for one in sent}, names)
-    hours = [(first_ms, min(last_ms, until_ms - 1))]
+    hours = [(first_ms - SKEW_MS, min(last_ms, until_ms - 1))]
     while hours:
         since, until = hours.pop()
         if since > until:
@@ -87,7 +90,9 @@ async def match_export(
     lost = []
     for one in sent:
         name = plan.name_of(one.kind, one.event)
-        if one.insert_id not in scan.seen and one.sent_ms < until_ms and name in names and name is not None:
+        if one.insert_id in scan.seen or one.sent_ms >= until_ms - SKEW_MS:
+            continue
+        if name in names and name is not None:
             lost.append(LostEvent(one.insert_id, name, one.media_source))
     return ExportMatch(scan.foreign, lost[:NAMED])
 
