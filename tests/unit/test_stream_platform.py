@@ -74,6 +74,16 @@ def test_what_is_configured_is_sent_from_everywhere():
     assert found["os"] == "15"
 
 
+NATIONAL = (
+    "06 12 34 56 78", "06.12.34.56.78", "06-12-34-56-78", "020 7946 0123", "(020) 7946 0123", "0170 123 4567",
+    "0170/123 45 67", "044 123 45 67", "03-1234-5678", "02 1234 5678", "0470 12 34 56", "1-800-555-0199",
+    "1 (555) 010-9999", "1.555.010.9999", "+49\u2011170\u20111234567", "0170\u00a01234567",
+    "06\u00a012\u00a034\u00a056\u00a078", "\u0660\u0661\u0667\u0660 \u0661\u0662\u0663\u0664\u0665\u0666\u0667",
+    "\uff10\uff16 12 34 56 78",
+)  # fmt: skip
+"""Phone numbers as their countries write them."""
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -89,6 +99,7 @@ def test_what_is_configured_is_sent_from_everywhere():
         ("recipient_name", "Ada"), ("vorname", "Ada"), ("correo", "x"), ("any", {"email": "withheld"}),
         ("any", [{"deep": {"phone": "017000000"}}]), ("someone@example.com", 1), ("any", {"someone@example.com": 1}),
         ("any", "someone\uff20example.com"),
+        *(("any", number) for number in NATIONAL), *(("any", f" {number}\n") for number in NATIONAL),
     ],
 )  # fmt: skip
 def test_contacts_are_recognised(key, value):
@@ -106,6 +117,8 @@ def test_contacts_are_recognised(key, value):
         ("emails_sent", 4), ("sku", "AB-12345678"), ("rating", "4.5"),
         ("headphones", "WH-1000"), ("any", {"title": "Cap", "n": [1, "2026-11-27"]}), ("microphone", True),
         ("hotel", "Ritz"), ("any", "10:00-18:00"), ("any", "2026-11-27 10:00"), ("any", "0-1 000"),
+        ("any", "04.12.2026"), ("any", "04/12/2026 10"), ("any", "04-12-2026"), ("any", "001-234-567"),
+        ("any", "0123-4567-8901-23"), ("any", "1-800"), ("any", "1.234.567"), ("any", "12 34 56 78 90"),
     ],
 )  # fmt: skip
 def test_other_properties_are_no_contacts(key, value):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
+from unicodedata import normalize
 
 import msgspec
 
@@ -37,8 +38,19 @@ MIN_DIGITS: Final = 6
 """A phone number has more; the `7` of a phone's model is none."""
 
 CONTACT_MARKS: Final = ("[email]", "[phone]")
-NATIONAL: Final = re.compile(r"\(?0[0-9]{1,5}\)?[ /-][0-9]{4,9}")
-"""A phone number without its country."""
+_GAP: Final = r"[ ./\u2010-\u2015-]"
+NATIONAL: Final = re.compile(
+    r"\(?0[0-9]{1,5}\)?[ /-][0-9]{4,9}"
+    rf"|1{_GAP}?\(?[0-9]{{3}}\)?{_GAP}{{1,2}}[0-9]{{3}}{_GAP}[0-9]{{4}}"
+)
+"""A phone number without its country, or of North America with its 1."""
+GROUPED: Final = re.compile(
+    rf"(?!0[1-9]([./-])[01][0-9]\1(?:19|20)[0-9]{{2}})\(?0[1-9][0-9]{{0,3}}\)?{_GAP}{{1,2}}"
+    rf"(?:[0-9]{{2,4}}{_GAP}){{1,4}}[0-9]{{2,4}}"
+)
+"""One whose digits stand in groups: `06 12 34 56 78`. A date is none."""
+GROUPED_DIGITS: Final = range(9, 12)
+MAX_NATIONAL: Final = 32
 
 MAX_DEPTH: Final = 40
 
@@ -69,12 +81,23 @@ def _holds(key: str, value: Any, depth: int) -> bool:
     shown = masked(text)
     if shown != text and any(shown.count(mark) > text.count(mark) for mark in CONTACT_MARKS):
         return True
-    if isinstance(value, str) and NATIONAL.fullmatch(value.strip()):
+    if isinstance(value, str) and _is_national(value.strip()):
         return True
     kind = _kind_of(key[:256])
     if kind == "phone":
         return sum(char.isdigit() for char in text) >= MIN_DIGITS
     return kind != "" and isinstance(value, str)
+
+
+def _is_national(text: str) -> bool:
+    """Return whether a text is a phone number without its country, in the digits of whatever script."""
+    if len(text) > MAX_NATIONAL:
+        return False
+    if not text.isascii():
+        text = "".join(str(int(char)) if char.isdecimal() else char for char in normalize("NFKC", text)).strip()
+    if NATIONAL.fullmatch(text):
+        return True
+    return GROUPED.fullmatch(text) is not None and sum(map(str.isdecimal, text)) in GROUPED_DIGITS
 
 
 @lru_cache(maxsize=4096)
