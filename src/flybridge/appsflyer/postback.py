@@ -73,6 +73,8 @@ IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id
 
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
+EDGES: Final = "".join(filter(str.isascii, BLANKS))
+"""Those of ASCII. A C program ends text with a zero, which `strip` alone leaves."""
 _names: Final = attrgetter(*TRIMMED)
 
 CURRENCY_FIELDS: Final[Mapping[str, str]] = {
@@ -118,9 +120,9 @@ def read(body: bytes, media: Media) -> Postback | Dead:
         # `strip` returns the text itself where there is nothing to remove. Written out, for a loop takes longer.
         event, source, campaign = _names(postback)
         if not (
-            (event is None or (event.strip() is event and event.isascii()))
-            and (source is None or (source.strip() is source and source.isascii()))
-            and (campaign is None or (campaign.strip() is campaign and campaign.isascii()))
+            (event is None or (event.strip(EDGES) is event and event.isascii()))
+            and (source is None or (source.strip(EDGES) is source and source.isascii()))
+            and (campaign is None or (campaign.strip(EDGES) is campaign and campaign.isascii()))
         ):
             _trim(postback)
         return postback

@@ -18,6 +18,7 @@ from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, Rules, SentAs
 from flybridge.records import Dead, Filter, Refuse
+from flybridge.system.text_encoding import BLANKS
 
 MAX_REMEMBERED: Final = 4096
 MAX_SHOWN: Final = 100
@@ -141,7 +142,7 @@ def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:
 
 def _plain_app_id(text: str) -> str:
     """Return an app's id as it is compared: of iOS apps the digits, with or without `id` in front."""
-    folded = text.strip().casefold()
+    folded = (text.strip() if text.isascii() else text.strip(BLANKS)).casefold()
     digits = folded.removeprefix("id")
     return digits if digits.isdecimal() else folded
 
