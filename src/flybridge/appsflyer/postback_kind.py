@@ -15,9 +15,10 @@ AppsFlyer distinguishes them by `event_name`, `conversion_type` and `campaign_ty
 https://support.appsflyer.com/hc/en-us/articles/207034356, "Message characteristics" (read 2026-11-24).
 
 An app names its own events as it likes, also `Install` or `redownload`. A name is therefore a conversion only if it is
-exactly AppsFlyer's and the message looks like one: none of these messages has an event value, an install happens at its
-install time, and one that follows an install has another `conversion_type` or is of a retargeting campaign. A message
-without a name has the `conversion_type` of its user whatever it is, and is a conversion only if it looks like one, too.
+exactly AppsFlyer's and the message looks like one: none of these messages has an event value or revenue, an install
+happens at its install time, and one that follows an install has another `conversion_type` or is of a retargeting
+campaign. A message without a name has the `conversion_type` of its user whatever it is, and is a conversion only if it
+looks like one, too.
 """
 
 from __future__ import annotations
@@ -118,11 +119,9 @@ def is_own_event(postback: Postback) -> bool:
     name = postback.event_name
     if postback.event_type is not None or (name is not None and name not in NAMES):
         return False
-    if says_something(postback.event_value):
+    if postback.event_revenue or says_something(postback.event_value):
         return True
     if name is None:
-        if postback.event_revenue:
-            return True
         name = _act(postback.conversion_type)
     elif name in LATER:
         return _act(postback.conversion_type) == "install" and not _campaign(postback)[0]
