@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -55,6 +56,22 @@ def test_what_only_looks_like_an_id_is_none(tmp_path):
     text = f"00000000-0000-0000-0000-000000000000 worker-{uuid4().hex} 1767225600000 11767225600000-1234567 2026-11-24"
     (tmp_path / "a").write_text(text)
     assert search(tmp_path) == []
+
+
+class BusyDirectory(type(Path())):
+    """A directory in which a file is deleted after it was listed, as the service deletes reports that it has read."""
+
+    def rglob(self, pattern):
+        """Yield what is there, and delete one of it."""
+        yield from super().rglob(pattern)
+        (self / "b").unlink()
+
+
+def test_a_file_that_is_deleted_meanwhile_is_passed_over(tmp_path):
+    """The others are searched."""
+    for name in "abc":
+        (tmp_path / name).write_text(IDFA)
+    assert [find.file for find in search(BusyDirectory(tmp_path))] == ["a", "c"]
 
 
 def test_an_id_can_be_asked_for_in_any_case(tmp_path):

@@ -12,6 +12,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
@@ -152,8 +153,9 @@ def search(directory: Path, ids: Sequence[str] = ()) -> list[Find]:
     found: list[Find] = []
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         name = str(path.relative_to(directory))
-        found += (Find(name, f"byte {offset}", what) for offset, what in _in_bytes(path, named))
-        found += (Find(name, place, what) for place, what in _in_rows(path, named))
+        with suppress(FileNotFoundError):  # the service deletes what it has read, also while it is looked at
+            found += (Find(name, f"byte {offset}", what) for offset, what in _in_bytes(path, named))
+            found += (Find(name, place, what) for place, what in _in_rows(path, named))
     return found
 
 
