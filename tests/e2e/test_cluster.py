@@ -14,6 +14,7 @@ from secrets import token_hex
 import pytest
 import pytest_asyncio
 from starting import INSTALL, amplitude, bridge, devices_of_installs, environment, until, written
+from starting import command as here
 
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import LocalEnvironment
@@ -96,9 +97,9 @@ async def soon(ask, fits, seconds=20.0):
 
 async def account(path):
     """Return what `flybridge account` says."""
-    code, out, err = await command(path, "account", "--json")
-    assert code == 0, out + err
-    return json.loads(out)
+    ran = await here(path, "account", "--json")
+    assert ran.exit_code == 0, ran.output
+    return json.loads(ran.stdout)
 
 
 async def test_each_part_does_its_own_and_no_directory_is_made(configured):
@@ -138,33 +139,38 @@ async def test_every_command_works(configured, tmp_path):
     """What is held, dead, replayed, imported and forgotten on the servers is seen and changed from anywhere."""
     async with amplitude() as (origin, kept):
         path = configured(origin)
-        assert (await command(path, "migrate"))[:2] == (0, "Inbox and store are up to date.\n")
+
+        async def ran(*words):
+            done = await here(path, *words)
+            return done.exit_code, done.stdout
+
+        assert await ran("migrate") == (0, "Inbox and store are up to date.\n")
         async with bridge(path) as whole:
             assert await whole.push(NOBODY) == 200
             assert await whole.push({**INSTALL, "event_name": "", "conversion_type": ""}) == 200
             assert (await at_rest(whole.origin, 2)).outcomes == {"held": 1, "dead": 1}
-            code, out, _ = await command(path, "holds", "--json")
+            code, out = await ran("holds", "--json")
             assert (code, len(json.loads(out))) == (0, 1)
-            code, out, _ = await command(path, "dead", "--json")
+            code, out = await ran("dead", "--json")
             (letter,) = json.loads(out)
             assert (code, letter["app"]) == (0, "shop")
-            code, out, _ = await command(path, "replay", "--all", "--json")
+            code, out = await ran("replay", "--all", "--json")
             assert (code, json.loads(out)["outcomes"]) == (0, {"dead": 1})
             message = tmp_path / "message.json"
             message.write_text(json.dumps(INSTALL))
-            assert (await command(path, "explain", str(message)))[0] == 0
+            assert (await ran("explain", str(message)))[0] == 0
             sightings = tmp_path / "seen.csv"
             sightings.write_text(f"device_id,idfa\ndevice-of-bob,{NOBODY['idfa']}\n")
-            code, out, err = await command(path, "import", "--sightings", str(sightings))
-            assert code == 0, out + err
+            code, out = await ran("import", "--sightings", str(sightings))
+            assert code == 0, out
             await until(lambda: kept)
             assert devices_of_installs(kept) == ["device-of-bob"]
-            code, out, err = await command(path, "forget", "--device-id", "device-of-bob", "--no-vendors", "--json")
-            assert code == 0, out + err
+            code, out = await ran("forget", "--device-id", "device-of-bob", "--no-vendors", "--json")
+            assert code == 0, out
             assert json.loads(out)["removed"]["tombstones"] > 0
-            code, out, _ = await command(path, "doctor", "--json")
+            code, out = await ran("doctor", "--json")
             assert (code, json.loads(out)["ok"]) == (0, True)
-            code, out, _ = await command(path, "doctor", "--privacy")
+            code, out = await ran("doctor", "--privacy")
             assert (code, "can't look" in out) == (1, True)
             assert await whole.end() == 0
         assert not (path.parent / "data").exists()

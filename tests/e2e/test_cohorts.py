@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+
+from starting import command
 
 from flybridge.demo.cohorts import APP, IMPORT_KEY
 from flybridge.demo.environment import LocalEnvironment
@@ -12,10 +13,8 @@ from flybridge.demo.environment import LocalEnvironment
 
 async def run(environment: LocalEnvironment, *words: str) -> tuple[int, str]:
     """Run a command on the stage's configuration; give its exit code and what it printed."""
-    command = (sys.executable, "-m", "flybridge", *words)
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await process.communicate()
-    return process.returncode or 0, printed.decode()
+    ran = await command(environment.config_path, *words)
+    return ran.exit_code, ran.stdout
 
 
 async def devices(environment: LocalEnvironment) -> set[str]:
@@ -33,9 +32,8 @@ async def test_an_audience_is_kept_in_step_and_the_forgotten_leave_it(tmp_path):
         await environment.cohort.move(environment.client, environment.bridge.origin)
         verdict = await environment.cohort.judge(environment.client, environment.bridge.origin)
         assert (verdict.people, verdict.listed, verdict.differences) == (1000, 1000, 0)
-        config = ("--config", str(environment.config_path))
         name, gaid = next(iter(environment.cohort._members.items()))
-        code, printed = await run(environment, "forget", "--customer-user-id", name, "--no-vendors", "--json", *config)
+        code, printed = await run(environment, "forget", "--customer-user-id", name, "--no-vendors", "--json")
         assert (code, json.loads(printed)["removed"]["audiences"]) == (0, 1)
         assert name not in printed
         for _ in range(600):
@@ -43,10 +41,10 @@ async def test_an_audience_is_kept_in_step_and_the_forgotten_leave_it(tmp_path):
                 break
             await asyncio.sleep(0.1)
         assert gaid not in await devices(environment)
-        code, printed = await run(environment, "cohorts", *config, "--json")
+        code, printed = await run(environment, "cohorts", "--json")
         (row,) = json.loads(printed)
         assert (row["app"], row["cohort"], row["people"]) == (APP, "VIPs vip", 999)
-        code, printed = await run(environment, "doctor", "--privacy", "--id", name, "--id", gaid, "--json", *config)
+        code, printed = await run(environment, "doctor", "--privacy", "--id", name, "--id", gaid, "--json")
         assert (code, json.loads(printed)["finds"]) == (0, [])
     finally:
         await environment.stop()

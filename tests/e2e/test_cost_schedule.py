@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
 
 import aiohttp
 import msgspec
 import pytest
+from starting import command
 
 from flybridge.demo.environment import DemoApp, LocalEnvironment
 from flybridge.records import DAY_MS
@@ -27,19 +27,17 @@ class WithCosts(LocalEnvironment):
 
 async def status(environment: LocalEnvironment) -> dict:
     """Return how the costs stand; empty if nothing has been tried."""
-    command = (sys.executable, "-m", "flybridge", "costs", "status", "--config", str(environment.config_path), "--json")
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    out, _ = await process.communicate()
-    found = json.loads(out)
+    ran = await command(environment.config_path, "costs", "status", "--json")
+    found = json.loads(ran.stdout)
     return found[0] if found else {}
 
 
 async def until(environment: LocalEnvironment, holds) -> dict:
-    for _ in range(60):
+    for _ in range(300):
         found = await status(environment)
         if found and holds(found):
             return found
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.2)
     raise AssertionError(found)
 
 

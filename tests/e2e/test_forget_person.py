@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections import Counter
 
 import aiohttp
 import pytest
+from starting import command
 
 from flybridge.config.settings import load
 from flybridge.demo.environment import DemoApp, LocalEnvironment
@@ -51,10 +51,8 @@ async def send(environment: LocalEnvironment, messages) -> None:
 
 async def run(environment: LocalEnvironment, *words: str) -> tuple[int, dict]:
     """Run a command on the stage's configuration; give its exit code and what it printed."""
-    command = (sys.executable, "-m", "flybridge", *words, "--config", str(environment.config_path), "--json")
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await process.communicate()
-    return process.returncode or 0, json.loads(printed)
+    ran = await command(environment.config_path, *words, "--json")
+    return ran.exit_code, json.loads(ran.stdout)
 
 
 async def ledger(environment: LocalEnvironment) -> Counter[str]:

@@ -6,11 +6,11 @@ import asyncio
 import gzip
 import json
 import os
-import sys
 from typing import Any
 
 import aiohttp
 import pytest
+from starting import command
 
 from flybridge.config.settings import load
 from flybridge.demo.environment import DemoApp, LocalEnvironment
@@ -77,10 +77,8 @@ async def taken(environment: LocalEnvironment) -> list[dict[str, Any]]:
 
 async def run(environment: LocalEnvironment, *words: str) -> tuple[int, Any]:
     """Run a command on the stage's configuration; give its exit code and what it printed."""
-    command = (sys.executable, "-m", "flybridge", *words, "--config", str(environment.config_path), "--json")
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await process.communicate()
-    return process.returncode or 0, json.loads(printed)
+    ran = await command(environment.config_path, *words, "--json")
+    return ran.exit_code, json.loads(ran.stdout)
 
 
 @pytest.mark.timeout(200)
