@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@touch $@
 
 test: setup ## run all tests
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --max-worker-restart 0
+	$(BIN)/pytest -n $(WORKERS) --max-worker-restart 0
 
 spark: $(SPARK_STAMP) ## try the import with Spark; needs Java 17, and installs Spark into .venv-spark
 	.venv-spark/bin/pytest tests/spark

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from flybridge.errors import FlybridgeError
 from flybridge.sealing import Seal
@@ -23,12 +24,10 @@ from flybridge.store.protocol import Store
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.postgres import PostgresServer
 from flybridge.testing.stores import write_empty_store
+from spreading import Parts, begin_with_longest
 
 SEAL = Seal(b"the secret of the tests")
 TEMPLATE = "ready"
-
-FIRST = ("crash", "e2e", "property", "contract")
-"""What takes longest, where several processes share the tests."""
 
 MEMORY = "/dev/shm"
 ROOM = 4 << 30
@@ -90,9 +89,16 @@ def log_as_before() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest where several processes share the tests, so that none is left alone with it."""
+    """Begin with what takes longest where several processes share the tests."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: FIRST.index(kind) if (kind := item.path.parent.name) in FIRST else len(FIRST))
+        begin_with_longest(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Parts:
+    """Return what hands the tests out to several processes."""
+    config.option.loadscopereorder = False  # it would begin with the parts of most tests, which are the quickest
+    return Parts(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from flybridge.service import backends
 from flybridge.service.process import Service
 from flybridge.store.events import EventFilter
 
-pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
 CONFIG = """
 data_dir = "./data"

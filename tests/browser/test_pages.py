@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from rules import by_keyboard, without_violation
 from weeks import DAYS, Weeks, plant_findings
 
-pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
 PAGES = {
     "sources": "/",

@@ -66,7 +66,6 @@ class Chaos:
 
 
 @pytest.mark.crash
-@pytest.mark.xdist_group("machine")
 @pytest.mark.service
 @pytest.mark.timeout(900)
 async def test_every_acknowledged_postback_survives_the_loss_of_any_part(short_tmp, record_property):

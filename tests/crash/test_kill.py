@@ -15,7 +15,6 @@ KILLS = int(os.environ.get("FLYBRIDGE_KILLS", "20"))
 
 
 @pytest.mark.crash
-@pytest.mark.xdist_group("machine")
 @pytest.mark.timeout(600)
 async def test_every_acknowledged_postback_survives_twenty_kills(tmp_path):
     """V2: exactly once in Amplitude. V1: at least once, and no more repeats than we counted as uncertain."""

@@ -34,7 +34,6 @@ def write(path: Path, first: int, last: int) -> None:
 
 
 @pytest.mark.crash
-@pytest.mark.xdist_group("machine")
 @pytest.mark.timeout(max(900, ROWS // 100))
 async def test_every_row_of_an_import_that_is_killed_is_there_once(tmp_path):
     """Three overlapping files, three kills, and the same command again each time."""

@@ -19,7 +19,6 @@ ROUND_S = 1_650  # until Amplitude tries again what it streamed in vain, and bef
 
 
 @pytest.mark.crash
-@pytest.mark.xdist_group("machine")
 @pytest.mark.timeout(200)
 async def test_an_install_in_doubt_is_not_doubled_if_the_stream_shows_it(tmp_path):
     """Without the stream about ten are sent twice after each kill."""

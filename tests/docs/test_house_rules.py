@@ -46,7 +46,7 @@ def test_a_skipped_server_test_fails_where_ci_is_set(ci, code, root, tmp_path: P
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
-        env={**os.environ, "CI": ci},
+        env={**os.environ, "CI": ci, "PYTHONPATH": str(root / "tests")},
         capture_output=True,
         text=True,
         check=False,

@@ -6,7 +6,6 @@ from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.outage import play_outage
 
 
-@pytest.mark.xdist_group("machine")
 @pytest.mark.parametrize("faults", ["none", "flaky"])
 async def test_the_gap_of_an_outage_is_filled(tmp_path, faults):
     """Every message of the outage ends in Amplitude, or as the truth says, and none is there twice."""

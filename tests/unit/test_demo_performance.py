@@ -47,7 +47,7 @@ MESSAGES = list(generate(10, 2_500, [TrafficApp("shop", "ios", APP)], OPTIONS))
 TRUTH = truth_of(MESSAGES)
 
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("counted")]  # it is filed once
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

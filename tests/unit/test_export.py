@@ -28,7 +28,7 @@ from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.wiring import build_flow, scopes_of
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("export")]  # each export is made once
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DAY_MS = 86_400_000
 NOW_MS = START_MS + 40 * DAY_MS
