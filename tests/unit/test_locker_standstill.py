@@ -89,7 +89,7 @@ async def follower_of(place: Path, locker: Locker, clock: ManualClock) -> tuple[
 
 @pytest.mark.parametrize(
     ("step_s", "whole", "tried", "taken"),
-    [(20, set(), 2, 0), (61, set(), 1, 0), (0, set(), HOURS, 0), (20, {1, 3, 5}, 8, 3), (0, {23}, HOURS, 1)],
+    [(40, set(), 2, 0), (61, set(), 1, 0), (0, set(), HOURS, 0), (40, {1, 3, 5}, 8, 3), (0, {23}, HOURS, 1)],
 )
 async def test_a_bucket_that_fails_for_a_minute_is_left_alone(
     tmp_path: Path, step_s: int, whole: set[int], tried: int, taken: int

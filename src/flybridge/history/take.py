@@ -67,7 +67,7 @@ class RowTaker:
         self._app, self._source, self._accept, self._clock = app, source, accept, clock
         self._app_id = app_id
         self._is_newest, self._wanted, self._rate = is_newest, wanted, rate
-        self._begun_ms, self._sent = clock.now_ms(), 0
+        self._free_ms = 0.0
 
     async def take(
         self,
@@ -136,12 +136,13 @@ class RowTaker:
     async def _keep(self, envelopes: list[Envelope]) -> None:
         if not envelopes:
             return
+        begun_ms = self._clock.now_ms()
         await keep(self._accept, envelopes)
-        self._sent += len(envelopes)
         if self._rate:
-            ahead_s = self._sent / self._rate - (self._clock.now_ms() - self._begun_ms) / 1000
-            if ahead_s > 0:
-                await asyncio.sleep(ahead_s)
+            # Time in which nothing was taken is not made up for: that would be more rows in a second than were wanted.
+            self._free_ms = max(self._free_ms, begun_ms) + len(envelopes) * 1000 / self._rate
+            if (ahead_ms := self._free_ms - self._clock.now_ms()) > 0:
+                await asyncio.sleep(ahead_ms / 1000)
 
 
 def letter_of(file: str, row: BadRow) -> bytes:
