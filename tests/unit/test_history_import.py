@@ -108,7 +108,7 @@ def test_a_dry_run_adds_up_only_what_is_sent(config, tmp_path, quote):
     rows = (
         "1-1,buy,2025-03-02 10:00:00,9.50,EUR,false,tiktok",
         "1-1,buy,2025-03-02 10:00:00,9.50,EUR,true,meta",
-        "1-2,uninstall,2025-04-02 10:00:00,1,EUR,,",
+        "1-2,uninstall,2025-04-02 10:00:00,,,,",
         "1-3,buy,2025-05-02 10:00:00,2,EUR,,dropped",
     )
     names = (
