@@ -17,7 +17,8 @@ from starting import serving, written
 from test_console_access import USERS
 from test_console_actions import INSTALL, push
 
-CHROMIUM = os.environ.get("FLYBRIDGE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
+CHROMIUM = os.environ.get("FLYBRIDGE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
     pytest.mark.asyncio(loop_scope="module"),
