@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +146,7 @@ async def surveyed(path: Path, rules: Rules, days: tuple[int, int], store: Sqlit
     plan = ImportPlan("shop", rules.app_id, find_files([str(path)]), "UTC", *days, by_attribution=by_attribution)
     with tempfile.TemporaryDirectory() as place, closing(HistoryImport(plan, Path(place), SystemClock())) as importing:
         survey = await importing.survey(flow, store)
+        importing._progress._write_newest()
         return survey, importing._progress._db.execute("SELECT * FROM newest ORDER BY 1").fetchall()
 
 
@@ -169,6 +171,26 @@ async def test_a_dry_run_by_columns_finds_what_one_of_all_fields_does(content, r
         with mock.patch.object(RawRows, "prospects", whole_rows):
             assert found == await surveyed(path, rules, days, store)
         await store.close()
+
+
+@pytest.mark.parametrize("name", ["install", "reinstall", "re-engagement", "re-attribution"])
+@pytest.mark.parametrize("also", [{"Event Revenue": "5"}, {"Event Revenue": "0"}, {"Event Value": '{"a":1}'}, {}])
+def test_columns_give_events_of_the_app_with_names_of_conversions_the_key_that_the_mapping_does(tmp_path, name, also):
+    """A conversion has neither a value nor revenue."""
+    row = {name: VALUES[name][0] for name in USUAL} | {"Event Name": name} | also
+    path = tmp_path / "january.csv"
+    with path.open("w", newline="") as out:
+        writer = csv.DictWriter(out, USUAL)
+        writer.writeheader()
+        writer.writerow(row)
+    (file,) = find_files([str(path)])
+    ((whole,), (found,)) = (
+        list(RawRows(file, UTC_TIMES, None)),
+        RawRows(file, UTC_TIMES, None).prospects(RULES[0], IDENTITY),
+    )
+    flow = Flow({"shop": AppFlow(RULES[0])}, Keyring(b"secret"))
+    (filing,) = flow.filings([Envelope("shop", Source.FILE, Media.JSON, NOW_MS, whole.body, ordinal=1)])
+    assert not isinstance(found, Prospect) or found.key == filing.key
 
 
 async def _file_some(path: Path, rules: Rules, store: SqliteStore) -> None:

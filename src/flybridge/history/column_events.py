@@ -113,7 +113,8 @@ class ColumnEvents:
                 yield None
                 continue
             if decided.is_named:  # an event of the app may have such a name
-                moment = None if installed is None or written is not None else second_of(installed)
+                says_more = written is not None or amount is not None
+                moment = None if installed is None or says_more else second_of(installed)
                 if moment is None or (decided.name == "install" and installed != time):
                     yield None
                     continue
