@@ -21,6 +21,7 @@ from flybridge.records import Media
         ("1'234.50", 1234.5), ("1,234,567", 1234567), ("1.234.567,89", 1234567.89), ("12,34,567.50", 1234567.5),
         ("9,99", 9.99), ("0,999", 0.999), ("$9.99", 9.99), ("€ 9,99", 9.99), ("9.99 USD", 9.99), ("R$ 9,90", 9.9),
         ("Rs. 1,500.00", 1500), ("-9.99", -9.99), ("\u22129,99", -9.99), ("-$5", -5), (["9.99"], 9.99), (7, 7.0),
+        ("Optional(9.99)", 9.99), ('Optional("1.234,50 €")', 1234.5), ('"Optional(-5)"', -5), ("\u200b9.99", 9.99),
         ("0.000123", 0.000123), (" 5 ", 5), ('"9.99"', 9.99), ("'9,99'", 9.99),
         ("(9.99)", -9.99), ("($1,234.50)", -1234.5), ("€(9,99)", -9.99), ("\u0669\u066b\u0665", 9.5),
         ("\u0661\u066c\u0662\u0663\u0664", 1234), ("\uff11\uff12", 12), ("9,99 z\u0142", 9.99),
@@ -34,7 +35,8 @@ def test_an_amount_is_read_where_it_can_mean_one_thing_only(written, amount):
 @pytest.mark.parametrize(
     "written",
     ["1,234", "1,234,56", "9.99.9", "5-3", "9.99-", "-(9)", "(-9)", "(9", "10K", "1.5 M", "9.99 CR", "15.000 €", "1 2",
-     "", "abc", "USD", "NaN", "inf", "1e400", True, None, [], ["1", "2"], {"a": 1}, "9" * 41, "$" * 40],
+     "", "abc", "USD", "NaN", "inf", "1e400", True, None, [], ["1", "2"], {"a": 1}, "9" * 41, "$" * 40,
+     "Optional()", "Optional(nil)", "Optional(9.99", "Optional(1,234)"],
 )  # fmt: skip
 def test_what_is_in_doubt_is_no_amount(written):
     """A thousand or a little more than one: nobody can tell."""
@@ -96,7 +98,8 @@ def test_a_sign_or_a_name_beside_an_amount_must_fit_its_currency(written, curren
 
 @pytest.mark.parametrize(
     ("written", "currency"),
-    [("9,99 €", "EUR"), ("9.99 USD", "USD"), ("US$9", "USD"), ("R$ 9,90", "BRL"), (["₹ 9"], "INR"), ("9 zł", "PLN"),
+    [("Optional(9,99 €)", "EUR"),
+     ("9,99 €", "EUR"), ("9.99 USD", "USD"), ("US$9", "USD"), ("R$ 9,90", "BRL"), (["₹ 9"], "INR"), ("9 zł", "PLN"),
      ("$9 USD", "USD"), ("(€9)", "EUR"), ("-9 CHF", "CHF"), ("$9", None), ("9 kr", None), ("£9", None), ("9", None),
      ("9 GEM", None), ("€9 USD", None), ("EUR", None), ("1,234 €", None), (9.99, None), (None, None), ({}, None)],
 )  # fmt: skip
@@ -107,7 +110,8 @@ def test_the_currency_that_an_amount_names(written, currency):
 
 @pytest.mark.parametrize(
     ("written", "code"),
-    [("EUR", "EUR"), (" eur ", "EUR"), ("Jpy", "JPY"), ("€", None), ("US$", None), ("Euro", None), ("ZZZ", None),
+    [('Optional("EUR")', "EUR"), ("Optional(eur)", "EUR"), ("Optional(nil)", None),
+     ("EUR", "EUR"), (" eur ", "EUR"), ("Jpy", "JPY"), ("€", None), ("US$", None), ("Euro", None), ("ZZZ", None),
      ("RMB", None), ("GEM", None), ("", None), (None, None), (978, None)],
 )  # fmt: skip
 def test_a_currency_is_a_code_of_the_standard(written, code):

@@ -257,6 +257,10 @@ def test_on_a_device_of_amazon_the_advertising_id_is_amazons():
             {"consent_data": {"manual": {"ad_user_data_enabled": True}}, "gdpr_applies": 1, "ad_user_data_enabled": 0},
             "advertising_id",
         ),
+        ("android", {"gdpr_applies": "'true'", "ad_user_data_enabled": '"false"'}, "advertising_id"),
+        ("android", {"gdpr_applies": "\u200btrue", "ad_user_data_enabled": "0.0"}, "advertising_id"),
+        ("android", {"aie": "'false'"}, "advertising_id"),
+        ("android", {"limit_ad_tracking": "1.0"}, "advertising_id"),
     ],
 )
 def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
@@ -284,6 +288,11 @@ def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
         ("android", {"consent_data": {"manual": {"gdpr_applies": None}}}, "advertising_id"),
         ("android", {"consent_data": {"tcf": {"tcstring": "x"}}, "gdpr_applies": True}, "advertising_id"),
         ("android", {"gdpr_applies": False, "ad_user_data_enabled": False}, "advertising_id"),
+        ("android", {"gdpr_applies": "'false'", "ad_user_data_enabled": False}, "advertising_id"),
+        ("android", {"gdpr_applies": "unknown", "ad_user_data_enabled": False}, "advertising_id"),
+        ("android", {"gdpr_applies": True, "ad_user_data_enabled": '"granted"'}, "advertising_id"),
+        ("android", {"limit_ad_tracking": '"false"'}, "advertising_id"),
+        ("android", {"aie": "Optional(true)"}, "advertising_id"),
     ],
 )
 def test_what_is_not_known_of_a_permission_is_no_refusal(platform, user, kept):

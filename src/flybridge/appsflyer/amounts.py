@@ -13,11 +13,10 @@ from typing import Any, Final
 from unicodedata import category
 
 from flybridge.appsflyer.currencies import SIGNED, WITH_MILLS, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
+from flybridge.system.text_encoding import bare_text
 
 MAX_AMOUNT: Final = 1e15
 MAX_CHARACTERS: Final = 40
-QUOTES: Final = " \t\"'"
-"""What stands around an amount that was encoded once more than the text that holds it."""
 DOUBTFUL: Final = WITHOUT_CENTS | WITHOUT_CENTS_IN_PRACTICE
 """Currencies in which a point behind a digit may group thousands."""
 MAX_NAME: Final = 4  # `USD`, `kr`, `Rs.`
@@ -63,9 +62,9 @@ def amount_of(value: Any, currency: str | None = None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
-        written = value.strip(QUOTES)
+        written = bare_text(value)
         if written[:1] == "[" and (found := _LIST.fullmatch(written)) is not None:  # as in a query string
-            written = found[1].strip(QUOTES)
+            written = bare_text(found[1])
         return _read(written, currency)
     return _bounded(value)
 
@@ -150,7 +149,7 @@ def currency_in(value: Any) -> str | None:
         value = value[0]
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
         return None
-    plain = value.translate(_PLAIN).strip(QUOTES)
+    plain = bare_text(value.translate(_PLAIN))
     possible = _signed(_DIGITS.sub("", plain).translate(_AROUND))
     found = frozenset.intersection(*possible) if possible else frozenset[str]()
     code = next(iter(found)) if len(found) == 1 else None

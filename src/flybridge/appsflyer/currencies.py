@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from flybridge.system.text_encoding import BLANKS
+from flybridge.system.text_encoding import bare_text
 
 _CODES: Final = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BYR BZD CAD CDF
@@ -67,9 +67,6 @@ SIGNED: Final[Mapping[str, frozenset[str]]] = (
 """The currencies of what stands beside an amount, in capitals: codes, signs, and letters with a sign."""
 
 
-AROUND: Final = BLANKS + "\"'"
-
-
 def currency_of(written: Any) -> str | None:
     """Return an ISO 4217 code in capitals, None for anything else."""
     return _code(written) if isinstance(written, str) else None
@@ -77,5 +74,5 @@ def currency_of(written: Any) -> str | None:
 
 @lru_cache(maxsize=256)
 def _code(written: str) -> str | None:
-    code = written.strip(AROUND).upper()
+    code = bare_text(written).upper()
     return code if code in CODES else None

@@ -26,7 +26,7 @@ from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, F
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import mended, text_of
 from flybridge.records import Dead, Media
-from flybridge.system.text_encoding import BLANKS, with_other_bytes
+from flybridge.system.text_encoding import BLANKS, bare_text, with_other_bytes
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
@@ -58,8 +58,6 @@ NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled"})
 CONSENTS: Final = frozenset({"ad_user_data_enabled", "ad_personalization_enabled"})
 CONSENT: Final = {"granted": True, "denied": False}
 """Words for consent. Of other flags they may mean either."""
-AROUND: Final = BLANKS + "\"'"
-"""What stands around a flag that was encoded once more than the message."""
 NOT_KNOWN: Final = frozenset({"unknown", "unavailable", "not_supported"})
 WITHOUT_PERMISSION: Final = {
     "is_lat": True, "gdpr_applies": True, "ad_user_data_enabled": False, "ad_personalization_enabled": False,
@@ -297,7 +295,7 @@ def _text(value: Any) -> str:
 def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
     if isinstance(value, bool):
         return value
-    word = str(value).strip(AROUND).lower().removesuffix(".0")
+    word = bare_text(str(value)).lower().removesuffix(".0")
     if word in YES or word in NO:
         return word in YES
     if name in CONSENTS and word in CONSENT:

@@ -15,6 +15,8 @@ BLANKS: Final = (
     + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 )
 """Characters that show nothing: at the ends of a name, and of what stands for no value, they are left out."""
+QUOTED: Final = BLANKS + "\"'"
+OPTIONAL: Final = re.compile(r"Optional\(([^()]{1,80})\)")
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -87,6 +89,14 @@ def _by_zeros(body: bytes) -> str:
         case [False, True, *_]:
             return "utf-16-le"
     return ""
+
+
+def bare_text(text: str) -> str:
+    """Return a text without blanks and quotes around it, and without Swift's `Optional(...)`."""
+    text = text.strip(QUOTED)
+    if text[-1:] == ")" and (found := OPTIONAL.fullmatch(text)) is not None:
+        return found[1].strip(QUOTED)
+    return text
 
 
 def with_other_bytes(text: str) -> str:

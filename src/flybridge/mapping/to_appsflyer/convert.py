@@ -24,6 +24,7 @@ from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import device_identifier, installation
 from flybridge.mapping.consent import UNKNOWN, att_of
 from flybridge.mapping.table import flag, plain
+from flybridge.system.text_encoding import BLANKS, bare_text
 
 MAX_TEXT: Final = 1_000
 
@@ -44,7 +45,10 @@ SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": Fal
 def words(value: Any) -> str | None:
     """Text of anything, trimmed; nothing of a word for nothing."""
     found = plain(value)
-    return found.strip()[:MAX_TEXT] if found is not None and found.strip() not in ABSENT else None
+    if found is None:
+        return None
+    found = found.strip() if found.isascii() else found.strip(BLANKS)
+    return found[:MAX_TEXT] if found not in ABSENT else None
 
 
 def states(value: Any) -> bool:
@@ -105,8 +109,13 @@ def att(value: Any) -> int | None:
 
 def yes(value: Any) -> bool | None:
     """True or false, also as text."""
-    text = (words(only(value)) or "").lower()
+    text = answer(value)
     return SAID.get(text, flag(text))
+
+
+def answer(value: Any) -> str:
+    """Return what a flag says in lower case, without quotes around it, and a number without its fraction."""
+    return bare_text(words(only(value)) or "").lower().removesuffix(".0")
 
 
 def no(value: Any) -> bool | None:

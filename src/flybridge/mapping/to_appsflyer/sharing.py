@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from flybridge.amplitude.stream import object_of, only
+from flybridge.amplitude.stream import object_of
 from flybridge.mapping.table import integer
-from flybridge.mapping.to_appsflyer.convert import states, words, writable, yes
+from flybridge.mapping.to_appsflyer.convert import answer, states, words, writable, yes
 
 TCF_NUMBERS: Final = ("policy_version", "gdpr_applies", "cmp_sdk_id", "cmp_sdk_version")
 APPLIES: Final = (-1, 0, 1)
@@ -102,6 +102,6 @@ def _number(value: Any) -> int | None:
 
 def _allowed(value: Any, name: str) -> bool | None:
     """Return a flag of consent, also in Google's words."""
-    text = (words(only(value)) or "").lower()
+    text = answer(value)
     unread = False if states(value) and name != "gdpr_applies" else None
     return {"granted": True, "denied": False}.get(text, unread if (said := yes(value)) is None else said)
