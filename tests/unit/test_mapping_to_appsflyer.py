@@ -259,6 +259,12 @@ def test_on_a_device_of_amazon_the_advertising_id_is_amazons():
         ),
         ("android", {"gdpr_applies": "'true'", "ad_user_data_enabled": '"false"'}, "advertising_id"),
         ("android", {"gdpr_applies": "\u200btrue", "ad_user_data_enabled": "0.0"}, "advertising_id"),
+        ("android", {"gdpr_applies": "perhaps", "ad_user_data_enabled": False}, "advertising_id"),
+        (
+            "android",
+            {"consent_data": {"manual": {"gdpr_applies": "ja", "ad_personalization_enabled": False}}},
+            "advertising_id",
+        ),
         ("android", {"aie": "'false'"}, "advertising_id"),
         ("android", {"limit_ad_tracking": "1.0"}, "advertising_id"),
     ],

@@ -63,6 +63,8 @@ def consent(value: Any) -> dict[str, Any] | None:
 def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
     """The consent object of three flags; None if none of them says anything. What can't be read is no permission."""
     kept = {name: said for name in MANUAL if (said := _allowed(flags.get(name), name)) is not None}
+    if MANUAL[0] not in kept and AD_FLAGS & kept.keys() and states(flags.get(MANUAL[0])):
+        kept[MANUAL[0]] = True
     return {"manual": kept} if kept else None
 
 
