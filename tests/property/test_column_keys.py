@@ -7,7 +7,7 @@ import io
 from contextlib import closing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flybridge.flow import AppFlow, Flow
@@ -114,8 +114,18 @@ def files(draw: st.DrawFn) -> bytes:
     return (text if draw(st.booleans()) else text.rstrip("\r\n")).encode()
 
 
+NAMED_AND_PAID = (
+    b"Event Name,Event Time,Install Time,AppsFlyer ID,"
+    b"Event Revenue,Event Revenue Currency,Conversion Type,Campaign Type\n"
+    b"re-engagement,2026-03-04 08:30:00,2026-03-02 07:15:20,1768000000000-4711000,5,USD,re-engagement,retargeting\n"
+    b"install,2026-03-02 07:15:20,2026-03-02 07:15:20,1768000000000-4711000,5,USD,install,ua\n"
+)
+"""Events of the app that are named as conversions: they have revenue."""
+
+
 @settings(max_examples=150, deadline=None)
 @given(content=files(), block=st.sampled_from([64, 300, 1 << 20]))
+@example(content=NAMED_AND_PAID, block=1 << 20)
 def test_keys_of_columns_are_those_of_the_mapping(tmp_path_factory, content, block):
     """The same rows in the same places; a key that is proved is the one that the mapping finds."""
     path = tmp_path_factory.mktemp("keys") / "a.csv"
