@@ -133,7 +133,7 @@ def test_an_explanation_of_a_restricted_source_says_so_and_does_not_tell_it() ->
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"event_name": "uninstall", "event_value": None}, "filtered: uninstall"),
+        ({"event_name": "uninstall", "event_value": None, "event_revenue": None}, "filtered: uninstall"),
         ({"event_name": None, "conversion_type": None}, "dead: "),
     ],
 )
