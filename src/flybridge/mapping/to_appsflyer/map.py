@@ -33,6 +33,7 @@ from flybridge.mapping.to_appsflyer.contacts import KEYS, is_contact
 from flybridge.mapping.to_appsflyer.money import (
     REVENUE,
     complete_currency,
+    is_of_currency,
     is_of_no_code,
     leave_other_currency,
     paired_amount,
@@ -56,6 +57,8 @@ SHARES: Final = "aie"
 MOBILE: Final = frozenset({"android", "ios"})
 OF_THE_DEVICE: Final = frozenset({"os", "app_version_name", "ip"})
 """Parameters that say something about the device. Those of a browser or a server are not the app's."""
+PRICED: Final = (("event_properties.$price", "event_properties.$quantity"), ("price", "quantity"))
+"""Where a price stands, and how often it was paid: as the SDKs write it, and as the HTTP V2 API has it."""
 PURCHASES: Final = frozenset({"af_purchase", "af_subscribe"})
 """Events of AppsFlyer that are worth money."""
 
@@ -223,13 +226,7 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
 def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
     """Decide what rests on several properties."""
     if REVENUE not in found and REVENUE not in rules.compiled.fixed:
-        price = s2s.decimal(event.find("event_properties.$price"), stated_currency(event, rules))
-        stated = event.find("event_properties.$quantity")
-        quantity = s2s.decimal(1 if stated is None else stated)
-        if price is not None and quantity is None:
-            notes.append("event_properties.$quantity is not a number: there is no revenue.")
-        elif price is not None and quantity is not None and not is_of_no_code(event, rules, found):
-            found[REVENUE] = s2s.written(price * quantity)
+        _take_price(event, rules, found, notes)
     if (
         "advertising_id" in found
         and "amazon_aid" not in found
@@ -243,9 +240,29 @@ def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: l
             found["consent_data"] = consent
     if rules.sharing_filter:
         found["sharing_filter"] = all_of(partners(list(rules.sharing_filter)), found.get("sharing_filter"))
-    refund = event.find("event_properties.$revenueType") in ("Refund", "refund")
-    if refund and not str(found.get(REVENUE, "-")).startswith("-"):
+    if REVENUE in found and not str(found[REVENUE]).startswith("-") and _is_refund(event):
         notes.append("Amplitude calls it a refund, and the amount is not negative: AppsFlyer will count it as revenue.")
+
+
+def _take_price(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
+    """Make the revenue of a price and how often it was paid."""
+    for price_at, quantity_at in PRICED:
+        if (raw := event.find(price_at)) is None:
+            continue
+        price, stated = s2s.decimal(raw, stated_currency(event, rules)), event.find(quantity_at)
+        quantity = s2s.decimal(1 if stated is None else stated)
+        if price is None or is_of_no_code(event, rules, found):
+            return
+        if quantity is None:
+            notes.append(f"{quantity_at} is not a number: there is no revenue.")
+        elif is_of_currency(raw, price_at, rules, found, notes):
+            found[REVENUE] = s2s.written(price * quantity)
+        return
+
+
+def _is_refund(event: Streamed) -> bool:
+    kinds = (event.find("event_properties.$revenueType"), event.find("revenueType"))
+    return any(isinstance(kind, str) and kind.strip().lower() == "refund" for kind in kinds)
 
 
 def _is_amazon(event: Streamed) -> bool:

@@ -66,16 +66,25 @@ def is_of_no_code(event: Streamed, rules: StreamRules, found: Mapping[str, Any])
 
 def complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:
     """Send the currency that an amount names, `9,99 €`, if none is stated: AppsFlyer would take it for dollars."""
-    if "eventCurrency" in found or AF_CURRENCY in found or "eventCurrency" in rules.compiled.fixed:
+    if "eventCurrency" in found or REVENUE not in found:
         return
     for row in rules.compiled.rows:
-        if row.target == REVENUE and REVENUE in found and (raw := found_at(event, row.source)) is not None:
+        if row.target == REVENUE and (raw := found_at(event, row.source)) is not None:
             if s2s.amount(raw, stated_currency(event, rules)) is None:  # the amount is of another row
                 continue
-            if (code := currency_in(raw)) is not None:
-                found["eventCurrency"] = code
-                notes.append(f"The currency was taken from {row.source}: {code}.")
-            elif s2s.amount(raw, "USD") is None:
+            if not is_of_currency(raw, row.source, rules, found, notes):
                 del found[REVENUE]
-                notes.append(f"{row.source} names no dollars, and no code says which currency, and was left out.")
             return
+
+
+def is_of_currency(raw: Any, source: str, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> bool:
+    """Return whether AppsFlyer will know the currency of an amount. One that the amount names is added to `found`."""
+    if "eventCurrency" in found or AF_CURRENCY in found or "eventCurrency" in rules.compiled.fixed:
+        return True
+    if (code := currency_in(raw)) is not None:
+        found["eventCurrency"] = code
+        notes.append(f"The currency was taken from {source}: {code}.")
+    elif s2s.amount(raw, "USD") is None:
+        notes.append(f"{source} names no dollars, and no code says which currency, and was left out.")
+        return False
+    return True
