@@ -12,7 +12,7 @@ from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import PushRetries
 from flybridge.errors import FlybridgeError
 
-EVENTS = int(os.environ.get("FLYBRIDGE_CHAOS_EVENTS", "5000"))
+EVENTS = int(os.environ.get("FLYBRIDGE_CHAOS_EVENTS", "10000"))
 SPREAD_S = EVENTS / 20_000
 """About the time between two blows, so that the first ones fall into the time of sending."""
 
