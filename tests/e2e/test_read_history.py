@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from obstore.store import S3Store
 
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import USUAL, PulledReport, PullWindow, windows
@@ -36,6 +35,7 @@ from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors import data_locker
 from flybridge.service.backends import opened, opened_download
+from flybridge.testing.buckets import unreachable_bucket
 from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow, endpoints_of
 
@@ -378,14 +378,7 @@ class FailingLocker(Locker):
 
     def __init__(self, day: str) -> None:
         self.address, self._day = "s3://bucket", day
-        self._bucket = S3Store(
-            "bucket",
-            endpoint="http://127.0.0.1:9",
-            access_key_id="a",
-            secret_access_key="b",
-            client_options={"allow_http": True},
-            retry_config={"max_retries": 0},
-        )
+        self._bucket = unreachable_bucket()
 
     def folders(self, first_day: str) -> list[LockerFolder]:
         """Return a folder for each hour of the day, of installs at first."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
-from obstore.store import S3Store
 
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.errors import InboxUnavailable
@@ -20,6 +19,7 @@ from flybridge.history.pull import PullPlan
 from flybridge.records import DAY_MS, Envelope, day_of
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
+from flybridge.testing.buckets import unreachable_bucket
 from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_768_003_200_000  # 2026-01-10 00:00 UTC
@@ -39,20 +39,13 @@ class HurryingClock(ManualClock):
         return self._now_ms
 
 
-class FailingLocker(Locker):
+class PartlyReachableLocker(Locker):
     """A Data Locker whose store can't be reached but for some of its files, which are on this machine."""
 
     def __init__(self, place: Path, whole: set[int]) -> None:
         self.address, self.listings = "s3://bucket", list[str]()
         self._place, self._whole = place, whole
-        self._bucket = S3Store(
-            "bucket",
-            endpoint="http://127.0.0.1:9",
-            access_key_id="a",
-            secret_access_key="b",
-            client_options={"allow_http": True},
-            retry_config={"max_retries": 0},
-        )
+        self._bucket = unreachable_bucket()
 
     def folders(self, first_day: str) -> list[LockerFolder]:
         """Return the folder of each hour."""
@@ -96,7 +89,7 @@ async def test_a_bucket_that_fails_for_a_minute_is_left_alone(
 ):
     """Each file takes its client's tries, of a minute or three. One that is refused at once costs no other."""
     clock = HurryingClock(NOW_MS, step_s * 1000)
-    follower, rows = await follower_of(tmp_path, FailingLocker(tmp_path, whole), clock)
+    follower, rows = await follower_of(tmp_path, PartlyReachableLocker(tmp_path, whole), clock)
     done = await follower.look()
     assert (len(done.problems) + done.folders, len(rows)) == (tried, taken)
     assert all(problem.startswith("s3://bucket/t=inapps/") for problem in done.problems)
@@ -116,7 +109,7 @@ async def test_a_bucket_that_fails_for_a_minute_is_left_alone(
 )
 async def test_after_a_standstill_older_days_are_read(tmp_path: Path, seen: tuple[int, ...], days: int):
     """Since what was read last, if the bucket has it yet: an outage of flybridge may be longer than two weeks."""
-    locker = FailingLocker(tmp_path, set(range(HOURS)))
+    locker = PartlyReachableLocker(tmp_path, set(range(HOURS)))
     follower, _ = await follower_of(tmp_path, locker, ManualClock(NOW_MS))
     for ago in seen:
         await follower.store.put_state(f"locker shop inapps {day_of(NOW_MS - ago * DAY_MS)} 3", b'{"a":"b"}')
@@ -147,7 +140,7 @@ async def test_an_inbox_that_takes_nothing_ends_a_look(tmp_path: Path, monkeypat
         waited.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    follower, _ = await follower_of(tmp_path, FailingLocker(tmp_path, set(range(HOURS))), ManualClock(NOW_MS))
+    follower, _ = await follower_of(tmp_path, PartlyReachableLocker(tmp_path, set(range(HOURS))), ManualClock(NOW_MS))
     tries = 0
 
     async def accept(_: Envelope) -> None:
