@@ -182,7 +182,7 @@ class Azure:
 
     def stop(self) -> None:
         """Stop the server."""
-        self._server.terminate()
+        self._server.kill()  # asked to end it waits for connections that clients keep
         self._server.wait(10)
 
 
