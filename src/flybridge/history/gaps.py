@@ -35,7 +35,7 @@ from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
-from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app, is_path_of_app
+from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app
 from flybridge.history.source_counts import SourceCounts
 from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
 from flybridge.history.take import Accept, RowTaker, pages_beside
@@ -127,7 +127,7 @@ class GapFinder:
         oldest_day = min((folder.day for folder in folders), default=first_day)
         kept_ms = from_ms if oldest_day < first_day else _day_after(time_ms(oldest_day) or 0)
         for folder in folders:
-            if not first_day <= folder.day <= last_day or not is_path_of_app(f"{folder.place}/", app_id):
+            if not first_day <= folder.day <= last_day or not folder.may_be_of(app_id):
                 continue
             met.add(folder.report)
             files = sorted(folder.files, key=lambda file: file.key)

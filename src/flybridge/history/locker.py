@@ -27,7 +27,7 @@ from flybridge.history.locker_folders import Locker, LockerFolder, folder_of
 from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import Progress
 from flybridge.history.pull import PullPlan
-from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms, is_path_of_app
+from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
@@ -83,7 +83,7 @@ class LockerFollower(Struct, frozen=True):
         watch = StoreWatch(self.clock)
         with closing(Progress(self.data_dir / "locker.db")) as progress:
             for folder in folders:
-                if not is_path_of_app(f"{folder.place}/", self.plan.account.app_id):
+                if not folder.may_be_of(self.plan.account.app_id):
                     continue
                 marks = {file.name: file.mark for file in folder.files}
                 others, known = _parted(seen.get(folder.name, {}), marks)

@@ -26,6 +26,7 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.files import RawFile, local_file, object_file, open_bucket
 from flybridge.history.object_reader import said_by_store
+from flybridge.history.rows import is_path_of_app
 
 T = TypeVar("T")
 
@@ -67,6 +68,10 @@ class LockerFolder(Struct):
         report = _report_of(self.report)
         rank = ORDER.index(report) if report is not None else len(ORDER)
         return self.day, int(self.hour) if self.hour.isdecimal() else 99, rank, self.report, self.place, self.writing
+
+    def may_be_of(self, app_id: str) -> bool:
+        """Whether its rows may be of this app."""
+        return is_path_of_app(f"{self.place}/", app_id)
 
 
 def place_of(key: str) -> tuple[str, str, str] | None:

@@ -32,7 +32,6 @@ from flybridge.config.template import push_url
 from flybridge.delivery.exchange import HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.history.locker_folders import Locker
-from flybridge.history.rows import is_path_of_app
 from flybridge.operations.doctor import Check
 from flybridge.records import DAY_MS, day_of
 from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
@@ -98,7 +97,7 @@ async def locker_checks(apps: Iterable[App], now_ms: int) -> list[Check]:
         except FlybridgeError as problem:
             found.append(Check(what, False, str(problem)))
             continue
-        own = [one for one in folders if is_path_of_app(f"{one.place}/", app.appsflyer_app_id)]
+        own = [one for one in folders if one.may_be_of(app.appsflyer_app_id)]
         if own:
             newest = max(own, key=lambda one: one.order)
             found.append(Check(what, True, f"The newest folder is that of {newest.name}."))
