@@ -55,6 +55,7 @@ def test_it_is_green_if_nothing_is_found():
         ({"heard": [regular(10, last_ms=NOW_MS - 5 * HOUR_MS)]}, "warn", "nothing has come from AppsFlyer for 5 h"),
         ({"inbox_away": "no quorum"}, "bad", "missing from these sums: no quorum"),
         ({"unwritten": "The disk is full."}, "bad", "nothing is filed or sent: The disk is full."),
+        ({"silent_ms": 5 * 60_000}, "bad", "No worker has written to the store for 5 min, so that nothing is filed"),
         ({"heard": [unstored()]}, "bad", "got 503, because the inbox does not store: The stream is full."),
         ({"account": Account([], {}, [Discrepancy("shop", "2026-01-01", "Lost.", 2, 1)])}, "bad", "found 1."),
     ],

@@ -12,6 +12,7 @@ import pytest
 
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
+from flybridge.insight.unwritten import Unwritten
 from flybridge.operations.doctor import (
     OVERLAP_BYTES,
     PIECE_BYTES,
@@ -22,6 +23,7 @@ from flybridge.operations.doctor import (
     roomy,
     search,
     writable,
+    written,
 )
 from flybridge.store.figures import Discrepancy
 
@@ -113,6 +115,13 @@ def test_a_directory_that_can_not_be_written_has_its_own_remedy(tmp_path, monkey
     found = writable(tmp_path)
     assert not found.ok
     assert found.detail == f"{tmp_path} can't be written: {os.strerror(number)}. {remedy}"
+
+
+def test_a_store_that_takes_nothing_is_wrong():
+    """By what a worker has noted: the doctor itself may have room for what it writes."""
+    (found,) = written(Unwritten("The disk is full."))
+    assert (found.ok, found.detail.endswith("nothing is filed or sent: The disk is full.")) == (False, True)
+    assert written(Unwritten()) == written(Unwritten(silent_ms=1)) == []
 
 
 def test_the_directory_and_the_account(tmp_path):

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from flybridge.delivery.lane_reports import WorkerReport, write_report
 from flybridge.errors import InboxUnavailable, StoreUnavailable
 from flybridge.inbox.protocol import Depth
+from flybridge.insight.unwritten import note_unwritten
 from flybridge.records import Envelope
+from flybridge.roles import Role, roles_of
 from flybridge.telemetry.metrics import Metrics
 from flybridge.testing.clocks import ManualClock
 from flybridge.web.app import WebApp
@@ -39,10 +42,11 @@ class Inbox:
 
 
 class Store:
-    """A store that is there, or away."""
+    """A store that is there, or away, with named values."""
 
     def __init__(self) -> None:
         self.raises: Exception | None = None
+        self.values: dict[str, bytes] = {}
 
     async def lanes(self, now_ms: int) -> list[Any]:
         if self.raises:
@@ -65,7 +69,11 @@ class Store:
         return await self.lanes(0)
 
     async def states(self, prefix: str) -> list[Any]:
-        return await self.lanes(0)
+        await self.lanes(0)
+        return [(name, value) for name, value in self.values.items() if name.startswith(prefix)]
+
+    async def put_state(self, name: str, value: bytes) -> None:
+        self.values[name] = value
 
 
 async def console(scope: Any, receive: Any, send: Any) -> None:
@@ -163,6 +171,24 @@ async def test_strangers_see_no_figures_and_no_reasons_in_detail(parts, peer, ho
     assert status == 503
     assert b"internal" not in body
     assert b"/var" not in body
+
+
+@pytest.mark.parametrize("only", Role)
+async def test_that_workers_can_not_write_is_a_warning_in_every_process_with_the_store(parts, only):
+    """A console does not become unready by it: its pages say what is wrong. Strangers see no path."""
+    app, _, store, clock = parts
+    app.roles = roles_of(only)
+    assert b"warnings" not in (await ask(app, "/readyz"))[2]
+    await note_unwritten(store, "The disk of /var/lib/flybridge is full.", clock.now_ms())
+    status, _, body = await ask(app, "/readyz")
+    assert status == 200
+    assert json.loads(body)["warnings"][0].endswith("nothing is filed or sent: The disk of /var/lib/flybridge is full.")
+    _, _, body = await ask(app, "/readyz", peer="8.8.8.8")
+    assert json.loads(body)["warnings"] == ["The store can't be written."]
+    await write_report(store, WorkerReport("worker-1", clock.now_ms(), ()))
+    clock.advance(300)
+    (warning,) = json.loads((await ask(app, "/readyz"))[2])["warnings"]
+    assert warning.startswith("No worker has written to the store for 5 minutes")
 
 
 async def test_a_refusal_makes_the_process_unready_for_as_long_as_senders_wait(parts):

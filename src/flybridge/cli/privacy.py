@@ -25,6 +25,7 @@ from flybridge.insight.account import read_account
 from flybridge.insight.heard import read_heard
 from flybridge.insight.native import native_warnings
 from flybridge.insight.standstill import RECENT_RUNS, read_refused_starts
+from flybridge.insight.unwritten import read_unwritten
 from flybridge.insight.ways import reach
 from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look
@@ -198,6 +199,7 @@ async def _running(settings: Config) -> list[Check]:
                 look.roomy(await inbox.room()),
                 look.balanced(drawn),
                 *look.started(await read_refused_starts(store, SystemClock().now_ms())),
+                *look.written(await read_unwritten(store, SystemClock().now_ms())),
                 *look.listening(await read_heard(store), SystemClock().now_ms()),
                 *await _audiences(settings),
                 *await _stuck(settings, store),

@@ -101,6 +101,16 @@ async def reporting(store: Store, now_ms: int) -> int:
     return sum(abs(now_ms - report.at_ms) <= STALE_MS for report in reports)
 
 
+async def silent_ms(store: Store, now_ms: int) -> int:
+    """Return for how long no worker has written its report, if one should have; else 0.
+
+    A worker that ends in order deletes its report.
+    """
+    reports = readable(await store.states(REPORTS), _report.decode).values()
+    silence = now_ms - max((report.at_ms for report in reports), default=now_ms)
+    return silence if silence > STALE_MS else 0
+
+
 async def give_order(store: Store, lane: Lane, order: Order, now_ms: int) -> None:
     """Leave an order for all workers, and delete orders that were carried out long ago.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final
 
 from flybridge.clock import Clock, rest
@@ -87,15 +86,17 @@ async def keep_noting(
     *,
     is_steady: Callable[[], bool] = lambda: True,
     refused_ms: Callable[[], int] = lambda: 0,
+    failed: Callable[[FlybridgeError, int], None] = lambda _, __: None,
 ) -> None:
     """Confirm the time until `stop` is set; note when no process could do that, and when the inbox refused messages.
 
     `is_steady` says whether the clock's time is right, `refused_ms` returns when the inbox refused messages last.
+    `failed` is called with what the store did not take, and when.
     """
     while not stop.is_set():
         now_ms = clock.now_ms()
         if is_steady():
-            with suppress(FlybridgeError):
+            try:
                 await _note_first(store, now_ms)
                 last_ms = await store.confirmed_ms()
                 if last_ms and now_ms - last_ms >= MINUTE_MS:
@@ -105,6 +106,8 @@ async def keep_noting(
                     await _note(store, f"{STATE}{refused // MINUTE_MS * MINUTE_MS}/", now_ms)
                 if not 0 < last_ms - now_ms < HOUR_MS:  # the clock of another process may be ahead
                     await store.confirm(now_ms)
+            except FlybridgeError as problem:
+                failed(problem, now_ms)
         await rest(stop, NOTE_S)
 
 

@@ -26,6 +26,7 @@ from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.standstill import RefusedStart, audience_sentence, refused_start_sentence, standing_still
+from flybridge.insight.unwritten import Unwritten, unwritten_sentence
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
 from flybridge.store.audiences.records import Run
@@ -205,6 +206,11 @@ def _in_rows(path: Path, named: Sequence[Named]) -> Iterator[tuple[str, str]]:
 def started(refused: Sequence[RefusedStart]) -> list[Check]:
     """Check that no process was refused lately because of its secret."""
     return [Check("secret", False, refused_start_sentence(one)) for one in refused]
+
+
+def written(found: Unwritten) -> list[Check]:
+    """Check that what workers write is taken by the store. One whose workers run is not worth a line."""
+    return [Check("store", False, unwritten_sentence(found.problem))] if found.problem else []
 
 
 def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:

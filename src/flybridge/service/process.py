@@ -141,7 +141,7 @@ class Service:
                 jobs = self._jobs(inbox, store, worker, report, hearing)
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._scheduled(inbox, store, transport, download, report)
-                jobs["uptime"] = self._uptime(store, intake)
+                jobs["uptime"] = self._uptime(store, intake, hearing)
                 reader = await self._reader(stack, inbox, store, worker=worker, owner=owner, hearing=hearing)
                 jobs |= notifying(config, reader, download, owner, report)
             elif roles.takes:
@@ -149,7 +149,10 @@ class Service:
                 jobs["refusals"] = lambda halt: note_refusals(config, refusals, self._clock, halt, report.failed)
             console = None
             if roles.shows and store is not None:
-                reader = reader or await self._reader(stack, inbox, store)
+                if hearing is None:
+                    hearing = Hearing((), "console", hears=False)
+                    jobs["written"] = self._tries(store, hearing)
+                reader = reader or await self._reader(stack, inbox, store, hearing=hearing)
                 console = self._console(reader, metrics, transport, download)
             web = WebApp(
                 intake,
@@ -271,11 +274,20 @@ class Service:
         )
         return jobs
 
-    def _uptime(self, store: Store, intake: Intake) -> lifetime.Job:
+    def _tries(self, store: Store, hearing: Hearing) -> lifetime.Job:
+        """Return the job that finds out whether the store can be written where nothing else writes."""
+        return lambda halt: hearing.keep_trying(store, self._clock, halt)
+
+    def _uptime(self, store: Store, intake: Intake, hearing: Hearing) -> lifetime.Job:
         """Return the job that notes when flybridge could not store what was pushed."""
         clock = self._confirmed
         return lambda halt: keep_noting(
-            store, clock, halt, is_steady=lambda: not clock.jump_s, refused_ms=lambda: intake.refused_ms
+            store,
+            clock,
+            halt,
+            is_steady=lambda: not clock.jump_s,
+            refused_ms=lambda: intake.refused_ms,
+            failed=hearing.fail,
         )
 
     async def _reader(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError, StoreUnavailable
 from flybridge.insight.heard import UNSTORED, Heard, read_heard, together, write_heard
+from flybridge.insight.unwritten import note_unwritten
 from flybridge.records import Filing
 from flybridge.store.protocol import Store
 from flybridge.telemetry.door_counts import DoorCounts
@@ -16,6 +18,8 @@ from flybridge.telemetry.door_counts import DoorCounts
 WRITE_S: Final = 2.0
 UNWRITTEN_MS: Final = 30_000
 """How long it is said that the store did not take something; as long as it does not, it is tried again before that."""
+TRIED: Final = "written"
+TRY_S: Final = 20.0
 
 
 class Hearing:
@@ -32,6 +36,7 @@ class Hearing:
         self._notes: dict[tuple[str, str], Heard] = {}
         self._changed = False
         self._unwritten = (0, "")
+        self._noted_ms = 0
 
     def fail(self, problem: FlybridgeError, now_ms: int) -> None:
         """Note that the store did not take what this process wrote, if that is the problem."""
@@ -101,9 +106,28 @@ class Hearing:
                 self._changed = True
                 self.fail(problem, clock.now_ms())
                 failed(problem)
+            with suppress(FlybridgeError):  # the disk may be so full that not even this fits
+                await self._note_unwritten(store, clock.now_ms())
             if stopping:
                 return
             await rest(halt, WRITE_S)
+
+    async def keep_trying(self, store: Store, clock: Clock, halt: asyncio.Event) -> None:
+        """Write a few bytes now and then until `halt` is set: a process that only shows finds no full disk else."""
+        while not halt.is_set():
+            now_ms = clock.now_ms()
+            try:
+                await store.put_state(TRIED, str(now_ms).encode())
+            except FlybridgeError as problem:
+                self.fail(problem, now_ms)
+            await rest(halt, TRY_S)
+
+    async def _note_unwritten(self, store: Store, now_ms: int) -> None:
+        """Write for the processes that only show why the store did not take something, if that is new."""
+        at_ms, _ = self._unwritten
+        if at_ms != self._noted_ms and (problem := self.unwritten(now_ms)):
+            await note_unwritten(store, problem, at_ms)
+            self._noted_ms = at_ms
 
     def _begin_with(self, former: Sequence[Heard], own: Sequence[Heard]) -> None:
         """Go on from what was noted before this process: else each restart would begin without anything usual.

@@ -23,6 +23,7 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
+from flybridge.insight.unwritten import read_unwritten, silent_sentence, unwritten_sentence
 from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
 from flybridge.telemetry.hearing import Hearing
@@ -50,8 +51,8 @@ _STOPPING: Final = Refusal(
 class WebApp(Struct, dict=True):
     """Dispatches requests.
 
-    `store` is absent in a process that only receives, `hearing` in one that does not work. `roles` decide which
-    endpoints there are and what /readyz checks.
+    `store` is absent in a process that only receives, and so is `hearing`. `roles` decide which endpoints there are and
+    what /readyz checks.
     """
 
     intake: Intake
@@ -153,16 +154,24 @@ class WebApp(Struct, dict=True):
             return 200, b"application/json", b'{"alive":true}' if path == "/healthz" else self._description
         reasons = await self._reasons(details=details)
         state = {"ready": not reasons, "part": self.roles.name, "reasons": reasons}
-        if not reasons and (warnings := await self._warnings()):
+        if not reasons and (warnings := await self._warnings(details=details)):
             state["warnings"] = warnings
         body = msgspec.json.encode(state)
         return (503 if reasons else 200), b"application/json", body
 
-    async def _warnings(self) -> Sequence[str]:
+    async def _warnings(self, *, details: bool) -> Sequence[str]:
         """Return what needs an operator although this process can play its roles."""
-        if not self.roles.needs_inbox or not (n := (await self.inbox.depth(self.clock.now_ms())).unreadable):
-            return []
-        return [f"{n} messages in the inbox can't be opened: see `flybridge doctor`."]
+        now_ms, warnings = self.clock.now_ms(), list[str]()
+        if self.roles.needs_inbox and (n := (await self.inbox.depth(now_ms)).unreadable):
+            warnings.append(f"{n} messages in the inbox can't be opened: see `flybridge doctor`.")
+        if self.store is not None:
+            found = await read_unwritten(self.store, now_ms)
+            own = self.hearing.unwritten(now_ms) if self.hearing is not None else ""
+            if problem := own or found.problem:
+                warnings.append(unwritten_sentence(problem) if details else "The store can't be written.")
+            elif found.silent_ms:
+                warnings.append(silent_sentence(f"{found.silent_ms // 60_000} minutes"))
+        return warnings
 
     async def _reasons(self, *, details: bool) -> Sequence[str]:
         """Return why this process can't play its roles. A refusal of the inbox counts until its retry time.

@@ -16,6 +16,7 @@ from flybridge.insight.heard import refused_sentence, silence_sentence, unstored
 from flybridge.insight.hints import Known, hint
 from flybridge.insight.native import native_warnings
 from flybridge.insight.standstill import audience_sentence, refused_start_sentence, standing_still
+from flybridge.insight.unwritten import silent_sentence, unwritten_sentence
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
 from flybridge.web.console.reading import Reading
@@ -87,10 +88,11 @@ def _of_starts(reading: Reading) -> list[Notice]:
 
 
 def _of_store(reading: Reading) -> list[Notice]:
-    if not reading.unwritten:
-        return []
-    sentence = f"The store can't be written, so that nothing is filed or sent: {reading.unwritten}"
-    return [Notice(BAD, masked_sentence(sentence), "/flow", "store")]
+    if reading.unwritten:
+        return [Notice(BAD, masked_sentence(unwritten_sentence(reading.unwritten)), "/flow", "store")]
+    if reading.silent_ms:
+        return [Notice(BAD, silent_sentence(span(reading.silent_ms)), "/flow", "store")]
+    return []
 
 
 def _of_account(reading: Reading) -> list[Notice]:

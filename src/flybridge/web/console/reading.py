@@ -22,6 +22,7 @@ from flybridge.insight.coverage import Fall, falls
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.insight.standstill import RECENT_RUNS, RefusedStart, read_refused_starts
+from flybridge.insight.unwritten import read_unwritten
 from flybridge.notifications.notifier import read_states
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.audiences.protocol import CohortStore
@@ -41,7 +42,7 @@ class Reading(Struct, frozen=True):
 
     `inbox_away` is the reason why the inbox could not be read; then `account` has no discrepancies. `unsent` says, by
     channel, why the last message to people did not arrive. `unwritten` is why the store did not take what this process
-    wrote lately.
+    or a worker wrote lately, `silent_ms` for how long no worker has written to it where one should have.
     """
 
     at_ms: int
@@ -60,6 +61,7 @@ class Reading(Struct, frozen=True):
     unsent: Mapping[str, str] = {}
     refused_starts: Sequence[RefusedStart] = ()
     unwritten: str = ""
+    silent_ms: int = 0
 
 
 class ConsoleReader(Struct):
@@ -97,6 +99,8 @@ class ConsoleReader(Struct):
         except InboxUnavailable as problem:
             depth, away, counts = None, str(problem), await store.counts()
             account = _one_sided(counts)
+        unwritten = await read_unwritten(store, now_ms)
+        own = self.hearing.unwritten(now_ms) if self.hearing is not None else ""
         return Reading(
             now_ms,
             account,
@@ -113,7 +117,8 @@ class ConsoleReader(Struct):
             await self.cohorts.history(limit=RECENT_RUNS) if self.cohorts is not None else (),
             await self._unsent(),
             await read_refused_starts(store, now_ms),
-            self.hearing.unwritten(now_ms) if self.hearing is not None else "",
+            own or unwritten.problem,
+            unwritten.silent_ms,
         )
 
     async def _unsent(self) -> Mapping[str, str]:
