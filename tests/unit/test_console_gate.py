@@ -9,6 +9,7 @@ import argon2
 import pytest
 
 from flybridge.config.console import Console, ConsoleUser, Grant, OidcLogin, TrustedProxy
+from flybridge.errors import StoreUnavailable
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.system.secret import Secret
@@ -230,6 +231,29 @@ async def test_a_session_ends_with_the_password_it_was_begun_with(gate_of):
     assert demoted.grant is Grant.READ
     for console in (users("another password", Grant.OPERATE), WITH_PASSWORD):
         assert isinstance(await gate_of(console).visitor(cookie, "10.0.0.7"), Refusal)
+
+
+class FullStore:
+    """A store that can be read alone."""
+
+    async def states(self, beginning: str) -> list[tuple[str, bytes]]:
+        return []
+
+    async def put_state(self, name: str, value: bytes) -> None:
+        raise StoreUnavailable("The disk is full.")
+
+
+async def test_who_logs_in_while_the_store_is_full_looks_whatever_their_role_is(clock, gate_of):
+    """The password and the user have to be those of the configuration all the same."""
+    full = ConsoleGate(USERS, FullStore(), clock, SECRET)
+    cookie = {**NAMED, **await begun(full, "ann", "ann's password")}
+    visitor = await full.visitor(cookie, "10.0.0.7")
+    assert (visitor.user, visitor.grant, visitor.session, visitor.brief) == ("ann", Grant.READ, "", True)
+    form = {"csrf": [full.csrf_of(visitor)]}
+    assert full.forged(visitor, {"origin": "https://bridge.example.com", **NAMED}, form) is None
+    assert (await gate_of(USERS).visitor(cookie, "10.0.0.7")).grant is Grant.READ  # and once it is not full any more
+    other = Console(users=(ConsoleUser(name="ann", password=Secret("another"), role=Grant.OPERATE),))
+    assert isinstance(await gate_of(other).visitor(cookie, "10.0.0.7"), Refusal)
 
 
 @pytest.mark.parametrize(

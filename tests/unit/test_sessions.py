@@ -8,7 +8,7 @@ from flybridge.config.console import Grant
 from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.testing.clocks import ManualClock
-from flybridge.web.access.sessions import PLAIN_COOKIE, Sessions, Signer
+from flybridge.web.access.sessions import BRIEF_MS, PLAIN_COOKIE, Sessions, Signer
 from flybridge.web.access.tokens import find_token, make_token
 
 NOW_MS = 1_800_000_000_000
@@ -41,7 +41,11 @@ class Login:
 
     def __init__(self):
         self.store, self.clock = States(), ManualClock(NOW_MS)
-        self.sessions = Sessions(self.store, self.clock, Signer(b"secret"), idle_ms=IDLE_MS, longest_ms=LONGEST_MS)
+        self.problems = []
+        self.sessions = Sessions(
+            self.store, self.clock, Signer(b"secret"), idle_ms=IDLE_MS, longest_ms=LONGEST_MS,
+            failed=lambda problem, at_ms: self.problems.append((str(problem), at_ms)),
+        )  # fmt: skip
         self.cookies = {}
 
     async def begin(self):
@@ -93,3 +97,42 @@ async def test_pages_can_be_read_while_nothing_can_be_written():
     assert await login.goes_on(10 * MINUTE_MS)
     assert await find_token(login.store, text, NOW_MS + 10 * MINUTE_MS) is not None
     assert not await login.goes_on(IDLE_MS)
+
+
+async def test_logging_in_is_possible_while_nothing_can_be_written():
+    """To look and not to act, for ten minutes, as such a session can't be revoked. It leaves nothing in the store."""
+    login = Login()
+    login.store.is_full = True
+    await login.begin()
+    key, session = await login.sessions.find(login.cookies, plain=True)
+    assert (key, session.user, session.grant) == ("", "ann", Grant.READ)
+    assert login.problems == [("The disk is full.", NOW_MS)]
+    await login.sessions.end(key)
+    assert await login.goes_on(BRIEF_MS - 1)
+    login.store.is_full = False
+    assert await login.goes_on(-1)
+    assert login.store.values == {}
+    assert not await login.goes_on(1 + 1)
+    assert not await login.goes_on(-BRIEF_MS - MINUTE_MS)
+
+
+@pytest.mark.parametrize("forged", [lambda text: text[:-2], lambda text: text.replace("72656164", "6f706572")])
+async def test_a_session_in_a_cookie_is_none_once_it_was_changed(forged):
+    """Nor is the signature of another purpose one."""
+    login = Login()
+    login.store.is_full = True
+    await login.begin()
+    text, _, signature = login.cookies[PLAIN_COOKIE].rpartition(".")
+    signer = Signer(b"secret")
+    for cookie in (f"{forged(text)}.{signature}", signer.signed("session", text), signer.signed("csrf", text)):
+        assert await login.sessions.find({PLAIN_COOKIE: cookie}, plain=True) is None
+    assert await login.sessions.find(login.cookies, plain=False) is None
+
+
+async def test_what_the_store_does_not_take_of_a_session_is_reported():
+    """A console that writes nothing else learns from it that the disk is full."""
+    login = Login()
+    await login.begin()
+    login.store.is_full = True
+    await login.goes_on(MINUTE_MS)
+    assert login.problems == [("The disk is full.", NOW_MS + MINUTE_MS)]

@@ -153,7 +153,7 @@ class Service:
                     hearing = Hearing((), "console", hears=False)
                     jobs["written"] = self._tries(store, hearing)
                 reader = reader or await self._reader(stack, inbox, store, hearing=hearing)
-                console = self._console(reader, metrics, transport, download)
+                console = self._console(reader, metrics, transport, download, hearing)
             web = WebApp(
                 intake,
                 inbox,
@@ -313,12 +313,24 @@ class Service:
         )
 
     def _console(
-        self, reader: ConsoleReader, metrics: telemetry.Metrics, transport: Transport, download: Download
+        self,
+        reader: ConsoleReader,
+        metrics: telemetry.Metrics,
+        transport: Transport,
+        download: Download,
+        hearing: Hearing,
     ) -> ConsoleApp:
         config, store, clock = self._config, reader.store, self._clock
         site = Site(
             reader=reader,
-            gate=ConsoleGate(config.console, store, clock, config.secrets[0], public_url=config.server.public_url),
+            gate=ConsoleGate(
+                config.console,
+                store,
+                clock,
+                config.secrets[0],
+                public_url=config.server.public_url,
+                failed=hearing.fail,
+            ),
             windows={app.name: app.hold.window_hours for app in config.apps},
             scopes_at=lambda now_ms: scopes_of(config, now_ms),
             latencies=metrics.latencies,

@@ -13,8 +13,9 @@ class Visitor(Struct, frozen=True):
     """Who a request is from, and what they may do.
 
     `way` is how they are known: `password`, `oidc`, `proxy`, `token`, or `local` for the machine itself where there is
-    no way to log in. `session` is the key of their session in the store, empty without one. `address` is where the
-    request came from. With `scripted` there is no browser that could be misled into a request: it needs no CSRF token.
+    no way to log in. `session` is the key of their session in the store, empty without one; it is `brief` if the store
+    could not take it. `address` is where the request came from. With `scripted` there is no browser that could be
+    misled into a request: it needs no CSRF token.
     """
 
     user: str
@@ -23,6 +24,7 @@ class Visitor(Struct, frozen=True):
     address: str = ""
     session: str = ""
     scripted: bool = False
+    brief: bool = False
 
     @property
     def operates(self) -> bool:

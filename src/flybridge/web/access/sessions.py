@@ -3,13 +3,16 @@
 The store has the hash of the id, so that who reads the store can't take a session over. A session ends after some time
 without a request, after some time in any case, when it is revoked, and when the password it was begun with changes.
 The time of its last request has a name of its own, so that writing it can't bring back a session that is being revoked.
+
+While the store can't be written, as with a full disk, a session is kept in the signed cookie alone: it lets its visitor
+look and not act, as a password does that is sent with each request, and ends after `BRIEF_MS`, because it can't be
+revoked one by one.
 """
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from hmac import compare_digest, digest
 from secrets import token_urlsafe
@@ -31,6 +34,8 @@ PLAIN_COOKIE: Final = "flybridge_session"
 """Without TLS, on this machine alone: browsers keep no cookie named `__Host-` from an http address."""
 TOUCH_MS: Final = 30_000
 """How often the time of the last request is written."""
+BRIEF_MS: Final = 600_000
+"""How long a session lasts that is kept in its cookie alone."""
 
 
 class Session(Struct, frozen=True):
@@ -77,36 +82,61 @@ _decode: Final = msgspec.json.Decoder(Session).decode
 
 
 class Sessions:
-    """Begins, finds and ends sessions."""
+    """Begins, finds and ends sessions. `failed` is called with what the store did not take, and when."""
 
-    def __init__(self, store: Store, clock: Clock, signer: Signer, *, idle_ms: int, longest_ms: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        signer: Signer,
+        *,
+        idle_ms: int,
+        longest_ms: int,
+        failed: Callable[[StoreUnavailable, int], None] = lambda _, __: None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._signer = signer
         self._idle_ms = idle_ms
         self._longest_ms = longest_ms
+        self._failed = failed
 
     async def begin(self, user: str, grant: Grant, way: str, *, proof: str, address: str) -> str:
         """Begin a session, with an id that nobody can have known before, and return what its cookie holds.
 
-        Sessions that are over are deleted.
+        Sessions that are over are deleted. One that the store does not take is kept in its cookie, to look alone.
         """
-        await self._drop_ended()
         id_, now_ms = token_urlsafe(24), self._clock.now_ms()
         session = Session(user, grant, way, proof, address, now_ms, now_ms)
-        await self._store.put_state(SESSIONS + _key(id_), msgspec.json.encode(session))
+        try:
+            await self._drop_ended()
+            await self._store.put_state(SESSIONS + _key(id_), msgspec.json.encode(session))
+        except StoreUnavailable as problem:
+            self._failed(problem, now_ms)
+            brief = structs.replace(session, grant=Grant.READ)
+            return self._signer.signed("brief session", msgspec.json.encode(brief).hex())
         return self._signer.signed("session", id_)
 
     async def find(self, cookies: Mapping[str, str], *, plain: bool) -> tuple[str, Session] | None:
         """Return the session that the cookies name, with its key; None if there is none or it is over.
 
-        A cookie without TLS counts only with `plain`.
+        The key of one that is kept in its cookie is empty. A cookie without TLS counts only with `plain`.
         """
         for name in (SECURE_COOKIE, PLAIN_COOKIE) if plain else (SECURE_COOKIE,):
-            id_ = self._signer.opened("session", cookies.get(name, ""))
+            cookie = cookies.get(name, "")
+            id_ = self._signer.opened("session", cookie)
             if id_ is not None and (found := await self._read(_key(id_))) is not None:
                 return _key(id_), found
+            if (brief := self._brief(cookie)) is not None:
+                return "", brief
         return None
+
+    def _brief(self, cookie: str) -> Session | None:
+        text = self._signer.opened("brief session", cookie)
+        if text is None:
+            return None
+        session = _decode(bytes.fromhex(text))
+        return session if 0 <= self._clock.now_ms() - session.began_ms < min(BRIEF_MS, self._longest_ms) else None
 
     async def _read(self, key: str) -> Session | None:
         session = (await self._all(SESSIONS + key)).get(key)
@@ -114,9 +144,10 @@ class Sessions:
         if session is None or self._is_over(session, now_ms):
             return None
         if not 0 <= now_ms - session.seen_ms < TOUCH_MS:
-            # While the disk is full the pages that say so can be read.
-            with suppress(StoreUnavailable):
+            try:
                 await self._store.put_state(SESSIONS + key + SEEN, str(now_ms).encode())
+            except StoreUnavailable as problem:  # while the disk is full the pages that say so can be read
+                self._failed(problem, now_ms)
         return session
 
     def _is_over(self, session: Session, now_ms: int) -> bool:
@@ -125,7 +156,9 @@ class Sessions:
         return not (-self._idle_ms < idle_ms < self._idle_ms and -self._idle_ms < age_ms < self._longest_ms)
 
     async def end(self, key: str) -> None:
-        """End a session at once."""
+        """End a session at once. One that is kept in its cookie ends with that."""
+        if not key:
+            return
         await self._store.drop_states([SESSIONS + key, SESSIONS + key + SEEN])
 
     async def running(self) -> Sequence[tuple[str, Session]]:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from starlette.requests import Request
 
 from flybridge.clock import Clock
+from flybridge.errors import StoreUnavailable
 from flybridge.store.protocol import Store
 from flybridge.store.trail import Deed, TrailRow
 from flybridge.web.access.identity import Visitor
@@ -29,6 +30,16 @@ class Deeds(Struct, frozen=True):
             actor=visitor.actor, address=visitor.address, action=action, outcome=outcome, target=target, detail=detail
         )
         log_row(await self.store.record(deed, self.clock.now_ms()))
+
+    async def write_login(self, visitor: Visitor, outcome: str, detail: str) -> None:
+        """Write the row of a login. While the store can't be written, the log alone has it."""
+        try:
+            await self.write(visitor, "login", outcome, detail=detail)
+        except StoreUnavailable as problem:
+            structlog.get_logger("flybridge").warning(
+                "audit", actor=visitor.actor, peer=visitor.address, action="login", detail=detail, outcome=outcome,
+                problem=str(problem),
+            )  # fmt: skip
 
 
 def log_row(row: TrailRow) -> None:

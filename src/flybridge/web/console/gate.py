@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from flybridge.clock import Clock
 from flybridge.config.console import Console, Grant
+from flybridge.errors import StoreUnavailable
 from flybridge.store.protocol import Store
 from flybridge.web.access.hosts import (
     host_of,
@@ -45,9 +46,21 @@ Form = Mapping[str, Sequence[str]]
 
 
 class ConsoleGate:
-    """Finds out who a request is from, and refuses those that may not be answered. `headers` have lower-case names."""
+    """Finds out who a request is from, and refuses those that may not be answered. `headers` have lower-case names.
 
-    def __init__(self, console: Console, store: Store, clock: Clock, secret: bytes, *, public_url: str = "") -> None:
+    `failed` is called with what the store did not take of a login, and when.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        store: Store,
+        clock: Clock,
+        secret: bytes,
+        *,
+        public_url: str = "",
+        failed: Callable[[StoreUnavailable, int], None] = lambda _, __: None,
+    ) -> None:
         self.console = console
         self.signer = Signer(secret)
         self.passwords = Passwords(console)
@@ -57,6 +70,7 @@ class ConsoleGate:
             self.signer,
             idle_ms=round(console.idle_minutes * 60_000),
             longest_ms=round(console.session_hours * 3_600_000),
+            failed=failed,
         )
         self._store = store
         self._clock = clock
@@ -190,11 +204,11 @@ class ConsoleGate:
         if session.way == "oidc":
             if self.console.oidc is None or session.proof != self.oidc_proof():
                 return None
-            return Visitor(session.user, session.grant, "oidc", address, key)
+            return _visiting(session, session.grant, "oidc", address, key)
         login = self.passwords.login_of(session.user, shared=session.way == SHARED)
         if login is None or self.proof_of(login) != session.proof:
             return None
-        return Visitor(session.user, login.grant, session.way, address, key)
+        return _visiting(session, login.grant, session.way, address, key)
 
     def by_password(self, user: str, login: Login, address: str) -> Visitor:
         """Return who has given this login."""
@@ -216,6 +230,13 @@ class ConsoleGate:
     def _failed(self, address: str) -> None:
         n = self._guesses.failed(address, time.monotonic())
         structlog.get_logger("flybridge").warning("console_password", problem="A wrong password.", peer=address, n=n)
+
+
+def _visiting(session: Session, grant: Grant, way: str, address: str, key: str) -> Visitor:
+    """Return whose session it is. With one that the store could not take they look, and no more."""
+    if not key:
+        return Visitor(session.user, Grant.READ, way, address, brief=True)
+    return Visitor(session.user, grant, way, address, key)
 
 
 def _basic(scheme: str, encoded: str) -> tuple[str, str]:

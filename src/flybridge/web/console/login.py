@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from secrets import token_urlsafe
 from typing import Final
 
@@ -13,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from flybridge.config.console import Grant
+from flybridge.errors import StoreUnavailable
 from flybridge.web.access.hosts import host_of, names_this_machine
 from flybridge.web.access.identity import Visitor
 from flybridge.web.access.oidc import CALLBACK, OidcFlow, OidcProvider, OidcRefused
@@ -99,7 +101,7 @@ class LoginPages(Struct, frozen=True):
             return self.page(request, status=tried.status, back=back, user=user, problem=problem)
         if tried is None:
             visitor = Visitor(user or "unknown", Grant.READ, "password", address)
-            await self.site.deeds.write(visitor, "login", FAILED, detail="The password did not fit.")
+            await self.site.deeds.write_login(visitor, FAILED, "The password did not fit.")
             return self.page(request, status=401, back=back, user=user, problem="This name or password does not fit.")
         visitor = self.gate.by_password(user, tried, address)
         return await self._entered(request, visitor, self.gate.proof_of(tried), back=back, secure=secure)
@@ -108,11 +110,12 @@ class LoginPages(Struct, frozen=True):
         """Begin a session; one that the browser had before ends."""
         cookies = cookies_of(request.headers.get("cookie", ""))
         if (former := await self.gate.sessions.find(cookies, plain=True)) is not None:
-            await self.gate.sessions.end(former[0])
+            with suppress(StoreUnavailable):  # it ends by itself
+                await self.gate.sessions.end(former[0])
         cookie = await self.gate.sessions.begin(
             visitor.user, visitor.grant, visitor.way, proof=proof, address=visitor.address
         )
-        await self.site.deeds.write(visitor, "login", DONE, detail=f"Role {visitor.grant.value}.")
+        await self.site.deeds.write_login(visitor, DONE, f"Role {visitor.grant.value}.")
         response = RedirectResponse(_local_path(back) or "/", 303, HEADERS)
         response.headers.append("set-cookie", set_cookie(SECURE_COOKIE if secure else PLAIN_COOKIE, cookie))
         return response
@@ -159,7 +162,7 @@ class LoginPages(Struct, frozen=True):
             user = await self.provider.finish(flow, dict(request.query_params), base + CALLBACK)
         except OidcRefused as problem:
             unknown = Visitor("unknown", Grant.READ, "oidc", address)
-            await self.site.deeds.write(unknown, "login", FAILED, detail=str(problem))
+            await self.site.deeds.write_login(unknown, FAILED, str(problem))
             return self.page(request, status=403, problem=str(problem))
         visitor = Visitor(user.name, user.grant, "oidc", address)
         secure = base.startswith("https:")
