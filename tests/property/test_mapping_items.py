@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flybridge.amplitude.event import MAX_DEPTH, MAX_TEXT, with_identity
 from flybridge.appsflyer.fields import NAMES, Postback
 from flybridge.appsflyer.postback import read
+from flybridge.mapping.personal import DEVICE_FIELDS
 from flybridge.mapping.to_amplitude.explain import Explanation, explain
 from flybridge.mapping.to_amplitude.facts import facts_of
 from flybridge.mapping.to_amplitude.map import Mapped, Rules, map_facts
@@ -21,6 +22,7 @@ from flybridge.records import Dead, Filter, Media, Refuse
 NOW_MS = 1_790_000_000_000
 V2 = Rules(app="shop", platform="android")
 V1 = Rules(app="shop", platform="android", route="attribution")
+MATCHED = Rules(app="shop", platform="android", advertising_ids="match-only")
 EXTRA = Rules(
     app="shop",
     platform="ios",
@@ -130,6 +132,29 @@ def test_no_id_is_ever_in_anothers_place(message: dict[str, Any], uuids: tuple[A
     assert event["idfv"] == str(vendor).upper()
     assert not [one for one in (str(gaid), str(vendor), user, device, "customer-1") if one in properties]
     assert event["event_properties"]["kept"] == "yes"
+
+
+NOT_OF_THE_DEVICE = sorted({*NAMES}.difference(DEVICE_FIELDS, ("customer_user_id", "platform", "bundle_id")))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    message=PLAUSIBLE,
+    uuid=st.uuids(),
+    around=st.tuples(st.text(max_size=3), st.text(max_size=3)),
+    names=st.lists(st.sampled_from(NOT_OF_THE_DEVICE), min_size=1, max_size=4),
+    rules=st.sampled_from([V2, EXTRA, MATCHED, V1]),
+)
+def test_no_field_repeats_a_device_identifier(
+    message: dict[str, Any], uuid: Any, around: tuple[str, str], names: list[str], rules: Rules
+) -> None:
+    """Whatever field the identifier stands in besides, it is sent once at most, in its own."""
+    message = message | dict.fromkeys(names, str(uuid).upper().join(around)) | {"idfa": None, "idfv": None}
+    message |= {"advertising_id": str(uuid), "platform": rules.platform}
+    found = map_facts(facts_of(reading(message), rules, NOW_MS), rules)
+    if isinstance(found, Mapped):
+        assert found.sent.lower().count(str(uuid).encode()) <= (rules is not MATCHED)
+        assert str(uuid) not in found.event_type.lower()
 
 
 @settings(max_examples=100, deadline=None)

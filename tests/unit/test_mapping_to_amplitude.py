@@ -388,6 +388,59 @@ def test_device_identifiers_are_in_their_own_fields_and_nowhere_else() -> None:
     assert json.dumps(item(INSTALL | {"af_sub1": f"click-{GAID}"})).count(GAID) == 1
 
 
+TEXTS = (
+    "carrier", "operator", "app_version", "os_version", "device_brand", "device_model", "device_type", "ip",
+    "city", "state", "country_code", "dma", "campaign", "media_source", "af_sub1", "af_channel", "af_siteid", "custom",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", ["send", "match-only"])
+@pytest.mark.parametrize("message", [INSTALL, EVENT, EVENT | IOS, EVENT | {"android_id": "9774d56d682e549c"}])
+@pytest.mark.parametrize("source", TEXTS)
+def test_no_text_that_is_sent_repeats_a_device_identifier(source: str, message: dict[str, Any], sent: str) -> None:
+    """Not the event's own fields, nor properties, by whatever row; other fields keep what they say."""
+    place = {"country_code": "DE", "state": "HH", "city": "Hamburg", "dma": ""}
+    for name in ("advertising_id", "idfa", "idfv", "android_id"):
+        if (device := message.get(name)) is None:
+            continue
+        found = mapped(
+            message | place | {source: f"x-{device.swapcase()}", "language": "de-DE"},
+            platform=message["platform"],
+            advertising_ids=sent,
+            rows=(MappingRow("custom", "event_properties.custom"),),
+        )
+        written = (found.identify + found.body).decode().lower()
+        is_sent = sent == "send" or name in ("idfv", "android_id")
+        assert written.count(device.lower()) == is_sent
+        event = json.loads(found.body)
+        assert event["language"] == "de-DE"
+        # In Amplitude one of the four resets the others.
+        assert ("city" in event) == ("region" in event) == ("country" in event) == ("dma" in event)
+        assert ("city" in event) == (source not in place)
+
+
+@pytest.mark.parametrize("name", ["level_{}", "{}", "a{}b{}"])
+def test_an_event_is_sent_by_its_name_without_the_device_identifier_in_it(name: str) -> None:
+    """The event counts all the same, and beside it stands what was done."""
+    found = mapped(EVENT | {"event_name": name.replace("{}", GAID.upper())})
+    assert found.event_type == json.loads(found.body)["event_type"] == name.replace("{}", "[id]")
+    assert found.body.lower().count(GAID.encode()) == 1
+    assert "The event's name contains a device identifier, in whose place [id] is sent." in found.notes
+    other = mapped(EVENT | {"event_name": name.replace("{}", IDFA)})
+    assert other.event_type == name.replace("{}", IDFA)
+    assert other.key != found.key
+
+
+def test_a_product_that_is_named_by_a_device_identifier_is_left_out() -> None:
+    """The field that revenue brings, as well as the property that it is read from."""
+    value = {"af_content_id": GAID, "af_price": 2, "af_currency": "EUR"}
+    found = mapped(EVENT | {"event_value": value, "event_revenue": 2, "event_revenue_currency": "EUR"})
+    event = json.loads(found.body)
+    assert event["revenue"] == 2
+    assert "productId" not in event
+    assert found.body.count(GAID.encode()) == 1
+
+
 def test_identifiers_keep_their_case() -> None:
     """Amplitude's matching is case sensitive."""
     found = item(INSTALL | IOS | {"att": "authorized"}, platform="ios")

@@ -99,7 +99,7 @@ class Identified(Struct, gc=False):
     """The person of a postback. `idfa` to `android_app_set_id` go to Amplitude's own fields.
 
     `ids` is what the person is matched by; `devices` are all device identifiers of the message as JSON text in lower
-    case, whether they may leave or not.
+    case, whether they may leave or not, and `n_unsent` how many of them are in none of Amplitude's own fields.
     """
 
     user_id: str | None
@@ -112,6 +112,7 @@ class Identified(Struct, gc=False):
     adid: str | None = None
     android_id: str | None = None
     android_app_set_id: str | None = None
+    n_unsent: int = 0
 
     def take(self, name: str, raw: str, refused: frozenset[str], notes: list[str]) -> str | None:
         """Record a device identifier; return it trimmed, or None if it is not one or may not leave."""
@@ -119,12 +120,21 @@ class Identified(Struct, gc=False):
             return None
         if len(value) >= MIN_TELLING:
             self.devices.append(_encode(value)[1:-1].lower())
+            if name in refused or name not in TOP:
+                self.n_unsent += 1
         if name in refused:
             notes.append(f"The {name} is not sent: the person has not allowed it.")
             return None
         if (kind := ID_KINDS.get(name)) is not None:
             self.ids[kind] = value
         return value
+
+    def empty(self, name: str) -> None:
+        """Leave a field of Amplitude's empty."""
+        value = getattr(self, name)
+        if name in TOP and value is not None and len(value) >= MIN_TELLING:
+            self.n_unsent += 1
+        setattr(self, name, None)
 
 
 def refused_ids(postback: Postback) -> frozenset[str]:
@@ -168,9 +178,9 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     _take_devices(postback, person, refused, notes)
     for name in keys.unsent:
         if name not in OF_ADID:
-            setattr(person, name, None)
+            person.empty(name)
         elif person.adid is not None and person.adid == device_identifier(getattr(postback, name)):
-            person.adid = None
+            person.empty("adid")
     if (appsflyer_id := installation(postback.appsflyer_id)) is not None:
         person.ids[APPSFLYER_ID] = appsflyer_id
     if customer_user_id is not None:

@@ -60,7 +60,12 @@ def _rows(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
                 yield Explained(row.source, mask(raw), row.target, None, why)
             continue
         applying.append(row)
-    yield from explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.mark)
+    devices = facts.person.devices
+    for line in explain_rows(applying, lambda source: find(postback, value, source), PERSONAL, rules.mark):
+        if names_a_device(line.raw, devices):
+            yield Explained(line.source, mask(line.raw), line.target, None, "It contains a device identifier.")
+        else:
+            yield line
 
 
 def _derived(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:

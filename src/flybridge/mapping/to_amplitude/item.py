@@ -6,6 +6,8 @@ https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/ap
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +20,7 @@ from flybridge.mapping.person import TOP, Identified
 from flybridge.mapping.personal import names_a_device
 from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.facts import Facts
+from flybridge.mapping.to_amplitude.place import SOURCES
 from flybridge.mapping.to_amplitude.revenue import NO_REVENUE, revenue_of
 from flybridge.mapping.to_amplitude.rules import CompiledRules, SentAs
 
@@ -25,40 +28,36 @@ _encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into
 
 COMMA: Final = ord(",")
+UNLIKE_TEXT: Final = frozenset(TOP) | {"event_properties", "user_properties"}
+"""Fields of an event in which an identifier is looked for apart, or belongs."""
 UNINSTALL: Final = Kind.UNINSTALL
 
 
 def http_v2(
     facts: Facts, sent_as: SentAs, compiled: CompiledRules, insert_id: str, *, is_past: bool, is_newest: bool
-) -> tuple[bytes, bytes]:
-    """Write the item for the HTTP V2 API, and the `$identify` event that goes before it, empty if it needs none.
+) -> tuple[str, bytes, bytes]:
+    """Write the item for the HTTP V2 API. Returns its event type, the item, and the `$identify` event that goes before
+    it, empty if it needs none.
 
     With `is_past` it is history: it sets of its user only what nothing newer has set, and the present attribution only
     if `is_newest`.
     """
     postback, value, person, plan, event_ms = facts.postback, facts.value, facts.person, sent_as.plan, facts.event_ms
+    event_type = sent_as.event_type
     revenue = revenue_of(postback, value, compiled.revenue, facts.notes) or NO_REVENUE
     if sent_as.owner:
         facts.notes.append(f"The event's name is one of {sent_as.owner} and got the prefix.")
-    event_properties = Raw(_event_properties(facts, sent_as, compiled))
-    user_properties, identify = None, b""
+    own = _own_properties(value, facts.notes, compiled) if value is not None and compiled.reads_value else None
+    writer, of_user = plan.event, None
+    of_event = writer.values(postback, value, (), sent_as.of_event)
+    event_properties = _joined(own, writer.section(*of_event), facts.notes) if own else writer.write(of_event)
+    user_properties = b""
     if plan.user.keys:
-        values, written = _user_properties(facts, sent_as)
-        user_properties = Raw(written)
-        if sent_as.is_conversion:
-            first, block = sent_as.kind.family == "install", plan.attribution
-            if is_past:
-                identify = block.write_past(
-                    values, first=first, newest=is_newest, time_ms=event_ms, insert_id=insert_id
-                )
-            else:
-                identify = block.write(values, written, first=first, time_ms=event_ms, insert_id=insert_id)
-    # After an uninstall of long ago the app may have been installed again.
-    if sent_as.kind is UNINSTALL and not is_past:
-        identify = plan.attribution.uninstalled(moment_of(event_ms), time_ms=event_ms, insert_id=insert_id)
+        of_user = plan.user.values(postback, value, (), sent_as.of_user)
+        user_properties = plan.user.write(of_user)
     # The fields of `Event`, in its order, and those of the place.
     fields = (
-        sent_as.event_type,
+        event_type,
         event_ms,
         insert_id,
         sent_as.display,
@@ -74,61 +73,78 @@ def http_v2(
         revenue.type,
         revenue.product_id,
         revenue.quantity,
-        event_properties,
-        user_properties,
+        Raw(event_properties),
+        None if of_user is None else Raw(user_properties),
         *plan.place.values(postback),
     )
-    return plan.top.write(plan.top.values(postback, value, fields)), identify
+    top = plan.top.values(postback, value, fields)
+    written = plan.top.write(top)
+    if _repeats_a_device(written, person):
+        found = plan.top.as_dict(top)
+        kept = _without_devices((own or {}) | writer.as_dict(of_event), facts)
+        found["event_properties"] = Raw(_write(kept, facts.notes))
+        if of_user is not None:
+            of_user, user_properties = _user_without_devices(of_user, facts, sent_as)
+            found["user_properties"] = Raw(user_properties)
+        written = _encode(_fields_without_devices(found, facts))
+        event_type = found["event_type"]
+    identify = b""
+    if of_user is not None and sent_as.is_conversion:
+        first, block = sent_as.kind.family == "install", plan.attribution
+        if is_past:
+            identify = block.write_past(of_user, first=first, newest=is_newest, time_ms=event_ms, insert_id=insert_id)
+        else:
+            identify = block.write(of_user, user_properties, first=first, time_ms=event_ms, insert_id=insert_id)
+    # After an uninstall of long ago the app may have been installed again.
+    if sent_as.kind is UNINSTALL and not is_past:
+        identify = plan.attribution.uninstalled(moment_of(event_ms), time_ms=event_ms, insert_id=insert_id)
+    return event_type, written, identify
 
 
 def attribution(facts: Facts, sent_as: SentAs) -> bytes:
     """Write the item for the Attribution API: identifiers and user properties, no event properties."""
+    writer = sent_as.plan.user
+    values = writer.values(facts.postback, facts.value, (), sent_as.of_user)
+    written = writer.write(values)
+    if any(device in written.lower() for device in facts.person.devices):
+        written = _user_without_devices(values, facts, sent_as)[1]
     event = Event(event_type=sent_as.event_type, time=facts.event_ms, platform=facts.classification.platform)
-    event.user_properties = Raw(_user_properties(facts, sent_as)[1])
+    event.user_properties = Raw(written)
     for name in TOP:
         setattr(event, name, getattr(facts.person, name))
     return _encode(event)
 
 
-def _event_properties(facts: Facts, sent_as: SentAs, compiled: CompiledRules) -> bytes | bytearray:
-    """Return the properties as JSON: the app's own, and those of the rows."""
-    writer, notes, value = sent_as.plan.event, facts.notes, facts.value
-    values = writer.values(facts.postback, value, (), sent_as.of_event)
-    own: dict[str, Any] | None = None
-    if value is not None and compiled.reads_value:
-        if isinstance(value, dict):
-            own, named = compiled.own(value)
-            if named:
-                notes.append("A property whose name is an identifier was left out.")
-        else:
-            own = {"event_value": value}
-    written = _joined(own, writer.section(*values), notes) if own else writer.write(values)
-    if not _names_a_device(written, facts.person):
-        return written
-    return _write(_without_devices((own or {}) | writer.as_dict(values), facts), notes)
+def _own_properties(value: Any, notes: list[str], compiled: CompiledRules) -> dict[str, Any]:
+    """Return the properties that the app itself gave the event."""
+    if not isinstance(value, dict):
+        return {"event_value": value}
+    own, named = compiled.own(value)
+    if named:
+        notes.append("A property whose name is an identifier was left out.")
+    return own
 
 
-def _user_properties(facts: Facts, sent_as: SentAs) -> tuple[list[Any], bytes]:
+def _repeats_a_device(item: bytes, person: Identified) -> bool:
+    """Return whether an item has one of the person's device identifiers elsewhere than in its own field.
+
+    One pass over all that is sent takes less time than one over each part.
+    """
+    devices = person.devices
+    if not devices:
+        return False
+    lower, n = item.lower(), person.n_unsent - len(devices)
+    for device in devices:
+        n += lower.count(device)
+    return n > 0
+
+
+def _user_without_devices(values: list[Any], facts: Facts, sent_as: SentAs) -> tuple[list[Any], bytes]:
     """Return the properties of the user, by the keys of their writer, and the same as JSON."""
     writer = sent_as.plan.user
-    values = writer.values(facts.postback, facts.value, (), sent_as.of_user)
-    written = writer.write(values)
-    if _names_a_device(written, facts.person):
-        kept = _without_devices(writer.as_dict(values), facts)
-        values = [kept.get(key) for key in writer.keys]
-        written = writer.write(values)
-    return values, written
-
-
-def _names_a_device(written: bytes | bytearray, person: Identified) -> bool:
-    """Return whether properties contain one of the person's device identifiers."""
-    if not person.devices:
-        return False
-    lower = written.lower()
-    for device in person.devices:  # noqa: SIM110 - half the time of a generator
-        if lower.find(device) >= 0:
-            return True
-    return False
+    kept = _without_devices(writer.as_dict(values), facts)
+    values = [kept.get(key) for key in writer.keys]
+    return values, writer.write(values)
 
 
 def _without_devices(properties: dict[str, Any], facts: Facts) -> dict[str, Any]:
@@ -137,6 +153,25 @@ def _without_devices(properties: dict[str, Any], facts: Facts) -> dict[str, Any]
         del properties[key]
         facts.notes.append(f"The property {masked(key)} contains a device identifier and was left out.")
     return properties
+
+
+def _fields_without_devices(fields: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """Take the person's identifiers out of the event's own fields. Of a place all four fields stand or none."""
+    devices = facts.person.devices
+    for name in [name for name in fields if name not in UNLIKE_TEXT and names_a_device(fields[name], devices)]:
+        if name == "event_type":
+            fields[name] = _without(fields[name], devices)
+            facts.notes.append("The event's name contains a device identifier, in whose place [id] is sent.")
+            continue
+        for left_out in SOURCES if name in SOURCES else (name,):
+            fields.pop(left_out, None)
+        facts.notes.append(f"The field {name} contains a device identifier and was left out.")
+    return fields
+
+
+def _without(text: str, devices: Sequence[bytes]) -> str:
+    ids = sorted((device.decode() for device in devices), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, ids)), "[id]", text, flags=re.IGNORECASE)
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

@@ -93,16 +93,16 @@ def map_facts(
         return sent_as
     compiled, person, on_v2 = rules.compiled, facts.person, rules.route == "http_v2"
     identity = identity_of(facts, rules, ordinal)
-    sent_id, identify = insert_id(identity), b""
+    sent_id, event_type, identify = insert_id(identity), sent_as.event_type, b""
     if on_v2:
-        body, identify = http_v2(facts, sent_as, compiled, sent_id, is_past=is_past, is_newest=is_newest)
+        event_type, body, identify = http_v2(facts, sent_as, compiled, sent_id, is_past=is_past, is_newest=is_newest)
     else:
         body = attribution(facts, sent_as)
     policy = facts.classification.policy
     # By position: names take msgspec as long as a whole section.
     return Mapped(
         sent_as.kind,
-        sent_as.event_type,
+        event_type,
         rules.route,
         sent_id,
         identity.key,
