@@ -610,6 +610,13 @@ def test_an_app_set_id_is_enough_under_limit_ad_tracking() -> None:
         ({"gdpr_applies": True, "ad_user_data_enabled": False}, {"idfv"}),
         ({"gdpr_applies": True, "ad_personalization_enabled": False}, {"idfv"}),
         ({"gdpr_applies": False, "ad_user_data_enabled": False}, {"idfa", "idfv"}),
+        ({"gdpr_applies": "false", "ad_personalization_enabled": "denied"}, {"idfa", "idfv"}),
+        ({"ad_user_data_enabled": False}, {"idfv"}),
+        ({"ad_personalization_enabled": "false"}, {"idfv"}),
+        ({"gdpr_applies": "unknown", "ad_user_data_enabled": "denied"}, {"idfv"}),
+        ({"att": "authorized", "gdpr_applies": "", "ad_user_data_enabled": 0}, {"idfv"}),
+        ({"ad_user_data_enabled": True, "ad_personalization_enabled": True}, {"idfa", "idfv"}),
+        ({"ad_user_data_enabled": None, "ad_personalization_enabled": "unknown"}, {"idfa", "idfv"}),
         ({"gdpr_applies": True, "ad_user_data_enabled": True, "ad_personalization_enabled": True}, {"idfa", "idfv"}),
     ],
 )

@@ -260,6 +260,9 @@ def test_on_a_device_of_amazon_the_advertising_id_is_amazons():
         ("android", {"gdpr_applies": "'true'", "ad_user_data_enabled": '"false"'}, "advertising_id"),
         ("android", {"gdpr_applies": "\u200btrue", "ad_user_data_enabled": "0.0"}, "advertising_id"),
         ("android", {"gdpr_applies": "perhaps", "ad_user_data_enabled": False}, "advertising_id"),
+        ("android", {"gdpr_applies": "unknown", "ad_user_data_enabled": False}, "advertising_id"),
+        ("android", {"ad_personalization_enabled": "DENIED"}, "advertising_id"),
+        ("ios", {"ad_user_data_enabled": 0}, "idfa"),
         (
             "android",
             {"consent_data": {"manual": {"gdpr_applies": "ja", "ad_personalization_enabled": False}}},
@@ -295,7 +298,7 @@ def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
         ("android", {"consent_data": {"tcf": {"tcstring": "x"}}, "gdpr_applies": True}, "advertising_id"),
         ("android", {"gdpr_applies": False, "ad_user_data_enabled": False}, "advertising_id"),
         ("android", {"gdpr_applies": "'false'", "ad_user_data_enabled": False}, "advertising_id"),
-        ("android", {"gdpr_applies": "unknown", "ad_user_data_enabled": False}, "advertising_id"),
+        ("android", {"gdpr_applies": "unknown", "ad_user_data_enabled": "unknown"}, "advertising_id"),
         ("android", {"gdpr_applies": True, "ad_user_data_enabled": '"granted"'}, "advertising_id"),
         ("android", {"limit_ad_tracking": '"false"'}, "advertising_id"),
         ("android", {"aie": "Optional(true)"}, "advertising_id"),

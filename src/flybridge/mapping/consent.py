@@ -5,7 +5,10 @@ An identifier that may not leave is not used for matching either: hashing it wou
 
 - ATT: https://support.appsflyer.com/hc/en-us/articles/360014090597. Where it is known, `is_lat` has no meaning any
   more; `af_unknown` and `af_unavailable` are not known.
-- Consent: https://dev.appsflyer.com/hc/docs/consent_data (read 2026-11-24).
+- Consent: of a person to whom the GDPR does not apply an app says `isUserSubjectToGDPR` false, and no more or three
+  times false: https://dev.appsflyer.com/hc/docs/android-send-consent-for-dma-compliance and
+  https://dev.appsflyer.com/hc/docs/android-sdk-reference-appsflyerconsent (read 2026-11-28). There `false` is no
+  refusal. Without that flag it is: nothing says that the person did not have to be asked.
 """
 
 from __future__ import annotations
@@ -61,22 +64,27 @@ def _limits_tracking(signals: Signals) -> bool:
 
 
 def _data_refused(signals: Signals) -> bool:
-    return signals.gdpr_applies is True and signals.ad_user_data is False
+    return signals.gdpr_applies is not False and signals.ad_user_data is False
 
 
 def _personalization_refused(signals: Signals) -> bool:
-    return signals.gdpr_applies is True and signals.ad_personalization is False
+    return signals.gdpr_applies is not False and signals.ad_personalization is False
 
 
 RULES: Final = (
     Rule("att", _att_not_authorised, frozenset({"idfa"}), "`att` is known and is not `authorized`."),
     Rule("lat", _limits_tracking, ADVERTISING_IDS, "`is_lat` is true, and no `att` says more."),
-    Rule("gdpr_ad_user_data", _data_refused, ADVERTISING_IDS, "`gdpr_applies`, and `ad_user_data_enabled` is false."),
+    Rule(
+        "gdpr_ad_user_data",
+        _data_refused,
+        ADVERTISING_IDS,
+        "`ad_user_data_enabled` is false, and `gdpr_applies` is not.",
+    ),
     Rule(
         "gdpr_ad_personalization",
         _personalization_refused,
         ADVERTISING_IDS,
-        "`gdpr_applies`, and `ad_personalization_enabled` is false.",
+        "`ad_personalization_enabled` is false, and `gdpr_applies` is not.",
     ),
 )
 
