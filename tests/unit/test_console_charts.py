@@ -18,14 +18,41 @@ NUMBERS = st.one_of(st.integers(0, 10**9), st.floats(0, 1e9, allow_nan=False))
 @given(st.floats(1e-6, 1e12))
 def test_an_axis_ends_at_or_above_the_highest_value(most):
     """Its marks are evenly apart, few, and begin at 0."""
-    top, marks = scale(most)
+    marks = scale(most)
+    top = marks[-1]
     assert marks[0] == 0
-    assert marks[-1] == top
     assert top >= most * (1 - 1e-9)
     assert top < most * 2.6
     assert 2 <= len(marks) <= 6
     gaps = [after - before for before, after in pairwise(marks)]
     assert max(gaps) == pytest.approx(min(gaps), rel=1e-6)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
+def test_an_axis_reaches_down_to_refunds(most, least):
+    """It has 0 among its few marks, and no mark beyond the last that is needed."""
+    marks = scale(most, least=least)
+    assert 0 in marks
+    assert 2 <= len(marks) <= 7
+    if max(most, 0) - min(least, 0) >= 1e-6:
+        gap = marks[1] - marks[0]
+        assert marks[0] - gap * 1e-6 <= min(least, 0) < marks[0] + gap
+        assert marks[-1] - gap < max(most, 0) <= marks[-1] + gap * 1e-6 or (most <= 0 and marks[-1] == 0)
+
+
+@pytest.mark.parametrize("values", [[5.0, -3.0, 0.0], [-1.0, -2.0, -3.0], [0.0, -0.5, 2.0]])
+def test_a_line_is_as_low_as_its_refunds(values):
+    """More was paid back than earned on a day: the line goes below 0, and not along it."""
+    for chart in lines(["1", "2", "3"], [Series("Revenue", "s0", values)], str):
+        heights = [float(point.split()[1]) for point in chart.lines[0].path.removeprefix("M").split("L")]
+        zero = next(tick.at for tick in chart.up if float(tick.text) == 0)
+        assert [zero > height for height in heights] == [value > 0 for value in values]
+        assert [zero < height for height in heights] == [value < 0 for value in values]
+        assert all(12 <= height <= chart.height - 26 for height in heights)
+    small = [float(point.split()[1]) for point in spark(values).removeprefix("M").split("L")]
+    assert sorted(small, reverse=True) == [small[at] for at in sorted(range(3), key=values.__getitem__)]
+    assert len(set(small)) == 3
+    assert all(0 <= height <= 28 for height in small)
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=40))
@@ -127,7 +154,7 @@ def test_no_mark_of_an_axis_is_cut_off(unit, most):
 @pytest.mark.parametrize("most", [1, 2, 3, 9, 10, 11, 26, 99, 101, 12_345])
 def test_numbers_of_events_have_marks_that_are_whole(most):
     """There are no 7.5 installs."""
-    top, marks = scale(most, whole=True)
+    marks = scale(most, whole=True)
     assert all(mark == int(mark) for mark in marks)
-    assert top >= most
+    assert marks[-1] >= most
     assert len(marks) <= 6

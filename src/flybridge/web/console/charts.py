@@ -6,7 +6,7 @@ Every chart is made twice, wide and narrow, so that its text can be read on a sm
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import floor, log10
+from math import ceil, floor, log10
 from typing import Final
 
 from msgspec import Struct
@@ -90,55 +90,59 @@ class Figure(Struct, frozen=True):
 def columns(labels: Sequence[str], series: Sequence[Series], form: Callable[[float], str]) -> list[Chart]:
     """Return stacked columns of whole numbers, wide and narrow."""
     totals = [sum(one.values[at] or 0 for one in series) for at in range(len(labels))]
-    top, steps = scale(max(totals, default=0), whole=True)
-    frames = [_Frame(size, len(labels), top) for size in (WIDE, NARROW)]
+    steps = scale(max(totals, default=0), whole=True)
+    frames = [_Frame(size, len(labels), steps) for size in (WIDE, NARROW)]
     return [frame.chart(labels, series, form, steps, rects=frame.rects(series)) for frame in frames]
 
 
 def lines(
     labels: Sequence[str], series: Sequence[Series], form: Callable[[float], str], *, dashed: Sequence[str] = ()
 ) -> list[Chart]:
-    """Return lines, wide and narrow; those of the classes in `dashed` are dashed."""
-    top, steps = scale(max((value for one in series for value in one.values if value is not None), default=0))
-    frames = [_Frame(size, len(labels), top) for size in (WIDE, NARROW)]
+    """Return lines, wide and narrow; those of the classes in `dashed` are dashed. The axis goes below 0 if one does."""
+    known = [value for one in series for value in one.values if value is not None]
+    steps = scale(max(known, default=0), least=min(known, default=0))
+    frames = [_Frame(size, len(labels), steps) for size in (WIDE, NARROW)]
     return [frame.chart(labels, series, form, steps, lines=frame.lines(series, dashed)) for frame in frames]
 
 
 def spark(values: Sequence[float | None], width: int = 120, height: int = 28) -> str:
     """Return the path of a small line without axes; empty if there is nothing to draw."""
     known = [value for value in values if value is not None]
-    if len(values) < 2 or not known or max(known) <= 0:
+    top, base = max(0.0, *known, 0.0), min(0.0, *known, 0.0)
+    if len(values) < 2 or top == base:
         return ""
-    top = max(known)
     step = width / (len(values) - 1)
     points = [
-        f"{_r(at * step)} {_r(height - 2 - (height - 4) * max(value, 0) / top)}"
+        f"{_r(at * step)} {_r(height - 2 - (height - 4) * (value - base) / (top - base))}"
         for at, value in enumerate(values)
         if value is not None
     ]
     return "M" + "L".join(points)
 
 
-def scale(most: float, steps: int = 4, *, whole: bool = False) -> tuple[float, Sequence[float]]:
-    """Return a round upper end of an axis, and the values to mark: only whole ones if `whole`."""
-    if most < SMALLEST:
-        return 1.0, (0.0, 1.0)
-    raw = max(most / steps, 1.0) if whole else most / steps
+def scale(most: float, steps: int = 4, *, least: float = 0.0, whole: bool = False) -> Sequence[float]:
+    """Return the values to mark at an axis, evenly apart: from `least`, or 0, to `most`. Only whole ones if `whole`."""
+    most, least = max(most, 0.0), min(least, 0.0)
+    if most - least < SMALLEST:
+        return (0.0, 1.0)
+    raw = max((most - least) / steps, 1.0) if whole else (most - least) / steps
     power = 10.0 ** floor(log10(raw))
     factors = (1, 2, 5, 10) if whole and power == 1 else (1, 2, 2.5, 5, 10)
     step = next(factor * power for factor in factors if raw <= factor * power * (1 + 1e-9))
-    marks = [0.0]
-    while marks[-1] < most * (1 - 1e-9):
-        marks.append(round(marks[-1] + step, 12))
-    return marks[-1], marks
+    return [round(at * step, 12) for at in range(-_enough(-least / step), _enough(most / step) + 1)]
+
+
+def _enough(steps: float) -> int:
+    """Return how many whole steps there are to a value; what is as good as one needs no further step."""
+    return ceil(steps * (1 - 1e-9))
 
 
 class _Frame:
     """The space of one picture: where its values and places are."""
 
-    def __init__(self, size: tuple[int, int], places: int, top: float) -> None:
+    def __init__(self, size: tuple[int, int], places: int, marks: Sequence[float]) -> None:
         self.width, self.height = size
-        self._top = top
+        self._base, self._top = marks[0], marks[-1]
         self.places = max(1, places)
         self.step = (self.width - LEFT - RIGHT) / self.places
 
@@ -147,7 +151,7 @@ class _Frame:
 
     def y(self, value: float) -> float:
         room = self.height - TOP - BOTTOM
-        return TOP + room * (1 - max(0.0, value) / self._top)
+        return TOP + room * (self._top - value) / (self._top - self._base)
 
     def rects(self, series: Sequence[Series]) -> list[Rect]:
         """Return the parts of stacked columns."""
