@@ -226,6 +226,17 @@ async def test_a_source_below_its_app_has_the_money_of_that_app(store):
     assert re.findall(r'class="n[^"]*" data-of="Revenue">([^<]*)<', page) == ["n/a"]
 
 
+async def test_amounts_of_several_currencies_say_which_they_are_in(store):
+    """At the app's row and below the table; and a headline figure that can't be made says why."""
+    page = (await Web(store, apps=2, currencies=("USD", "EUR")).answer("/", ""))[2].decode()
+    assert re.findall(r'<span class="remark">(money in \w+)</span>', page) == ["money in USD"]
+    assert "their money is not added up (EUR: other; USD: shop)." in page
+    assert [page.count(f"{why}</p>") for why in ("several currencies", "no costs known yet")] == [2, 2]
+    one = (await Web(store).answer("/", ""))[2].decode()
+    assert "several currencies" not in one
+    assert "money in USD</span>" not in one
+
+
 async def test_the_search_finds_what_a_long_table_leaves_out(store):
     """By source and by campaign below one. Without a search the largest stand in the table, and how many do not."""
     at = f"{date_of(TODAY - 3)} 10:00:00"

@@ -101,6 +101,7 @@ class PerformanceReport(Struct):
     """The answer. `complete` says for each horizon how many days of the period count for it.
 
     `currency` is empty if the apps have different ones; then each row is of one app, and the total has no money.
+    `currencies` are those of the apps.
     """
 
     question: Question
@@ -110,6 +111,7 @@ class PerformanceReport(Struct):
     total: Figures
     complete: Mapping[int, int]
     notes: Sequence[str] = field(default_factory=list)
+    currencies: Mapping[str, str] = field(default_factory=dict)
 
     def totals(self) -> dict[str, float | None]:
         """Return every metric of all rows together."""
@@ -145,7 +147,8 @@ async def read_performance(
 
     Metrics of other `horizons` are None: leave out what is not shown, because they cost the most.
     """
-    currencies = {app.currency for app in apps}
+    by_name = {app.name: app.currency for app in apps}
+    currencies = set(by_name.values())
     if len(currencies) > 1 and "app" not in question.by:
         question = structs.replace(question, by=("app", *question.by))
     groups: dict[Group, Figures] = {}
@@ -159,7 +162,7 @@ async def read_performance(
     rows.sort(key=lambda row: (row.labels["day"] if day is not None else 0, -row.figures.installs, -row.figures.revenue,
                                tuple(map(str, row.labels.values()))))  # fmt: skip
     if len(currencies) > 1:
-        notes.append("The apps have different currencies: their money is not added up.")
+        notes.append(f"The apps have different currencies: their money is not added up ({_named_with(by_name)}).")
     if any(OTHER in row.labels.values() for row in rows):
         notes.append(f"{OTHER} is what came after a day had insight.max_cells combinations.")
     return PerformanceReport(
@@ -170,7 +173,15 @@ async def read_performance(
         total,
         {horizon: _complete(apps, question, horizon) for horizon in HORIZONS},
         notes,
+        by_name,
     )
+
+
+def _named_with(currencies: Mapping[str, str]) -> str:
+    found: dict[str, list[str]] = {}
+    for name, currency in sorted(currencies.items()):
+        found.setdefault(currency, []).append(name)
+    return "; ".join(f"{currency}: {', '.join(names)}" for currency, names in sorted(found.items()))
 
 
 def _complete(apps: Sequence[AppScope], question: Question, horizon: int) -> int:

@@ -151,6 +151,9 @@ class Table:
         self._metrics = metrics
         self._of = of
         self._words = words.strip().lower()
+        self._notes: dict[str, Mapping[str, str]] = {"media_source": NOTES}
+        if not found.currency:
+            self._notes["app"] = {app: f"money in {currency}" for app, currency in found.currencies.items()}
         self.total = merged(row.figures for row in rows)
         self._whole = of.compute(self.total) or 0
 
@@ -215,6 +218,6 @@ class Table:
         self, label: str, name: str, value: str, figures: Figures, under: Sequence[Node], *, with_money: bool
     ) -> Node:
         part = self._of.compute(figures) or 0
-        note = NOTES.get(value, "") if label == "media_source" else ""
+        note = self._notes.get(label, {}).get(value, "")
         cells = self.cells(figures, with_money=with_money)
         return Node(name, label, value, note, part / self._whole if self._whole else 0.0, cells, under)
