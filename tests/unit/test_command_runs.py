@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
+from flybridge.cli.audit import Job, audited
 from flybridge.config.settings import load
+from flybridge.errors import FlybridgeError
 from flybridge.operations.jobs import read_jobs
 from flybridge.service.backends import opened_store
 from flybridge.store.job_runs import JobRun, note_run, read_runs
@@ -119,6 +121,29 @@ def test_what_only_shows_something_is_no_run(config, words):
     given = [str(config.parent / word) if word in FILES else word for word in words]
     assert CliRunner().invoke(app, [*given, "--config", str(config)]).exit_code == 0
     assert runs_of(config) == {}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_store_that_takes_nothing_at_the_end_hides_neither_what_was_done_nor_what_went_wrong(config, capsys, fails):
+    """Else a full disk has a command run again that was done, and takes the place of the fault that came before."""
+    asyncio.run(_opened(config))
+    settings = load(config, {})
+
+    def work() -> None:
+        with audited(settings, "replay", job=Job("pull", ["shop"])) as result:
+            result.detail = "2 were replayed."
+            (settings.data_dir / "store.db").write_bytes(b"no database" * 1000)
+            for more in settings.data_dir.glob("store.db-*"):
+                more.unlink()
+            if fails:
+                raise FlybridgeError("The vendor refuses it.")
+
+    if fails:
+        with pytest.raises(FlybridgeError, match="The vendor refuses it"):
+            work()
+    else:
+        work()
+    assert "This is not in the audit trail: The store" in capsys.readouterr().err
 
 
 def test_what_a_run_says_is_text():

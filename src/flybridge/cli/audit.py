@@ -54,7 +54,7 @@ def audited(
 
     It is a run of `job`, too, if one is given. With `new` the store is made if it is not there; else `ConfigError` is
     raised, and the block is not run. Where it is not `needed`, as by what works on the inbox alone, a store that is
-    away is a complaint.
+    away is a complaint; so is one that is away at the end, because what was done is not to be done again for that.
     """
     opened = with_new_store if new else with_store
     began_ms, result = SystemClock().now_ms(), Result()
@@ -68,7 +68,7 @@ def audited(
         try:
             opened(config, work)
         except FlybridgeError as problem:
-            if needed:
+            if needed and outcome == "begun":
                 raise
             complain(f"This is not in the audit trail: {problem}")
 
