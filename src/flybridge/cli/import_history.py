@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import typer
@@ -15,11 +15,11 @@ from flybridge.cli.printing import complain, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
-from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.errors import ConfigError, FlybridgeError, InboxUnavailable
 from flybridge.history.files import find_files
 from flybridge.history.locker_folders import newest_files
 from flybridge.history.rows import UTC_TIMES
-from flybridge.history.run import HistoryImport, ImportPlan, day_span, refused
+from flybridge.history.run import HistoryImport, ImportPlan, day_span, opened_import, refused
 from flybridge.history.survey import Survey
 from flybridge.history.take import Taken
 from flybridge.inbox.protocol import Inbox
@@ -74,7 +74,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             async with opened_inbox(settings) as inbox:
                 await warn_waiting(inbox)
             return
-        importing = stack.enter_context(closing(HistoryImport(plan, settings.data_dir, SystemClock())))
+        importing = stack.enter_context(opened_import(plan, settings.data_dir, SystemClock()))
         asks = not (options.yes or options.as_json)
         survey = await _survey(settings, plan, importing, store if asks else None)
         if asks:
@@ -87,7 +87,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
             raise typer.Exit(1)
         inbox = await stack.enter_async_context(opened_inbox(settings))
         meter = Meter("rows imported", importing.unread())
-        done = await importing.take(inbox.accept, meter.show)
+        done = await importing.take(inbox.accept, meter.show, _waits)
         meter.end()
     result.detail = _sentence(done)
     _show_taken(done, options.as_json)
@@ -95,12 +95,16 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         raise typer.Exit(1)
 
 
+def _waits(problem: InboxUnavailable) -> None:
+    complain(f"{problem} It is tried again for some minutes.")
+
+
 async def _dry_run(settings: Config, app: App, plan: ImportPlan, store: Store, options: RawImport) -> None:
     """Show what files hold, under each assumption of the zone of their times."""
     surveys, zones = [], options.zones or (UTC_TIMES.name,)
     for zone in zones:
         of_zone = structs.replace(plan, zone=zone)
-        with closing(HistoryImport(of_zone, settings.data_dir, SystemClock())) as importing:
+        with opened_import(of_zone, settings.data_dir, SystemClock()) as importing:
             surveys.append(await _survey(settings, of_zone, importing, store))
     if options.as_json:
         print_json(surveys if len(surveys) > 1 else surveys[0])
@@ -113,7 +117,7 @@ async def _dry_run(settings: Config, app: App, plan: ImportPlan, store: Store, o
             f"{silent} times are: they are shown as UTC. An import asks for --timezone: UTC for files of the Pull API, "
             "the app's own zone for files downloaded from the dashboard. --dry-run takes several, to compare them."
         )
-    with closing(HistoryImport(plan, settings.data_dir, SystemClock())) as importing:
+    with opened_import(plan, settings.data_dir, SystemClock()) as importing:
         _warn_known(plan, importing)
     for survey in surveys:
         await _check_days(settings, store, app, survey)

@@ -25,7 +25,7 @@ from flybridge.history.files import RawRows
 from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.locker_folders import Locker, LockerFolder, folder_of
 from flybridge.history.object_reader import StoreWatch
-from flybridge.history.progress import Progress
+from flybridge.history.progress import Progress, opened_progress
 from flybridge.history.pull import PullPlan
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
 from flybridge.history.take import Accept, RowTaker, Taken
@@ -81,7 +81,7 @@ class LockerFollower(Struct, frozen=True):
                 "check apps.history.locker. What AppsFlyer writes is there after three hours at most."
             )
         watch = StoreWatch(self.clock)
-        with closing(Progress(self.data_dir / "locker.db")) as progress:
+        with opened_progress(self.data_dir / "locker.db") as progress:
             for folder in folders:
                 if not folder.may_be_of(self.plan.account.app_id):
                     continue

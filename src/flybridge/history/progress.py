@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from flybridge.errors import FlybridgeError
 from flybridge.history.rows import happened_ms
 from flybridge.system.private_files import private_database, private_directory
 
@@ -218,6 +219,24 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     with db:  # ends it
         db.execute("BEGIN")
         yield
+
+
+@contextmanager
+def opened_progress(path: Path) -> Iterator[Progress]:
+    """Open the file of checkpoints, and close it at the end; see `written`."""
+    with written(path), closing(Progress(path)) as progress:
+        yield progress
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Raise `FlybridgeError` in place of what SQLite says of the file of checkpoints, as where the disk is full."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        room = " Free space on its disk." if getattr(problem, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else ""
+        said = f"{path} can't be written, where it stands how far files were read: {problem}.{room}"
+        raise FlybridgeError(f"{said} Nothing is lost: it goes on there when it is repeated.") from problem
 
 
 class Progress:

@@ -53,7 +53,15 @@ QUOTA: Final = "quota"
 FOLDER: Final = "pulled"
 REDIRECTS: Final = 3
 HEAD_BYTES: Final = 4096
+LEAST_ROOM: Final = 16 * 2**20
+"""Bytes. A report of a million rows has some hundred times as many."""
+AGAIN_S: Final = 3600.0
 LEFT_S: Final = 6 * 3600
+
+
+def free_bytes(place: Path) -> int:
+    """Return how many bytes may be written to a place."""
+    return shutil.disk_usage(place).free
 
 
 class PullPlan(Struct, frozen=True):
@@ -95,7 +103,8 @@ class HistoryPull(Struct, frozen=True):
     """Pulls the reports of one app, without what is `forgotten`.
 
     Pulls of another `kind` go on apart. Of one without a kind nothing is kept but that a quota is used up: it begins
-    anew each time. `resumed` are the reports of which the last run went on with what the run before it had left.
+    anew each time. `room` returns for how many bytes a directory has room. `resumed` are the reports of which the last
+    run went on with what the run before it had left.
     """
 
     plan: PullPlan
@@ -107,6 +116,7 @@ class HistoryPull(Struct, frozen=True):
     full: int = MAX_ROWS
     lookback_days: int = LOOKBACK_DAYS
     forgotten: Forgotten = NOTHING
+    room: Callable[[Path], int] = free_bytes
     resumed: set[str] = field(default_factory=set)
 
     async def run(self, begin_ms: int, end_ms: int, read: Read, shown: Shown = lambda _: None) -> list[Pulled]:
@@ -201,15 +211,29 @@ class HistoryPull(Struct, frozen=True):
         """Pull one window. Returns -1 rows for one that is full: the rest of it was left out."""
         folder = self.data_dir / FOLDER
         private_directory(folder)
+        self._check_room(report, folder)
         with tempfile.TemporaryDirectory(dir=folder) as place:
             path = Path(place) / f"{report.value}.csv"
-            private_file(path)
-            await self._save(pull_request(self.plan.account, report, window), report, path)
+            try:
+                private_file(path)
+                await self._save(pull_request(self.plan.account, report, window), report, path)
+            except OSError as problem:
+                # Each try costs a call of the quota: not soon again.
+                sentence = f"{report.value} does not fit into {folder}: {problem.strerror}. Free space on its disk."
+                raise ReportRefused(sentence, AGAIN_S) from problem
             file = local_file(path)
             file = msgspec.structs.replace(file, name=f"{report.value} of {window.text}")
             if await asyncio.to_thread(count_rows, file, self.full) >= self.full:
                 return -1, 0
             return await read(report, file)
+
+    def _check_room(self, report: PulledReport, folder: Path) -> None:
+        """Raise `ReportRefused` where a report would hardly fit: to ask for it costs a call of the quota."""
+        if (room := self.room(folder)) < LEAST_ROOM:
+            free = f"its disk has {room / 1e6:,.1f} MB left. Free space."
+            raise ReportRefused(
+                f"{report.value} is not asked for, as it has to fit into {folder}, and {free}", MINUTE_S
+            )
 
     def _clear(self) -> None:
         """Delete what a process that was killed has left behind. Files have the machine's time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +16,11 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawFile, RawRows
-from flybridge.history.progress import Progress
+from flybridge.history.progress import Progress, written
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import Survey, SurveyedRow, Surveyor
-from flybridge.history.take import Accept, RowTaker, Taken
+from flybridge.history.take import Accept, RowTaker, Taken, Waits
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
 
@@ -66,6 +66,13 @@ def day_span(from_day: str | None, to_day: str | None) -> tuple[int, int]:
     if end <= start:
         raise ConfigError("--to", f"{to_day} is before {from_day}.", "Name the later day last.")
     return start, end
+
+
+@contextmanager
+def opened_import(plan: ImportPlan, data_dir: Path, clock: Clock) -> Iterator[HistoryImport]:
+    """Open an import, and close it at the end. Raises `FlybridgeError` if it can't be noted how far files are read."""
+    with written(data_dir / PROGRESS), closing(HistoryImport(plan, data_dir, clock)) as importing:
+        yield importing
 
 
 class HistoryImport:
@@ -151,8 +158,11 @@ class HistoryImport:
         span = "" if not self._is_bounded else f"#{plan.from_ms}-{plan.until_ms}"
         return file.name + span, f"{file.mark} {self._zone.name if self._zone else ''}"
 
-    async def take(self, accept: Accept, shown: Shown = lambda *_: None) -> list[Taken]:
-        """Take the files. What can't be read to its end is said in `Taken.problem`, and goes on when it is repeated."""
+    async def take(self, accept: Accept, shown: Shown = lambda *_: None, waits: Waits = lambda _: None) -> list[Taken]:
+        """Take the files. What can't be read to its end is said in `Taken.problem`, and goes on when it is repeated.
+
+        `waits` is called when the inbox begins to take nothing.
+        """
         plan = self._plan
         taker = RowTaker(
             plan.app,
@@ -163,6 +173,7 @@ class HistoryImport:
             is_newest=self._progress.is_newest,
             wanted=self._wanted,
             rate=plan.rate,
+            waits=waits,
         )
         done = []
         for file, named in self.ordered():

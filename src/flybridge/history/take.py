@@ -26,6 +26,8 @@ PATIENCE: Final = 120
 
 Row = TypeVar("Row")
 Accept = Callable[[Envelope], Awaitable[None]]
+Waits = Callable[[InboxUnavailable], None]
+"""Told why the inbox takes nothing for now."""
 
 
 class Taken(Struct):
@@ -49,7 +51,7 @@ class RowTaker:
 
     Rows that say that they are of another app than `app_id` are left out, if it is given. `is_newest` says whether a
     conversion is the last of its person; `wanted` which rows are taken at all; `rate` is the most rows in a second, 0
-    for no limit.
+    for no limit; `waits` is called once for each block that the inbox does not take at once.
     """
 
     def __init__(
@@ -63,10 +65,11 @@ class RowTaker:
         is_newest: Callable[[dict[str, str]], bool] | None = None,
         wanted: Callable[[RawRow], bool] | None = None,
         rate: float = 0.0,
+        waits: Waits = lambda _: None,
     ) -> None:
         self._app, self._source, self._accept, self._clock = app, source, accept, clock
         self._app_id = app_id
-        self._is_newest, self._wanted, self._rate = is_newest, wanted, rate
+        self._is_newest, self._wanted, self._rate, self._waits = is_newest, wanted, rate, waits
         self._free_ms = 0.0
 
     async def take(
@@ -137,7 +140,7 @@ class RowTaker:
         if not envelopes:
             return
         begun_ms = self._clock.now_ms()
-        await keep(self._accept, envelopes)
+        await keep(self._accept, envelopes, self._waits)
         if self._rate:
             # Time in which nothing was taken is not made up for: that would be more rows in a second than were wanted.
             self._free_ms = max(self._free_ms, begun_ms) + len(envelopes) * 1000 / self._rate
@@ -174,8 +177,11 @@ async def pages_beside(rows: Iterable[Row]) -> AsyncIterator[list[Row]]:
         yield page
 
 
-async def keep(accept: Accept, envelopes: Sequence[Envelope]) -> None:
-    """Bring envelopes into the inbox. Raises `InboxUnavailable` if it has taken nothing for a long time."""
+async def keep(accept: Accept, envelopes: Sequence[Envelope], waits: Waits = lambda _: None) -> None:
+    """Bring envelopes into the inbox. Raises `InboxUnavailable` if it has taken nothing for a long time.
+
+    `waits` is called when it is tried again for the first time.
+    """
     for patience in range(PATIENCE, 0, -1):
         left, wait_s, problems = [], 1.0, list[Exception]()
         # One after the other costs a fraction of `gather`: most are answered by the time the first is.
@@ -187,6 +193,8 @@ async def keep(accept: Accept, envelopes: Sequence[Envelope]) -> None:
                 if not isinstance(problem, InboxUnavailable) or patience == 1:
                     problems.append(problem)
                 else:
+                    if patience == PATIENCE and len(left) == 1:
+                        waits(problem)
                     wait_s = max(wait_s, problem.retry_after_s)
         if problems:
             raise problems[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
@@ -22,7 +22,7 @@ from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.live_days import forgotten_live, remembered_ms
 from flybridge.history.locker import LockerFollower
 from flybridge.history.locker_folders import Locker
-from flybridge.history.progress import Progress
+from flybridge.history.progress import Progress, opened_progress
 from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, Shown, taking
 from flybridge.history.pull_preview import PullPreview, preview
 from flybridge.history.run import PROGRESS, overlap, refused
@@ -65,7 +65,7 @@ class HistoryReader(Struct, frozen=True):
     ) -> list[Pulled]:
         """Pull a span of an app's reports into the inbox, at most `rate` rows in a second."""
         plan = structs.replace(plan_of(app, reports), rate=rate)
-        with closing(self._progress()) as progress:
+        with self._progress() as progress:
             read = taking(plan, self.inbox.accept, progress, self.clock)
             puller = await self._puller(plan, PULL)
             return await puller.run(from_ms, until_ms, read, shown)
@@ -75,7 +75,7 @@ class HistoryReader(Struct, frozen=True):
     ) -> PullPreview:
         """Look at a span of an app's reports, and take nothing. It costs the same calls as the pull."""
         plan = plan_of(app, reports)
-        with closing(self._progress()) as progress:
+        with self._progress() as progress:
             return await preview(
                 plan,
                 await self._puller(plan, ""),
@@ -104,7 +104,7 @@ class HistoryReader(Struct, frozen=True):
         """
         locker = self.uses_locker(app, locker=locker)
         plan = plan_of(app, reports, locker=locker)
-        with closing(self._progress()) as progress:
+        with self._progress() as progress:
             finder = GapFinder(
                 plan,
                 self.flow,
@@ -139,8 +139,8 @@ class HistoryReader(Struct, frozen=True):
             forgotten=await forgotten_live(self.store, plan.app, before_ms),
         )
 
-    def _progress(self) -> Progress:
-        return Progress(self.config.data_dir / PROGRESS)
+    def _progress(self) -> AbstractContextManager[Progress]:
+        return opened_progress(self.config.data_dir / PROGRESS)
 
     def follower(self, app: App) -> LockerFollower:
         """Return the follower of an app's Data Locker."""

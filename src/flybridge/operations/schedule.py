@@ -7,8 +7,8 @@ do the same; twice at once costs a quota and changes nothing.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -25,6 +25,9 @@ STATE: Final = "read "
 LOOK_S: Final = 2.0
 CLAIM_MS: Final = 900_000
 AGAIN_MS: Final = 600_000
+
+Note = Callable[[], Awaitable[None]]
+"""Writes something to the store."""
 
 
 class TaskResult(Struct, frozen=True):
@@ -82,8 +85,10 @@ async def keep_running(
     failed: Callable[[FlybridgeError], None],
 ) -> None:
     """Run each task when it is due, until `stop` is set."""
+    unnoted = list[Note]()
     while tasks and not stop.is_set():
         try:
+            await _write(unnoted)
             known = readable(await store.states(STATE), task_state)
             for task in tasks:
                 state, now_ms = known.get(task.state, TaskState()), clock.now_ms()
@@ -96,29 +101,33 @@ async def keep_running(
                     return
                 wait_ms = min(task.again_ms, task.every_ms) if result.problem else task.every_ms
                 next_ms = now_ms + (wait_ms if result.wait_ms is None else result.wait_ms)
-                await _note(store, task, TaskState(next_ms, clock.now_ms(), result.problem))
-                if result.did or result.problem:
-                    await note_run(store, task.name, JobRun(now_ms, clock.now_ms(), result.did, result.problem))
+                ended_ms = clock.now_ms()
                 if result.problem:
                     failed(FlybridgeError(result.problem))
+                # What the store does not take, as on a full disk, it takes later.
+                unnoted.append(partial(_note, store, task, TaskState(next_ms, ended_ms, result.problem)))
+                if result.did or result.problem:
+                    run = JobRun(now_ms, ended_ms, result.did, result.problem)
+                    unnoted.append(partial(note_run, store, task.name, run))
+                await _write(unnoted)
         except FlybridgeError as fault:
             failed(fault)
         await rest(stop, LOOK_S)
 
 
+async def _write(unnoted: list[Note]) -> None:
+    """Write what is not noted yet, and forget what was."""
+    while unnoted:
+        await unnoted[0]()
+        del unnoted[0]
+
+
 async def _result(task: ScheduledTask) -> TaskResult | None:
     try:
         with contained(task.name):
-            return await _run(task)
+            return await task.run()
     except FlybridgeError as fault:
         return TaskResult(problem=str(fault))
-
-
-async def _run(task: ScheduledTask) -> TaskResult | None:
-    try:
-        return await task.run()
-    except sqlite3.Error as fault:  # of the file that progress is noted in, such as a full disk
-        raise FlybridgeError(f"{task.name}: {fault}.") from fault
 
 
 async def _note(store: Store, task: ScheduledTask, state: TaskState) -> None:
