@@ -170,6 +170,13 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
             f"{app.appsflyer_app_id!r} is an iOS app id, and the platform is android.",
             'Write the package name, such as "com.example.shop", or platform = "ios".',
         )
+    if app.platform is Platform.ANDROID and app.appsflyer_app_id.isascii() and app.appsflyer_app_id.isdigit():
+        raise ConfigError(
+            f"{path}.appsflyer_app_id",
+            f"{app.appsflyer_app_id!r} is no id of an Android app: that is its package name.",
+            f'Write it as in AppsFlyer, such as "com.example.shop"; an iOS app is "id{app.appsflyer_app_id}", and has '
+            'platform = "ios".',
+        )
     if not _APP_ID.fullmatch(app.appsflyer_app_id):
         raise ConfigError(
             f"{path}.appsflyer_app_id",

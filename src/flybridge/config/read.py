@@ -35,9 +35,14 @@ def parse(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            "", f"The configuration is not valid TOML: {error}.", "Text needs quotes, and a table name its brackets."
-        ) from None
+        # The parser says it by what it does itself, "Cannot overwrite a value", and names no key.
+        is_there = str(error).startswith(("Cannot ", "Duplicate "))
+        remedy = (
+            "The key or table of this line is there already: remove one of the two."
+            if is_there
+            else "Text needs quotes, and a table name its brackets."
+        )
+        raise ConfigError("", f"The configuration is not valid TOML: {error}.", remedy) from None
 
 
 def unset_variables(value: object, env: Mapping[str, str]) -> list[str]:
