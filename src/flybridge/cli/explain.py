@@ -80,7 +80,7 @@ def read_argument(given: str) -> bytes:
     if "=" in given:
         return given.encode("utf-8", "surrogateescape")
     raise ConfigError(
-        "", f"There is no file {given}.", "Name a file, give the message itself, or - for standard input."
+        "", f"There is no file {given!r}.", "Name a file, give the message itself, or - for standard input."
     )
 
 

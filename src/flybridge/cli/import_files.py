@@ -75,7 +75,7 @@ def import_files(
         # Nothing may be taken because an option was overlooked that says to take nothing, or less.
         form = "--sightings" if sightings else "--stream"
         raise typer.BadParameter(
-            f"{form} has no {' and no '.join(ignored)}, which are for raw data. Nothing was taken."
+            f"{form} goes without {' and '.join(ignored)}: only raw data has that. Nothing was taken."
         )
     zones = tuple(dict.fromkeys(timezone or ()))
     if len(zones) > 1 and not dry_run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -16,12 +15,14 @@ from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.inbox.protocol import Inbox
 from flybridge.insight.account import Account, narrowed, read_account
+from flybridge.insight.question import day_asked
 from flybridge.operations.replay import Replayed, damaged, replay_all
 from flybridge.operations.replay import discard as give_up
 from flybridge.operations.replay import replay as replay_some
 from flybridge.records import DeadLetter, OutcomeKind, clock_time
 from flybridge.store.events import EventAttempt
 from flybridge.store.figures import RestrictedCount
+from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.store.records import UncertainCount
 from flybridge.wiring import build_flow
@@ -33,12 +34,12 @@ def account(
     config: ConfigPath = None,
     only_app: AppName = None,
     since: Annotated[
-        datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="From this day of reception on, in UTC.")
+        str | None, typer.Option("--since", help="From this day of reception on, as 2026-01-31, in UTC.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what came in and what became of it, per app and day. Exit code 1 if a single event is unaccounted for."""
-    since_day = since.strftime("%Y-%m-%d") if since is not None else ""
+    since_day = date_of(day_asked("--since", since)).isoformat() if since else ""
 
     async def work(inbox: Inbox, store: Store) -> tuple[Account, Sequence[RestrictedCount], Sequence[UncertainCount]]:
         whole, counts = await read_account(inbox, store, audit=True)
@@ -64,13 +65,26 @@ def dead(
 
     async def work(store: Store) -> tuple[Sequence[DeadLetter], Mapping[int, Sequence[EventAttempt]]]:
         letters = await store.dead(app=only_app, reason=reason, limit=limit)
+        if reason and not letters:
+            complain(await _other_reasons(store, only_app, reason))
         return letters, await store.attempts([letter.id for letter in letters]) if as_json else {}
 
     letters, attempts = with_store(settings, work)
     rows = dead_rows(letters)
     if as_json:
         rows = [row | {"attempts": attempt_rows(attempts.get(row["id"], ()))} for row in rows]
-    show(rows, "Dead letters", "There are no dead letters.", as_json)
+    show(
+        rows,
+        "Dead letters",
+        "There are no dead letters of this kind." if reason else "There are no dead letters.",
+        as_json,
+    )
+
+
+async def _other_reasons(store: Store, app: str | None, reason: str) -> str:
+    """Return a sentence about a reason that no dead letter has."""
+    known = {one.reason for one in await store.counts() if one.outcome == OutcomeKind.DEAD and app in (None, one.app)}
+    return f"--reason: no dead letter has the reason {reason[:40]!r}. There are: {', '.join(sorted(known)) or 'none'}."
 
 
 def replay(
@@ -85,12 +99,17 @@ def replay(
     if bool(ids) == every:
         raise typer.BadParameter("Name the ids to replay, or say --all.")
     settings = configured(config, only_app)
+    missing: set[int] = set()
 
     async def work(store: Store) -> Replayed:
         clock, flow = SystemClock(), build_flow(settings)
         if every:
-            return await replay_all(store, flow, clock, app=only_app, reason=reason)
+            found = await replay_all(store, flow, clock, app=only_app, reason=reason)
+            if reason and not found.redelivered + found.processed:
+                complain(await _other_reasons(store, only_app, reason))
+            return found
         chosen = await store.dead_ids(ids=ids or (), app=only_app, reason=reason)
+        missing.update(set(ids or ()) - set(chosen))
         return await replay_some(store, flow, chosen, clock.now_ms())
 
     target = listed(ids) if ids else f"{only_app or 'all apps'}, {reason or 'all reasons'}"
@@ -104,7 +123,8 @@ def replay(
         for outcome, n in sorted(done.outcomes.items()):
             say(f"  {outcome}: {n}")
     if ids and done.redelivered + done.processed < len(set(ids)):
-        complain("Some of these ids are not dead letters, or not any more.")
+        which = f" ({listed(sorted(missing))})" if missing else ""
+        complain(f"Some of these ids{which} are not dead letters, or not any more: see `flybridge dead`.")
         raise typer.Exit(1)
 
 

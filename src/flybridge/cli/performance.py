@@ -57,7 +57,9 @@ def performance(
     cohort: Annotated[
         bool, typer.Option("--cohort", help="Show a row for each cohort, by day after the install.")
     ] = False,
-    grain: Annotated[str, typer.Option("--grain", help=f"Of cohorts: {', '.join(GRAINS)}.")] = "day",
+    grain: Annotated[
+        str | None, typer.Option("--grain", help=f"Of cohorts: {', '.join(GRAINS)}; by default {GRAINS[0]}.")
+    ] = None,
     only_app: AppName = None,
     source: Annotated[str | None, typer.Option("--source", help="Only this media source.")] = None,
     campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
@@ -68,6 +70,12 @@ def performance(
 ) -> None:
     """Show what each media source, campaign or country brings: installs, cost, revenue, retention."""
     settings = configured(config, only_app)
+    if as_json and as_csv:
+        raise ConfigError("--csv", "--json prints another form.", "Leave out one of the two.")
+    if grain and not cohort:
+        raise ConfigError(
+            "--grain", "is of cohorts.", "Add --cohort, or leave it out; --by date has a row for each day."
+        )
     scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
     given = {"by": by, "from": first, "to": last, "source": source}
     question = asked(given | {"campaign": campaign, "country": country, "platform": platform}, scopes)

@@ -18,7 +18,7 @@ from flybridge.insight.causes import CAUSES, STEPS
 from flybridge.insight.differences import REVENUE, DifferenceQuestion, asked_differences, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope, last_day_over
-from flybridge.insight.question import chosen_scopes
+from flybridge.insight.question import chosen_scopes, day_asked
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
@@ -57,6 +57,10 @@ def reconcile(
 ) -> None:
     """Compare the counts of AppsFlyer, flybridge and Amplitude, and say why they differ."""
     settings = configured(config, only_app)
+    if day and (first or last):
+        raise ConfigError("--day", "is one day, and --from and --to are several.", "Leave out one of the two.")
+    if day:
+        day_asked("--day", day)
     now_ms = SystemClock().now_ms()
     scopes = chosen_scopes(scopes_of(settings, now_ms), only_app)
     given = {"from": first or day, "to": last or day, "media_source": source, "event": event, "by": by,

@@ -19,7 +19,7 @@ from flybridge.system.running import announce, run, stop_on_signals
 
 
 def sandbox(
-    port: Annotated[int, typer.Option("--port", help="The port; 0 chooses a free one.")] = 8701,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port; 0 chooses a free one.")] = 8701,
     faults: Annotated[str, typer.Option("--faults", help=f"Faults to simulate: {', '.join(SCRIPTS)}.")] = "none",
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same faults.")] = 0,
     speed: Annotated[float, typer.Option("--speed", help="How many times faster its clock runs.")] = 1.0,
