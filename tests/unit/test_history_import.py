@@ -285,6 +285,29 @@ def test_rows_of_other_apps_are_left_out_and_counted(config, tmp_path, form):
         assert [one["outcome"] for one in explained].count("left_out") == 3
 
 
+def test_rows_of_other_packages_are_left_out_and_counted(config, tmp_path):
+    """Of Android, where a row does not say its app. A bundle id of iOS says nothing of the app."""
+    said = [
+        ("android", "com.example.shop", ""),
+        ("Android", "com.example.other", ""),
+        ("android", "com.example.other", "com.example.shop"),
+        ("android", "", ""),
+        ("", "com.example.other", ""),
+    ]
+    lines = [f"{row(n, 'buy', '2025-03-02 10:00:00').strip()},{','.join(words)}\n" for n, words in enumerate(said)]
+    path = tmp_path / "all.csv"
+    path.write_text(HEADER.strip() + ",Platform,Bundle ID,App ID\n" + "".join(lines))
+    words = ("import", str(path), "--timezone", "UTC", "--json")
+    survey = json.loads(run(config, *words, "--dry-run").stdout)
+    assert (survey["outcomes"], survey["left_out"]) == (
+        {"in-app events": {"sent": 3, "dead: other_app": 1}},
+        {"other apps": 1},
+    )
+    (done,) = json.loads(run(config, *words).stdout)
+    assert (done["taken"], done["left_out"]) == (4, {"other apps": 1})
+    assert processed(config) == {"pending": 3, "dead": 1}
+
+
 def test_rows_in_the_folder_of_another_app_are_left_out_and_counted(config, tmp_path):
     """Of a Data Locker whose data is segregated by app the path says whose they are, and no column need."""
     for n, of in enumerate(("com.example.shop", "com.example.other", "id123456789")):

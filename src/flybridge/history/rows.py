@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from flybridge.appsflyer.app_id import is_other_package
 from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
 from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, app_named, report_of
@@ -146,7 +147,10 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
 
 def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
     """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
-    return _is_same_app(fields.get("app_id", ""), app_id)
+    if said := fields.get("app_id"):
+        return _is_same_app(said, app_id)
+    bundle_id = fields.get("bundle_id")
+    return not bundle_id or fields.get("platform", "").lower() != "android" or not is_other_package(bundle_id, app_id)
 
 
 def is_path_of_app(path: str, app_id: str) -> bool:

@@ -175,7 +175,7 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "send its events again: a list is now taken apart on arrival",
         ),
         "other_app": Reason(
-            "its `app_id` or `platform` is of another app than the address it was posted to",
+            "its `app_id`, `bundle_id` or `platform` is of another app than the address it was posted to",
             "correct the address in AppsFlyer, or `appsflyer_app_id`; then replay",
         ),
         "unknown_app": Reason("the app was taken out of the configuration", "add it again, then replay"),

@@ -12,13 +12,13 @@ from typing import Final
 
 from flybridge.amplitude.event import is_reserved
 from flybridge.amplitude.stream import ANDROID, IOS
+from flybridge.appsflyer.app_id import is_other_package, plain_app_id
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import NAMES, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
 from flybridge.mapping.restrictions import PASS, RESTRICTED, Policy
 from flybridge.mapping.to_amplitude.rules import Classification, CompiledRules, Rules, SentAs
 from flybridge.records import Dead, Filter, Refuse
-from flybridge.system.text_encoding import BLANKS
 
 MAX_REMEMBERED: Final = 4096
 MAX_SHOWN: Final = 100
@@ -35,8 +35,8 @@ NAMED_AS_CONVERSIONS: Final = NAMES | {None}
 NEVER_SENT: Final = frozenset({Kind.UNINSTALL, Kind.SKADNETWORK})
 DECIDING: Final = (
     "event_name", "event_type", "conversion_type", "retargeting_conversion_type", "campaign_type", "is_retargeting",
-    "is_organic", "media_source", "attribution_type", "attributed_touch_type", "platform", "app_id", "att", "is_lat",
-    "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled", "is_primary_attribution",
+    "is_organic", "media_source", "attribution_type", "attributed_touch_type", "platform", "app_id", "bundle_id", "att",
+    "is_lat", "gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled", "is_primary_attribution",
 )  # fmt: skip
 """The fields that decide. Of others it matters only whether they are present, and what `is_own_event` finds."""
 _deciding: Final = attrgetter(*DECIDING)
@@ -127,8 +127,11 @@ def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:
     if not rules.app_id:
         return None
     said = postback.app_id
-    if said is not None and _plain_app_id(said) != _plain_app_id(rules.app_id):
+    if said is not None and plain_app_id(said) != plain_app_id(rules.app_id):
         detail = f"Its app_id is {said[:MAX_SHOWN]!r}, and that of the app {rules.app!r} is {rules.app_id!r}."
+    elif said is None and rules.platform == "android" and is_other_package(postback.bundle_id or "", rules.app_id):
+        bundle_id = (postback.bundle_id or "")[:MAX_SHOWN]
+        detail = f"Its bundle_id is {bundle_id!r}, and the app_id of the app {rules.app!r} is {rules.app_id!r}."
     elif {FAMILIES.get(platform), rules.platform} == {"android", "ios"}:
         detail = f"Its platform is {platform!r}, and that of the app {rules.app!r} is {rules.platform!r}."
     else:
@@ -138,13 +141,6 @@ def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:
         "replay it if the configuration was wrong."
     )
     return Dead("map", "other_app", f"The message is of another app. {detail}", remedy)
-
-
-def _plain_app_id(text: str) -> str:
-    """Return an app's id as it is compared: of iOS apps the digits, with or without `id` in front."""
-    folded = (text.strip() if text.isascii() else text.strip(BLANKS)).casefold()
-    digits = folded.removeprefix("id")
-    return digits if digits.isdecimal() else folded
 
 
 def _event_type(kind: Kind, postback: Postback, rules: Rules, compiled: CompiledRules) -> str | Filter:
