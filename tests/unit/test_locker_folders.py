@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import obstore
 import pytest
+from msgspec import structs
 from obstore.store import MemoryStore
 
 from flybridge.appsflyer.raw_report import app_named
@@ -228,3 +230,34 @@ async def test_of_versions_the_newest_is_read(tmp_path: Path):
 def test_the_app_of_a_path(path: str, app: str):
     """Of a folder of its own, below that of the hour unless it is called so."""
     assert app_named(path) == app
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+@pytest.mark.parametrize("way", ["more files", "the same file with more rows", "files of a writing each"])
+async def test_a_folder_of_what_came_late_that_grows_over_the_day_is_read_once(tmp_path, way, is_marked):
+    """Its events are of the day before, or of hours read long ago. Without a mark it is read when it rests."""
+    locker = MemoryLocker()
+    place = "t=inapps/dt=2026-01-09/h=late"
+    async with followed(tmp_path, locker) as (follower, taken):
+        for n in range(3):
+            rows = range(3 * n, 3 * n + 3) if way != "the same file with more rows" else range(3 * n + 3)
+            name = {
+                "more files": f"part-{n}.gz",
+                "the same file with more rows": "part-0.gz",
+                "files of a writing each": f"part-00000-{'b4a'[n] * 8}-0000-0000-0000-000000000000.c000.gz",
+            }[way]
+            body = gzip.decompress(part(*rows)).replace(b"2026-01-09 12", b"2026-01-08 23")
+            locker.write({f"{place}/{name}": gzip.compress(body, mtime=0)})
+            if is_marked:
+                locker.write({f"{place}/_SUCCESS": b""})
+            done = await follower.look()
+            assert done.problems == []
+            assert len(set(taken)) == (3 * n + 3 if is_marked else 0)
+        if not is_marked:
+            # The bucket in memory has the machine's time.
+            later = structs.replace(follower, clock=ManualClock(int(time.time() * 1000) + 6 * HOUR_MS))
+            await later.look(days=20_000)
+        assert set(taken) == {(f"1-{n}", 1) for n in range(9)}
+        read = len(taken)
+        await follower.look()
+        assert len(taken) == read
