@@ -22,7 +22,18 @@ from flybridge.delivery.context import Context
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.delivery.worker import Worker
 from flybridge.history.files import RawFile
-from flybridge.history.gap_report import ALONE, BEFORE, LATE, OTHER, OUTAGE, UNFINISHED, GapReport, Surplus, last_found
+from flybridge.history.gap_report import (
+    ALONE,
+    BEFORE,
+    LATE,
+    NO_FOLDER,
+    OTHER,
+    OUTAGE,
+    UNFINISHED,
+    GapReport,
+    Surplus,
+    last_found,
+)
 from flybridge.history.gaps import KIND, GapFinder
 from flybridge.history.locker_folders import Locker, LockerFolder
 from flybridge.history.progress import Progress
@@ -762,7 +773,19 @@ async def test_a_row_that_can_not_be_read_is_said_and_makes_no_surplus(tmp_path)
         assert found.notes == ("installs: 1 row can't be read, and is not compared.",)
 
 
-@pytest.mark.parametrize("way", ["whole", "the oldest day is gone", "later files are not read", "just delivered"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "whole",
+        "the oldest day is gone",
+        "later files are not read",
+        "just delivered",
+        "an hour before it was sent is not there",
+        "an hour before it was sent is not finished",
+        "an hour after it was sent is not there",
+        "an hour before it happened is not there",
+    ],
+)
 async def test_what_a_data_locker_may_have_had_is_no_surplus(tmp_path, way):
     """Files are deleted after some days, and what came late is in files of later days than those that are read."""
     now_ms = SystemClock().now_ms()
@@ -774,11 +797,17 @@ async def test_what_a_data_locker_may_have_had_is_no_surplus(tmp_path, way):
         fields = {"appsflyer_id": f"17-{n}", "event_name": "install", "app_id": APP, "custom_data": custom}
         return json.dumps(fields | {"event_time": _text(at_ms), "install_time": _text(at_ms)}).encode()
 
-    reported = [install(n, day_ms + n * HOUR_MS) for n in range(-30, 110)]
-    alone = [install(n, day_ms + n * 1000) for n in range(100, 103)]
+    reported = [install(n, day_ms + n * HOUR_MS) for n in range(-30, (now_ms - day_ms) // HOUR_MS + 1)]
+    alone = [install(n, day_ms + n * 1000) for n in range(200, 203)]
     async with sandbox() as (vendor, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
         vendor.raw_data.add(APP, reported[33:] if way == "the oldest day is gone" else reported)
         data_locker.write(bucket, data_locker.files(vendor.raw_data, (day_ms - 2 * DAY_MS) // 1000, now_ms // 1000))
+        if hour := ABSENT.get(way):
+            at_ms = now_ms - 5 * HOUR_MS if hour == "now" else day_ms + hour * HOUR_MS
+            (folder,) = bucket.rglob(f"t=installs/dt={day_of(at_ms)}/h={at_ms // HOUR_MS % 24}")
+            for file in folder.iterdir():
+                if file.name == "_SUCCESS" or "finished" not in way:
+                    file.unlink()
         delivered_ms = now_ms - 3 * HOUR_MS if way == "just delivered" else now_ms - 8 * HOUR_MS
         for body in reported + alone:
             await reader.inbox.accept(Envelope("shop", Source.PUSH, Media.JSON, delivered_ms, body))
@@ -790,8 +819,23 @@ async def test_what_a_data_locker_may_have_had_is_no_surplus(tmp_path, way):
         expected = {
             "whole": (Surplus("installs", day_of(day_ms), ALONE, 3, "organic"),),
             "just delivered": (Surplus("installs", day_of(day_ms), UNFINISHED, 3, "organic"),),
+            "an hour before it was sent is not there": (Surplus("installs", day_of(day_ms), NO_FOLDER, 3, "organic"),),
+            "an hour before it was sent is not finished": (
+                Surplus("installs", day_of(day_ms), NO_FOLDER, 3, "organic"),
+            ),
+            "an hour after it was sent is not there": (Surplus("installs", day_of(day_ms), ALONE, 3, "organic"),),
+            "an hour before it happened is not there": (Surplus("installs", day_of(day_ms), ALONE, 3, "organic"),),
         }
         assert tuple(one for one in found.surplus if one.day == day_of(day_ms)) == expected.get(way, ())
+
+
+ABSENT = {
+    "an hour before it was sent is not there": 97,
+    "an hour before it was sent is not finished": 30,
+    "an hour after it was sent is not there": "now",
+    "an hour before it happened is not there": -5,
+}
+"""In which hour there is nothing to read."""
 
 
 async def test_an_event_that_the_day_before_was_in_no_report_is_late(tmp_path):

@@ -22,6 +22,7 @@ SOURCE: Final = "restricted_source"
 LATE: Final = "late"
 OTHER: Final = "not_pushed"
 UNFINISHED: Final = "not_final"
+NO_FOLDER: Final = "no_folder"
 ALONE: Final = "not_reported"
 CAUSES: Final = {
     OUTAGE: "flybridge did not run, its store could not be reached, or its inbox refused messages",
@@ -31,6 +32,7 @@ CAUSES: Final = {
     OTHER: "flybridge ran: the event is not selected in the Push API, or AppsFlyer had it late, which a report of the "
     "Pull API does not show",
     UNFINISHED: "AppsFlyer's reports of the last two days, and of what came in the last hours, are not final",
+    NO_FOLDER: "it may be in an hour of which the Data Locker has no finished folder",
     ALONE: "AppsFlyer has taken it out since, as fraud for example, something else has sent the message, or a file was "
     "imported with a wrong time zone",
 }

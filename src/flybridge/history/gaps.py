@@ -11,6 +11,7 @@ The other way is by day: of what was delivered to Amplitude, what AppsFlyer's si
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -37,7 +38,7 @@ from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app
 from flybridge.history.source_counts import SourceCounts
-from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, find_surplus
+from flybridge.history.surplus import FINAL_DAYS, LOCKER_WHOLE, WHOLE, Compared, absent_hours, find_surplus
 from flybridge.history.take import Accept, RowTaker, pages_beside
 from flybridge.history.uptime import Uptime
 from flybridge.records import DAY_MS, HOUR_MS, Apply, Envelope, Filing, Media, Source, day_of
@@ -150,8 +151,17 @@ class GapFinder:
             self._day(begun_ms) - FINAL_DAYS,
             begun_ms - WRITTEN_HOURS * HOUR_MS,
             read_ms,
+            absent_hours(
+                (folder for folder in folders if folder.may_be_of(app_id)), from_ms - DAY_MS, min(read_ms, begun_ms)
+            ),
+            self._begin,
         )
         return await self._end(from_ms, until_ms, problems, compared)
+
+    def _begin(self, day: int) -> int:
+        """Return when a day begins."""
+        hours = range(day * DAY_MS - DAY_MS, day * DAY_MS + DAY_MS, HOUR_MS // 4)
+        return hours[bisect_left(hours, day, key=self._day)]
 
     def _days(self, from_ms: int, until_ms: int) -> range:
         """Return the days that lie wholly within a span."""
