@@ -282,12 +282,24 @@ def test_a_message_that_was_encoded_once_more_is_read(times: int) -> None:
     assert (found.event_name, found.get("unheard_of")) == ("install", "x")
 
 
+@pytest.mark.parametrize("around", ["[%s]", " [ %s ]\n", "[[%s]]"])
+def test_a_message_that_is_alone_in_a_list_is_read(around: str) -> None:
+    """As programs write one that they have batched, also with JSON in text."""
+    body = json.dumps({"event_name": "install", "unheard_of": "x"})
+    for text in (body, json.dumps(body)):
+        found = parse((around % text).encode())
+        assert (found.event_name, found.get("unheard_of")) == ("install", "x")
+    assert parse(json.dumps(around % body).encode()).event_name == "install"
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"", "not_json"),
         (b'"{"', "not_an_object"),
-        (b'"[{}]"', "not_an_object"),
+        (b"[[]]", "not_an_object"),
+        (b'[{"event_name":"a"},{"event_name":"b"}]', "not_an_object"),
+        (b'[{"event_name":"a"},null]', "not_an_object"),
         (b"{", "not_json"),
         (b"hello", "not_json"),
         (b"\xff\xfe", "not_json"),

@@ -216,8 +216,10 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
 
 
 def _object_in(message: Any) -> dict[str, Any] | None:
-    """Return the object of a message that was encoded more than once; None if there is none."""
+    """Return the object of a message that was encoded more than once, or is alone in a list; None if there is none."""
     for _ in range(MAX_ENCODED):
+        while isinstance(message, list) and len(message) == 1:
+            (message,) = message
         if not isinstance(message, str):
             break
         try:

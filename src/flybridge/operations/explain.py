@@ -41,7 +41,7 @@ from flybridge.records import (
 from flybridge.web import lists
 from flybridge.web.answers import Answered, Refusal, too_large
 from flybridge.web.body import empty, no_query
-from flybridge.web.intake import members
+from flybridge.web.intake import members, objects
 from flybridge.wiring import build_flow, intake_apps_of, rules_of
 
 MAX_ROWS: Final = 20
@@ -99,7 +99,7 @@ def _plain(app_id: str) -> str:
 
 
 def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -> list[MessageOutcome]:
-    """Return what `serve` would do with a message: one outcome, or one for each event of a list that it takes apart."""
+    """Return what `serve` would do with a message: one outcome, or one for each part of a list that it takes apart."""
     if message.problem:
         remedy = "Save the file as CSV again; a value with commas, quotes or line ends stands in quotes."
         remedy = remedy if message.outcome == "unreadable" else ""
@@ -111,6 +111,8 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
     parts = [(app, message.body)]
     if message.source is Source.STREAM and message.media is Media.JSON:
         parts = _parts(config, app, message.body)
+    elif message.source is Source.PUSH and message.media is Media.JSON:
+        parts = [(app, part) for part in objects(message.body) or (message.body,)]
     found = [_outcome(config, of_app, message, part, received_ms) for of_app, part in parts[:MAX_ROWS]]
     if len(parts) > MAX_ROWS:
         more = f"The message holds {len(parts)} events: the first {MAX_ROWS} are explained."

@@ -1,6 +1,6 @@
 """The intake endpoints. Here bytes are made durable, and nothing else happens to them.
 
-    POST /v1/push/{app}      an AppsFlyer Push API message, JSON
+    POST /v1/push/{app}      an AppsFlyer Push API message, JSON (or a list of messages)
     GET  /v1/push/{app}?...  the same as query parameters; the query string is what is kept
     POST /v1/stream/{app}    an event (or a list of events) of an Amplitude event stream
     POST /v1/cohorts/{app}   an Amplitude cohort webhook
@@ -10,8 +10,8 @@ No framework is used, because it would cost more than everything done here: `Int
 plain values, and `Intake.__call__` is the same as an ASGI application. Guarantees:
 
 1. 200 is answered only after the inbox has made the bytes durable.
-2. Any other status means that nothing was accepted, and the body says why and what to do. (Of a list of events some
-   may have been: sent again, they are repeats that change nothing.)
+2. Any other status means that nothing was accepted, and the body says why and what to do. (Of a list some may have
+   been: sent again, they are repeats that change nothing.)
 3. Any body is accepted from a sender with the right token, because AppsFlyer does not send again what is refused. What
    can't be read or mapped later becomes a dead letter, not a lost message. Refused is what is not there or not whole:
    an empty body (400), one shorter than announced (400) or too slow (408), and one that is too large (413).
@@ -53,6 +53,9 @@ AT_ONCE: Final = 500
 
 SHORT: Final = 20
 """Within so many bytes an object begins that is nothing but a wrapper."""
+
+BEFORE: Final = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before JSON."""
 
 _PATHS: Final = {"push": Source.PUSH, "stream": Source.STREAM, "cohorts": Source.COHORT}
 
@@ -234,7 +237,11 @@ class Intake:
 
     async def _keep(self, endpoint: _Endpoint, media: Media, body: bytes) -> Refusal | None:
         now_ms = self._clock.now_ms()
-        parts = members(body) if endpoint.takes_apart else None
+        parts = None
+        if endpoint.takes_apart:
+            parts = members(body)
+        elif body[:1] != b"{" and endpoint.source is Source.PUSH and media is Media.JSON:
+            parts = objects(body)
         try:
             if parts is None and endpoint.is_routed:
                 await self._keep_all(endpoint, now_ms, [body])
@@ -289,7 +296,7 @@ def members(body: bytes, depth: int = MAX_WRAPPERS) -> list[bytes] | None:
 
     If one of them has to be mended, all are written anew.
     """
-    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = body.lstrip(BEFORE)
     try:
         if start[:1] == b"[":
             parts = [bytes(part) for part in _list.decode(start)]
@@ -300,10 +307,34 @@ def members(body: bytes, depth: int = MAX_WRAPPERS) -> list[bytes] | None:
     except RecursionError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _mended_members(body)
+        mended = _mended(body)
+        return None if mended is None else members(mended, depth)
     if depth and any(part[:1] == b"[" or _inside(part) is not None for part in parts):
         parts = [one for part in parts for one in members(part, depth - 1) or [part]]
     return parts or None
+
+
+def objects(body: bytes, depth: int = MAX_WRAPPERS) -> list[bytes] | None:
+    """Return the objects of a list, and of lists in it, as they were sent; None if there is anything else, or nothing.
+
+    If one of them has to be mended, all are written anew.
+    """
+    start = body.lstrip(BEFORE)
+    if start[:1] != b"[":
+        return None
+    found: list[bytes] = []
+    try:
+        for part in map(bytes, _list.decode(start)):
+            inner = [part] if part[:1] == b"{" else objects(part, depth - 1) if depth else None
+            if inner is None:
+                return None
+            found += inner
+    except RecursionError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        mended = _mended(body)
+        return None if mended is None else objects(mended, depth)
+    return found or None
 
 
 def _inside(body: bytes) -> bytes | None:
@@ -320,9 +351,8 @@ def _inside(body: bytes) -> bytes | None:
     return None
 
 
-def _mended_members(body: bytes) -> list[bytes] | None:
+def _mended(body: bytes) -> bytes | None:
     try:
-        mended = msgspec.json.encode(decode(body))
+        return msgspec.json.encode(decode(body))
     except (msgspec.DecodeError, RecursionError):
         return None
-    return members(mended)
