@@ -196,6 +196,29 @@ async def test_an_unreadable_message_that_waited_in_the_inbox_ends_as_forgotten(
     assert [letter.received_ms for letter in await store.dead()] == [NOW_MS + 1]
 
 
+@pytest.mark.parametrize("source", [Source.FILE, Source.PULL, Source.LOCKER, Source.SIGHTINGS])
+async def test_an_unreadable_row_that_mentions_the_person_ends_as_forgotten_whenever_it_is_read(store, source):
+    """It does not say when it happened, and may be from before the request. One that mentions others is kept."""
+    await store.forget([key("ada")], NOW_MS, receipt="f")
+    dead = Dead("decode", "bad_row", "d", "r")
+    later = NOW_MS + 10 * DAY_MS
+    for mentioned in ("ada", "bob"):
+        row = envelope(received_ms=later, body=f"{mentioned},cut".encode(), source=source)
+        await store.file([Filing(row, dead, mentions=(key(mentioned),))], later)
+    assert [line.outcome for line in await lines(store)] == ["forgotten", "dead"]
+    assert [letter.body for letter in await store.dead()] == [b"bob,cut"]
+
+
+async def test_keys_lead_to_all_that_are_known_to_be_the_same_person(store):
+    """As far as forgetting them follows, and nothing is changed. A key that is not known leads to itself."""
+    await file(
+        store, about(waiting("w", "idfa"), "af", "idfa"), about(direct("p"), "af-2", "idfa"), about(direct("o"), "x")
+    )
+    assert await store.linked([key("af-2")]) == {key("af"), key("af-2"), key("idfa")}
+    assert await store.linked([key("new")]) == {key("new")}
+    assert await standing(store) == {"held": 1, "pending": 2}
+
+
 async def test_what_is_suppressed_leaves_no_trace_and_is_no_duplicate(store):
     """Not the content key, not a sighting, not a key of the person."""
     await forget(store, "af")

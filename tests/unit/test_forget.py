@@ -233,6 +233,37 @@ async def test_what_could_not_be_read_is_searched_for_the_ids(store):
     assert sorted(letter.receipt for letter in await store.dead()) == ["r1", "r2"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"appsflyer_id": "1768000000000-4711000", "event_name": ',
+        b'{"idfa": "AEBE52E7-03EE-455A-B3C4-E57283966239", cut',
+        b"event_name=buy\xff&advertising_id=aebe52e7-03ee-455a-b3c4-e57283966239",
+        json.dumps({"file": "a.csv", "line": 9, "problem": "p", "text": 'ADA-1,"buy,1768000000000-4711000'}).encode(),
+    ],
+)
+async def test_what_could_not_be_read_is_searched_for_what_is_known_of_the_person(store, body):
+    """By any identifier that the person is known to have, whichever was named; that of others stays."""
+    flow = Flow({"a": AppFlow(Rules(app="a", platform="android"))}, KEYRING)
+    known = {
+        "event_name": "login",
+        "appsflyer_id": "1768000000000-4711000",
+        "customer_user_id": "ada-lovelace",
+        "advertising_id": "aebe52e7-03ee-455a-b3c4-e57283966239",
+    }
+    said = Envelope("a", Source.PUSH, Media.JSON, NOW_MS, json.dumps(known).encode(), "r1")
+    dead = Dead("decode", "not_json", "", "")
+    cut = Filing(Envelope("a", Source.PUSH, Media.JSON, NOW_MS, body, "r2"), dead)
+    other = Envelope(
+        "a", Source.PUSH, Media.JSON, NOW_MS, body.replace(b"4711000", b"4711001").replace(b"39", b"40"), "r3"
+    )
+    await store.file([flow.filing(said), cut, Filing(other, dead)], NOW_MS)
+    person = PersonIds(customer_user_id="ada-lovelace")
+    receipt = await forget(person, apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS + 1))
+    assert receipt.removed.dead == 1
+    assert [letter.receipt for letter in await store.dead()] == ["r3"]
+
+
 async def test_dead_letters_are_searched_in_pages_and_whatever_the_escapes(store, monkeypatch):
     """An id in JSON escapes, in JSON in JSON, or percent-encoded is found, and no more than a page is in memory."""
     ada = "jos\u00e9@example.com"

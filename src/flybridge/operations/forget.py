@@ -7,7 +7,7 @@ The receipt says which steps are done and holds no identifier.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -21,7 +21,8 @@ from flybridge.config.apps import App
 from flybridge.delivery.exchange import Erasure, HttpRequest, Transport
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.identity import IdKind, Keyring, device_identifier, installation, usable
-from flybridge.identity.mentions import mentions
+from flybridge.identity.mentions import keys_in, mentions
+from flybridge.records import DeadLetter
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt, VendorStep
 from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
@@ -119,7 +120,7 @@ async def forget(
         keys,
         clock.now_ms(),
         receipt=earlier[0].id if unfinished else uuid4().hex,
-        also=await _unreadable(store, person, apps),
+        also=await _unreadable(store, person, apps, keys, keyring),
     )
     if transport is None:
         return receipt
@@ -136,21 +137,38 @@ async def forget(
     return structs.replace(receipt, steps=tuple(steps))
 
 
-async def _unreadable(store: Store, person: PersonIds, apps: Sequence[App]) -> list[int]:
-    """Find the dead letters whose content mentions the person: what could not be read has no matching keys."""
+async def _unreadable(
+    store: Store, person: PersonIds, apps: Sequence[App], keys: Sequence[bytes], keyring: Keyring
+) -> list[int]:
+    """Find the dead letters whose content mentions the person: what could not be read has no matching keys.
+
+    They are searched for the ids that were named, and those that could not be read at all also for what else is known
+    to be the person's, of which there are only keys.
+    """
     names = {app.name for app in apps}
+    others = (await store.linked(keys)).difference(keys)
     found: list[int] = []
     after = 0
     while ids := await store.dead_ids(after=after, limit=PAGE):
-        letters = await store.dead(ids=ids)
-        bodies = [(letter.id, letter.body) for letter in letters if letter.app in names]
-        found += await asyncio.to_thread(_mentioning, bodies, person.values)
+        letters = [letter for letter in await store.dead(ids=ids) if letter.app in names]
+        found += await asyncio.to_thread(_mentioning, letters, person.values, others, keyring)
         after = ids[-1]
     return found
 
 
-def _mentioning(bodies: Iterable[tuple[int, bytes]], values: Sequence[str]) -> list[int]:
-    return [number for number, body in bodies if mentions(body, values)]
+def _mentioning(
+    letters: Iterable[DeadLetter], values: Sequence[str], others: Set[bytes], keyring: Keyring
+) -> list[int]:
+    return [
+        letter.id
+        for letter in letters
+        if mentions(letter.body, values)
+        or (
+            bool(others)
+            and (letter.stage == "decode" or letter.reason == "fault")
+            and not others.isdisjoint(keys_in(letter.body, letter.app, keyring))
+        )
+    ]
 
 
 def plan(person: PersonIds, apps: Iterable[App]) -> list[VendorStep]:

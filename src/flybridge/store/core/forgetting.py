@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from flybridge.errors import FlybridgeError
-from flybridge.records import Filing, OutcomeKind, Person
+from flybridge.records import Filing, OutcomeKind, Person, Source
 from flybridge.sealing import Seal
 from flybridge.store.core.bundles import unpack_with
 from flybridge.store.core.holding import drop_released, remove_holds, waiting
@@ -38,6 +38,9 @@ KEY_BYTES: Final = 16
 EVERY_DAY: Final = 2**31
 
 BEFORE_REQUEST: Final = "before_request"
+
+ROW_BY_ROW: Final = frozenset({Source.FILE, Source.PULL, Source.LOCKER, Source.SIGHTINGS})
+"""Sources of history, whose messages are about one person each."""
 
 WIPED: Final = (OutcomeKind.HELD, OutcomeKind.PENDING, OutcomeKind.DEAD)
 
@@ -94,7 +97,9 @@ def tombstones(rows: Rows, filings: Iterable[Filing]) -> dict[bytes, int]:
 def spared(filing: Filing, known: Mapping[bytes, int]) -> Filing | None:
     """Return the part of a filing that may have an effect; None if all is about the forgotten, before their request."""
     received_ms = filing.envelope.received_ms
-    if any(received_ms <= known[key] for key in filing.mentions if key in known):
+    # Of a row that can't be read nothing says that it is not from before, whenever it is read.
+    happened_ms = 0 if filing.envelope.source in ROW_BY_ROW else received_ms
+    if any(happened_ms <= known[key] for key in filing.mentions if key in known):
         return None
     there = [person for person in filing.persons if not is_gone(person, received_ms, known)]
     if len(there) == len(filing.persons):
