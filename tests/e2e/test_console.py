@@ -118,6 +118,28 @@ async def test_every_page_works_before_anything_came(tmp_path, path):
     assert said[path] in page
 
 
+async def test_the_first_day_is_shown_while_it_lasts(tmp_path):
+    """The usual days end yesterday, and whoever has just set flybridge up looks for what has come today."""
+    now = datetime.now(UTC)
+    today = dict.fromkeys(("event_time", "install_time"), f"{now:%Y-%m-%d %H:%M:%S}.000")
+    async with shown_by(tmp_path) as session:
+        empty = await text(session, "/")
+        await push(session, json.dumps(HELD | today))
+        await shown(session, "/holds", "Waiting now: 1")
+        sources, cohorts = [await text(session, path) for path in ("/", "/cohorts")]
+        asked = [await text(session, f"{path}?period=7d") for path in ("/", "/cohorts")]
+    assert "Nothing was counted yet." in empty
+    assert '<a href="/setup">' in empty
+    day = f"{now:%Y-%m-%d}"
+    for page, days in ((sources, 28), (cohorts, 90)):
+        assert f"The first figures are of {day}: these are the {days} days up to today, which is not over." in page
+        assert f'name="to" value="{day}"' in page
+    assert '<p class="value">1<' in sources
+    assert '<td class="n">1</td>' in cohorts
+    for page in asked:
+        assert f"The first after it is {day}." in page
+
+
 async def test_the_account_says_what_was_missing_and_filled(tmp_path):
     """As the last comparison with AppsFlyer's reports has found it."""
     config = load(written(tmp_path), {})

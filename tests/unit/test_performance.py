@@ -394,6 +394,17 @@ def test_without_dates_the_last_days_with_figures_are_shown(config, monkeypatch)
         assert f"The last day before it with figures is {ago(2)}." in said(config, *words), words
 
 
+def test_without_dates_a_first_day_that_is_not_over_is_shown(config):
+    """It is all there is. Programs get the usual days, and are told of it."""
+    asyncio.run(filed(config, [message("z", "install", 0, came=0, source="New Ads")]))
+    new = ("--source", "New Ads")
+    for words in (new, ("--cohort", *new)):
+        sentence = f"The first figures are of {ago(0)}: these are the 28 days up to today, which is not over."
+        assert sentence in said(config, *words)
+    assert f"{ago(27)} to {ago(0)}" in run(config, "performance", *new)
+    assert f"The first after it is {ago(0)}." in said(config, "--json", *new)
+
+
 def test_figures_from_long_before_the_usual_days_are_named(config):
     """A day of history beside those of last week."""
     first = message("z", "install", 200, came=200, source="Facebook Ads")

@@ -31,16 +31,28 @@ FILTERS: Final = {"media_source": "media source", "campaign": "campaign", "count
 async def latest(store: Store, apps: Sequence[AppScope], question: Question) -> tuple[Question, str]:
     """Return the question for as many days up to the last with figures, if it has none, and a sentence that says so.
 
-    The question itself and no sentence, if it has figures or there are none before it.
+    Where the first figures are of a later day, which is not over, it is for the days up to today. The question itself
+    and no sentence, if it has figures or there are none at all.
     """
-    has_figures = await _days(store, apps, question, question.first, question.last)
-    last = await last_day_before(store, apps, question) if not has_figures else None
-    if last is None:
+    if await _days(store, apps, question, question.first, question.last):
         return question, ""
+    last = await last_day_before(store, apps, question)
+    if last is None:
+        return await _begun(store, apps, question)
     shown = await days_up_to(store, apps, question, last)
     until = "then" if shown.last == last else f"{date_of(shown.last)}, the last with an install"
     days = shown.last - shown.first + 1
     return shown, f"Nothing was counted after {date_of(last)}: these are the {days} days up to {until}."
+
+
+async def _begun(store: Store, apps: Sequence[AppScope], question: Question) -> tuple[Question, str]:
+    today = max((app.today for app in apps), default=question.last)
+    first = min(await _days(store, apps, question, question.last + 1, today), default=None)
+    if first is None:
+        return question, ""
+    days = question.last - question.first + 1
+    sentence = f"The first figures are of {date_of(first)}: these are the {days} days up to today, which is not over."
+    return structs.replace(question, first=today - days + 1, last=today), sentence
 
 
 async def days_up_to(store: Store, apps: Sequence[AppScope], question: Question, last: int) -> Question:

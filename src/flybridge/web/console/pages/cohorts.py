@@ -21,6 +21,7 @@ from flybridge.insight.cohorts import (
 )
 from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import MONEY
+from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
 from flybridge.records import PerformanceKind
@@ -32,7 +33,7 @@ from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, 
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
-from flybridge.web.console.words import plural
+from flybridge.web.console.words import masked_sentence, plural
 
 ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts", with_period=True)
 
@@ -144,6 +145,7 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "range": f"{iso(filters.first)} to {iso(filters.last)}",
         "charts": [_curves(by_source, it), *_payback(paid, it)],
         "instead": it.instead,
+        "nothing": "" if found.cohorts else masked_sentence(await instead_of(site.store, [it.app], together)),
         "offsets": offsets,
         "rows": _heat(found, offsets)[:MAX_ROWS],
         "left_out": max(0, len(found.cohorts) - MAX_ROWS),

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
+from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import (
     ORGANIC,
     PerformanceReport,
@@ -118,6 +119,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         before = merged(row.figures for row in kept(was.rows, filters))
         if found.rows and not was.rows and not names_period(query):
             elsewhere = await earlier_of(site.store, scopes, filters)
+    nothing = "" if rows else await instead_of(site.store, scopes, filters.question())
     unit = found.currency or ""
     shown_metrics = {metric.name: metric for metric in (*headline, *metrics)}
     return {
@@ -162,6 +164,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "notes": [masked_sentence(note) for note in found.notes],
         "partial": any(found.complete[horizon] < filters.days for horizon in horizons),
         "anything": bool(rows),
+        "nothing": masked_sentence(nothing),
         "without_costs": table.total.spend is None,
         "query": filters.query(),
     }  # fmt: skip
