@@ -25,6 +25,7 @@ import msgspec
 from flybridge.errors import FlybridgeError
 from flybridge.history.rows import happened_ms
 from flybridge.system.private_files import private_database, private_directory
+from flybridge.system.write_ahead_log import use_write_ahead_log
 
 # A file's `lines` are not used any more: they are counted anew on the way to where it goes on.
 SCHEMA: Final = """
@@ -246,7 +247,7 @@ class Progress:
         private_directory(path.parent)
         private_database(path)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(self._db)
         self._db.execute("PRAGMA synchronous = NORMAL")
         # The temporary tables end with the process, so that nothing would ever take a change of theirs back.
         self._db.execute("PRAGMA temp.journal_mode = OFF")

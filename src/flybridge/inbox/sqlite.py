@@ -33,6 +33,7 @@ from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Inbox, Lease
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
 from flybridge.system.private_files import private_database, private_directory
+from flybridge.system.write_ahead_log import use_write_ahead_log
 
 T = TypeVar("T")
 Entry = tuple[Envelope, "asyncio.Future[None]"]
@@ -415,7 +416,7 @@ class SqliteInbox(Inbox):
         db = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        db.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(db)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA wal_autocheckpoint = {16 * 2**20 // PAGE_BYTES}")
         db.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from flybridge.errors import StoreUnavailable
 from flybridge.store.migrate import apply_sqlite, scripts
 from flybridge.system.private_files import private_database, private_directory
+from flybridge.system.write_ahead_log import use_write_ahead_log
 
 T = TypeVar("T")
 Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
@@ -37,7 +38,7 @@ def connect(path: Path, cache_mb: int = CACHE_MB) -> sqlite3.Connection:
     page of theirs is read without copying it. What lies behind them is in the operating system's cache.
     """
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=512)
-    db.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(db)
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA cache_size = {-1024 * cache_mb}")
     db.execute(f"PRAGMA mmap_size = {2**31}")
