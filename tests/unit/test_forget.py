@@ -137,7 +137,7 @@ def test_amplitude_is_not_asked_by_an_id_that_is_not_its(setting):
 
 
 def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
-    """Amplitude by user id; AppsFlyer by AppsFlyer id, user id, and the platform's advertising id."""
+    """Amplitude by user id; AppsFlyer by AppsFlyer id, user id, and the platform's advertising and vendor id."""
     person = PersonIds("ada", "device", "123-456", "ab-cd")
     assert said(person, "a", "i", "o") == [
         ("amplitude", "a", "customer_user_id", "open"),
@@ -150,11 +150,24 @@ def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
         ("appsflyer", "i", "appsflyer_id", "open"),
         ("appsflyer", "i", "customer_user_id", "open"),
         ("appsflyer", "i", "idfa", "open"),
+        ("appsflyer", "i", "idfv", "open"),
         ("amplitude", "o", "customer_user_id", "open"),
         ("amplitude", "o", "amplitude_device_id", "open"),
         ("appsflyer", "o", "appsflyer_id", "open"),
         ("appsflyer", "o", "customer_user_id", "open"),
     ]
+
+
+async def test_appsflyer_is_asked_for_an_apple_id_as_either_kind(store):
+    """A UUID does not say which it is, and a request for the other kind is taken, and finds nobody."""
+    vendors, person = Vendors(), PersonIds(advertising_id="9876f1aa-2983-3855-27bb-2c626772efab")
+    receipt = await forget(person, apps("i"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=vendors)
+    asked = [one for request in vendors.asked for one in json.loads(request.body)["subject_identities"]]
+    assert [(one["identity_type"], one["identity_value"]) for one in asked] == [
+        ("ios_advertising_id", "9876F1AA-2983-3855-27BB-2C626772EFAB"),
+        ("idfv", "9876F1AA-2983-3855-27BB-2C626772EFAB"),
+    ]
+    assert [step.kind for step in receipt.steps if step.vendor == "appsflyer"] == ["idfa", "idfv"]
 
 
 def test_what_can_not_be_asked_says_so():

@@ -33,7 +33,7 @@ PAGE: Final = 500
 """How many dead letters are held in memory."""
 
 ASKED_OF_AMPLITUDE: Final = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
-ASKED_OF_APPSFLYER: Final = (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.ADID)
+ASKED_OF_APPSFLYER: Final = (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.IDFV, IdKind.ADID)
 """The kinds of ids that each vendor finds people by; AppsFlyer not by all of them on every platform."""
 
 NOT_ASKED: Final = {
