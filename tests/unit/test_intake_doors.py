@@ -127,6 +127,29 @@ async def test_a_body_in_many_parts_is_one_envelope(intake, inbox):
     assert [envelope.body for envelope in inbox.kept] == [POSTBACK]
 
 
+@pytest.mark.parametrize("packed", [gzip.compress(gzip.compress(b"")), b"\xcb\x48\xcd"])
+async def test_what_holds_nothing_or_is_not_whole_is_never_taken_for_a_message(intake, inbox, packed):
+    """An empty body is refused; bytes that can't be inflated are kept as they are."""
+    answer = await ask(intake, body=packed, headers={"content-encoding": "deflate"})
+    is_empty = packed[:2] == b"\x1f\x8b"
+    assert (answer.status, [one.body for one in inbox.kept]) == ((400, []) if is_empty else (200, [packed]))
+
+
+async def test_a_gzip_bomb_in_gzip_is_too_large(intake, inbox):
+    """The limit holds at each step."""
+    bomb = gzip.compress(gzip.compress(b'{"a":"' + b"x" * 5_000_000 + b'"}'))
+    assert (await ask(intake, body=bomb)).status == 413
+    assert inbox.kept == []
+
+
+@pytest.mark.parametrize("path", ["/v1/push/shop/", "/v1/push/shop//"])
+async def test_an_address_may_end_with_a_slash(intake, inbox, path):
+    """As people enter it in AppsFlyer's settings, which does not send again what is answered 404."""
+    assert (await ask(intake, path)).status == 200
+    assert [(one.app, one.source) for one in inbox.kept] == [("shop", Source.PUSH)]
+    assert (await ask(intake, "/v1/push/other/")).status == 404
+
+
 async def test_a_gzip_body_is_stored_inflated(intake, inbox):
     """A compressed body is kept as the JSON it holds."""
     answer = await ask(intake, body=gzip.compress(POSTBACK), headers={"content-encoding": "gzip"})
@@ -174,7 +197,7 @@ async def test_the_header_of_the_token_can_be_named(intake, headers):
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/push/none", "/v1/push/shop/", "/v1/push", "/v1/else/shop", "/v1/", "/v1/push/Shop"]
+    "path", ["/v1/push/none", "/v1/push/none/", "/v1/push//shop", "/v1/push", "/v1/else/shop", "/v1/", "/v1/push/Shop"]
 )
 async def test_an_unknown_app_is_not_found(intake, path):
     """A path that leads to no door is answered 404, and counted."""

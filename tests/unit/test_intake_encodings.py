@@ -100,6 +100,12 @@ def plain(message: dict) -> str:
     return json.dumps(message, ensure_ascii=False)
 
 
+def raw_deflate(body: bytes) -> bytes:
+    """Compress as some clients understand `deflate`."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
 ENCODED = {
     "UTF-8": lambda text: (text.encode(), {}),
     "UTF-8 with a mark": lambda text: (text.encode("utf-8-sig"), {}),
@@ -124,6 +130,8 @@ ENCODED = {
     "no gzip, though it is announced": lambda text: (text.encode(), {"content_encoding": "gzip"}),
     "no Brotli, though it is announced": lambda text: (text.encode(), {"content_encoding": "br"}),
     "deflate": lambda text: (zlib.compress(text.encode()), {"content_encoding": "deflate"}),
+    "deflate without a header": lambda text: (raw_deflate(text.encode()), {"content_encoding": "deflate"}),
+    "gzip in gzip": lambda text: (gzip.compress(gzip.compress(text.encode())), {"content_encoding": "gzip, gzip"}),
     "a form that is JSON": lambda text: (text.encode(), {"content_type": "application/x-www-form-urlencoded"}),
     "a picture that is JSON": lambda text: (text.encode(), {"content_type": "image/png"}),
 }  # fmt: skip

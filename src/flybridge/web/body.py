@@ -21,6 +21,8 @@ TOO_SLOW: Final = Refusal(
 )
 
 GZIP: Final = b"\x1f\x8b"
+MAX_PACKED: Final = 3
+"""How often a body may have been compressed."""
 FORM: Final = "application/x-www-form-urlencoded"
 
 Header = Callable[[str], str | None]
@@ -88,9 +90,12 @@ def unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | R
     if isinstance(body, Refusal):
         return body
     if body.startswith(GZIP):
-        body = _inflated(body, 31, max_bytes)
+        body = _gunzipped(body, max_bytes)
     elif body[:1] != b"{" and (header("content-encoding") or "").strip().lower() == "deflate":
-        body = _inflated(body, 15, max_bytes)  # zlib's form, which is that of RFC 9110
+        packed = body
+        body = _inflated(packed, 15, max_bytes)  # zlib's form, which is that of RFC 9110
+        if body is packed:
+            body = _raw(packed, max_bytes)
     if len(body) > max_bytes:
         return too_large(max_bytes)
     if body.isascii() and 0 not in body[:4]:
@@ -112,6 +117,25 @@ def is_form(body: bytes, header: Header) -> bool:
         return False
     kind = header("content-type")
     return kind is not None and kind[:33].lower() == FORM and b"=" in body
+
+
+def _gunzipped(body: bytes, max_bytes: int) -> bytes:
+    """Return what a body of gzip holds. A proxy may have compressed what was compressed."""
+    for _ in range(MAX_PACKED):
+        packed, body = body, _inflated(body, 31, max_bytes)
+        if body is packed or not body.startswith(GZIP) or len(body) > max_bytes:
+            break
+    return body
+
+
+def _raw(packed: bytes, max_bytes: int) -> bytes:
+    """Return what is compressed without zlib's header, as some clients write `deflate`; other bytes as they are."""
+    stream = zlib.decompressobj(wbits=-15)
+    try:
+        clear = stream.decompress(packed, max_bytes + 1)
+    except zlib.error:
+        return packed
+    return clear if clear and (stream.eof or len(clear) > max_bytes) and not stream.unused_data else packed
 
 
 def _inflated(packed: bytes, wbits: int, max_bytes: int) -> bytes:

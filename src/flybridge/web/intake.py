@@ -199,6 +199,9 @@ class Intake:
         """Judge one request and make its bytes durable; None means that they are. What `read` raises is passed on."""
         started = perf_counter_ns()
         endpoint, call = self._endpoints.get(path), None
+        if endpoint is None and path.endswith("/"):  # as an address is entered by hand
+            path = path.rstrip("/")
+            endpoint = self._endpoints.get(path)
         if endpoint is None and (call := lists.call_of(path)) is not None:
             endpoint = self._endpoints.get(call.endpoint)
         if endpoint is None:
