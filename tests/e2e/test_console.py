@@ -9,6 +9,7 @@ import sqlite3
 from base64 import b64encode
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from html.parser import HTMLParser
 
 import aiohttp
@@ -267,6 +268,17 @@ async def test_a_page_fetches_itself_again_only_where_asked(tmp_path):
     """Nothing moves under a reader who did not ask for it."""
     async with shown_by(tmp_path, only=Role.CONSOLE) as session:
         assert '<meta http-equiv="refresh" content="10">' in await text(session, "/flow?every=10")
+
+
+async def test_a_page_that_fetches_itself_again_is_the_same_page(tmp_path):
+    """With its period and its filters, while it does and when it is told to stop."""
+    asked = "app=shop&from=2026-01-01&to=2026-01-31&search=a%26b"
+    async with shown_by(tmp_path) as session:
+        page = unescape(await text(session, f"/?{asked}"))
+        assert f'href="?{asked}&every=10"' in page
+        again = unescape(await text(session, f"/?{asked}&every=10"))
+        assert f'<a href="?{asked}">Stop</a>' in again
+        assert 'href="?every=60"' in await text(session, "/")
 
 
 async def test_figures_that_do_not_agree_are_sentences(tmp_path):

@@ -75,7 +75,16 @@ class Entry(Struct, frozen=True):
 NO_ENTRY: Final = Entry("", "", "")
 """Of pages that stand nowhere in the navigation."""
 
-NO_FRAME: Final = {"page": "", "path": "", "kept": "", "every": 0, "at": "", "condition": None, "visitor": None}
+NO_FRAME: Final = {
+    "page": "",
+    "path": "",
+    "kept": "",
+    "again": "",
+    "every": 0,
+    "at": "",
+    "condition": None,
+    "visitor": None,
+}
 """What the frame of a page is made from, for one that knows nothing of it."""
 
 
@@ -161,6 +170,7 @@ class Site(Struct, dict=True, kw_only=True):
             "page": entry.key,
             "path": request.url.path,
             "kept": _kept(request, entry) if status == 200 else "",
+            "again": urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "every"]),
             "every": _every(request),
             "at": clock_time(reading.at_ms),
             "condition": condition(reading),
