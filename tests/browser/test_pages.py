@@ -247,7 +247,20 @@ async def test_paper_has_the_figures_and_not_the_controls(browser, bridge):
         await page.emulate_media(media="print")
         await expect(page.locator(".side")).to_be_hidden()
         await expect(page.locator(".filters")).to_be_hidden()
+        await expect(page.locator(".presets")).to_be_hidden()
         await expect(page.locator("#sources-table tfoot")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/cohorts?metric=roas&length=90", "/differences", "/account"])
+async def test_a_sheet_of_paper_is_no_phone(browser, bridge, path):
+    """A4 upright is as narrow as a tablet: tables stay tables, all of their columns fit, and ink is dark."""
+    async with opened(browser, bridge, path) as page:
+        await page.set_viewport_size({"width": 718, "height": 1000})
+        await page.emulate_media(media="print", color_scheme="dark")
+        shown = "[...document.querySelectorAll('table')].filter(one => one.checkVisibility())"
+        assert set(await page.evaluate(f"{shown}.map(one => getComputedStyle(one).display)")) == {"table"}
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 718
+        assert await page.evaluate("getComputedStyle(document.body).color") == "rgb(23, 27, 33)"
 
 
 async def test_there_are_weeks_to_look_at(bridge):
