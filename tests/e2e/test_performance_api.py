@@ -237,6 +237,23 @@ async def test_amounts_of_several_currencies_say_which_they_are_in(store):
     assert "money in USD</span>" not in one
 
 
+async def test_refunds_beyond_the_revenue_pay_nothing_back(store):
+    """A share of the cost below 0 would say nothing."""
+    day = TODAY - 7
+    await store.replace_costs(
+        "shop", "csv", [CostRow("shop", day, "Facebook Ads", "", "", "USD", 5_000_000)], days=(day, day)
+    )
+    page = (await Web(store).answer("/cohorts", "metric=ltv"))[2].decode()
+    assert "Paid back on day 1" in page
+    refund = {
+        "event_name": "refund", "event_time": f"{date_of(day)} 12:00:00", "appsflyer_id": "1-1",
+        "install_time": f"{date_of(day)} 10:00:00", "media_source": "Facebook Ads", "event_revenue_usd": -20.0,
+    }  # fmt: skip
+    await filed(store, [refund] * 3)  # the first two have the receipts of what is filed already
+    page = (await Web(store).answer("/cohorts", "metric=ltv"))[2].decode()
+    assert "Not paid back by day 6: refunds are more than the revenue." in page
+
+
 async def test_the_search_finds_what_a_long_table_leaves_out(store):
     """By source and by campaign below one. Without a search the largest stand in the table, and how many do not."""
     at = f"{date_of(TODAY - 3)} 10:00:00"
@@ -253,7 +270,7 @@ async def test_the_search_finds_what_a_long_table_leaves_out(store):
         return (await web.answer("/", query))[2].decode()
 
     whole = await page()
-    assert "31 smaller rows stand together in one" in whole
+    assert "31 smaller rows stand together in one; the search finds them when Enter is pressed" in whole
     left_out = [campaign for source, campaign in installs if f">{source}<" not in whole or f">{campaign}<" not in whole]
     assert len(left_out) == 31 + 6
     for campaign in (left_out[0], left_out[-1]):

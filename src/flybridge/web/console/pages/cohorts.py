@@ -235,7 +235,8 @@ def _payback(found: Cohorts, it: CohortQuestion) -> list[Figure]:
         said = f"Paid back on day {paid}: by then an install has brought what it cost."
     elif known:
         share = (revenue[known[-1]] or 0) / (cost[known[-1]] or 1)
-        said = f"Not paid back by day {known[-1]}: {share:.0%} of the cost has come back."
+        back = f"{share:.0%} of the cost has come back" if share >= 0 else "refunds are more than the revenue"
+        said = f"Not paid back by day {known[-1]}: {back}."
     else:
         said = "No day is complete yet."
     sources = plural(len(costed), "source")

@@ -32,7 +32,8 @@
           below = below || match;
           row.hidden = words ? !match && !(own && group.open) : !group.open;
         }
-        group.row.hidden = !own && !below;
+        // What a long table has left out may be what is looked for: Enter asks for it.
+        group.row.hidden = !own && !below && !("rest" in group.row.dataset);
       }
     };
     const search = document.querySelector(`[data-search="${table.id}"]`);
