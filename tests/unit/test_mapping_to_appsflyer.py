@@ -282,6 +282,30 @@ def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
     assert any("is not sent" in note for note in mapped(event, platform=platform).notes)
 
 
+@pytest.mark.parametrize("user", [{}, {"aie": False}])
+@pytest.mark.parametrize(
+    "place",
+    ["event_properties.product_id", "event_properties.order_id", "event_properties.content_type", "version_name",
+     "user_properties.app_store", "event_properties.note", "event_type"],
+)  # fmt: skip
+def test_no_value_repeats_a_device_identifier(place, user):
+    """Not a parameter nor the name; the identifier is sent once at most, in its own place."""
+    section, dot, key = place.partition(".")
+    event = with_user(**user) | {"adid": GAID, "app_version": "1"}
+    repeated = f"x-{GAID.upper()}"
+    event = event | {section: {**event.get(section, {}), key: repeated} if dot else repeated}
+    found = mapped(event, extras=("*",))
+    assert found.body.lower().count(GAID.encode()) == (not user)
+    assert (
+        json.loads(found.body)["eventName"]
+        == found.event_name
+        == ("x-[id]" if place == "event_type" else "Order Completed")
+    )
+    assert any("device identifier" in note for note in found.notes)
+    other = mapped(event | {"adid": GAID.replace("38", "39")}, extras=("*",))
+    assert other.body.lower().count(GAID.encode()) == 1
+
+
 @pytest.mark.parametrize(
     ("platform", "user", "kept"),
     [

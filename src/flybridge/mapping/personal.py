@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -30,6 +31,12 @@ ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
 """Keys of `event_value` that hold an identifier by name, in lower case."""
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def without_ids(text: str, devices: Iterable[bytes]) -> str:
+    """Return a text with `[id]` in place of the person's identifiers, in whatever case."""
+    ids = sorted((device.decode() for device in devices), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, ids)), "[id]", text, flags=re.IGNORECASE)
 
 
 def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:

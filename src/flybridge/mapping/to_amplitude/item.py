@@ -6,8 +6,6 @@ https://amplitude.com/docs/apis/analytics/http-v2, https://amplitude.com/docs/ap
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +15,7 @@ from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.identity.masking import masked
 from flybridge.mapping.person import TOP, Identified
-from flybridge.mapping.personal import names_a_device
+from flybridge.mapping.personal import names_a_device, without_ids
 from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.place import SOURCES
@@ -160,18 +158,13 @@ def _fields_without_devices(fields: dict[str, Any], facts: Facts) -> dict[str, A
     devices = facts.person.devices
     for name in [name for name in fields if name not in UNLIKE_TEXT and names_a_device(fields[name], devices)]:
         if name == "event_type":
-            fields[name] = _without(fields[name], devices)
+            fields[name] = without_ids(fields[name], devices)
             facts.notes.append("The event's name contains a device identifier, in whose place [id] is sent.")
             continue
         for left_out in SOURCES if name in SOURCES else (name,):
             fields.pop(left_out, None)
         facts.notes.append(f"The field {name} contains a device identifier and was left out.")
     return fields
-
-
-def _without(text: str, devices: Sequence[bytes]) -> str:
-    ids = sorted((device.decode() for device in devices), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, ids)), "[id]", text, flags=re.IGNORECASE)
 
 
 def _joined(own: dict[str, Any], section: Struct, notes: list[str]) -> bytearray:

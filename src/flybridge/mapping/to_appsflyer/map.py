@@ -30,6 +30,7 @@ from flybridge.mapping.table import PREFIX
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.contacts import KEYS, is_contact
+from flybridge.mapping.to_appsflyer.devices import repeats_a_device, without_devices
 from flybridge.mapping.to_appsflyer.money import (
     REVENUE,
     complete_currency,
@@ -147,6 +148,9 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
     head = {"eventName": event_name} | ({"eventTime": stamp(event_ms)} if event_ms is not None else {})
     extras, contact_left_out = _extras(event, rules, found, devices, notes)
     packed = _pack(head, found, extras)
+    if packed is not None and repeats_a_device(*packed, found, devices):
+        head["eventName"] = event_name = without_devices(event_name, found, devices, notes)
+        packed = _pack(head, found, extras)
     if packed is None:
         return Dead(
             "map",
