@@ -267,6 +267,42 @@ def test_a_data_locker_is_listed_by_folder(bucket):
     assert row.fields["event_name"] == "one"
 
 
+@pytest.mark.parametrize("bucket", [Azure], indirect=True)
+@pytest.mark.parametrize(
+    "origin", ["az://{0}", "abfs://{0}@{1}.dfs.core.windows.net", "ABFSS://{0}@{1}.dfs.core.windows.net"]
+)
+def test_directories_of_a_hierarchical_namespace_are_no_files(bucket, origin):
+    """Azure lists each directory as an object without bytes, whose metadata say that it is one."""
+    content = gzip.compress((HEADER + "1-1,one,2099-01-01 02:00:00\n").encode())
+    place = "t=inapps/dt=2099-01-01"
+    directories = [
+        "home",
+        f"{HOME}",
+        f"{HOME}/t=inapps",
+        f"{HOME}/{place}",
+        f"{HOME}/{place}/h=2",
+        f"{HOME}/{place}/h=3",
+    ]
+    for directory in [*directories, f"{HOME}/{place}/h=2/part-9.gz", f"{HOME}/{place}/h=2/_temporary"]:
+        obstore.put(from_url(f"az://{BUCKET}"), directory, b"", attributes={"hdi_isfolder": "true"})
+    bucket.put(f"{HOME}/{place}/h=2/part-00000.gz", content)
+    bucket.put(f"{HOME}/{place}/h=2/_SUCCESS", b"")
+    address = origin.format(BUCKET, bucket.account)
+    (folder,) = Locker(f"{address}/home").folders("2026-01-01")
+    assert (folder.hour, folder.is_complete, [file.key.rpartition("/")[2] for file in folder.files]) == (
+        "2", True, ["part-00000.gz"],
+    )  # fmt: skip
+    (row,) = RawRows(folder.files[0], None, None)
+    assert row.fields["event_name"] == "one"
+    for path in (
+        f"{address}/home/",
+        f"{address}/{HOME}/{place}/h=*/*.gz",
+        f"{address}/{HOME}/{place}/h=2/part-00000.gz",
+    ):
+        assert names(path) == ["one"]
+        assert find_files([path])[0].name == f"{address}/{HOME}/{place}/h=2/part-00000.gz"
+
+
 async def test_a_data_locker_in_a_bucket_is_followed(bucket, tmp_path):
     """Each complete hour once, and again when a file is written anew; both `installs` of organic and of paid ones."""
     now_ms = SystemClock().now_ms()

@@ -306,6 +306,15 @@ def test_a_broken_archive_is_named(tmp_path):
         ("s3:/bucket/a.csv", "s3:/bucket/a.csv is not an address. Write s3://"),
         ("https:/host/a.csv", "is not an address. Write s3://"),
         ("https://host/a.csv", "is not an address of object storage. Download the file first"),
+        (
+            "https://acc.blob.core.windows.net/c/a.csv?sig=x",
+            "a.csv is not an address of object storage. Download the file first, or write abfss://CONTAINER@",
+        ),
+        ("abfs:/bucket/a.csv", "is not an address. Write s3://"),
+        (
+            "abfss://bucket/a.csv",
+            "Account must be specified. Set AZURE_STORAGE_ACCOUNT_NAME, or write abfss://CONTAINER@",
+        ),
         ("s4://bucket/a.csv", "is not an address of object storage. Write s3://"),
         ("gs://", "is not an address of object storage. Write s3://"),
     ],

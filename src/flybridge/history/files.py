@@ -1,8 +1,8 @@
 """Raw-data files, on this machine and in object storage: list them, and read their rows.
 
-`s3://`, `gs://` and `az://` are read with obstore, which finds each cloud's usual credentials; Parquet is read with
-pyarrow. Both come with `flybridge[history]`. What is compressed is recognised by its first bytes, and a zip archive is
-read member by member. A file has a `mark` that changes when its content does: the ETag, or size and time of
+`s3://`, `gs://`, `az://` and `abfss://` are read with obstore, which finds each cloud's usual credentials; Parquet is
+read with pyarrow. Both come with `flybridge[history]`. What is compressed is recognised by its first bytes, and a zip
+archive is read member by member. A file has a `mark` that changes when its content does: the ETag, or size and time of
 modification.
 """
 
@@ -41,7 +41,11 @@ MEMBERS: Final = (".csv", ".csv.gz", ".gz", ".parquet", ".tsv")
 """What is read of an archive."""
 ENDINGS: Final = (*MEMBERS, ".zip")
 """What is read of a directory or folder. A file that is named is read whatever it is called."""
-SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "file": "file"}
+SCHEMES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "file": "file"} | {
+    "abfs": "abfs", "abfss": "abfss",
+}  # fmt: skip
+AZURE: Final = "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/path"
+"""An address in Azure Storage that names its account, as Hadoop and Azure's own pages write it."""
 NEEDED: Final = "pip install 'flybridge[history]'."
 BUFFER: Final = 1 << 20
 MOST_ARCHIVES: Final = 3
@@ -50,7 +54,7 @@ _PARQUET: Final = b"PAR1"
 _ZIP: Final = b"PK\x03\x04"
 _WILD: Final = "*?["
 _WORKBOOK: Final = "[Content_Types].xml"
-_ADDRESS: Final = re.compile(r"(?:s3a?|gc?s|az|azure|https?):/+", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?:s3a?|gc?s|az|azure|abfss?|https?):/+", re.IGNORECASE)
 
 
 class RawFile(Struct, frozen=True):
@@ -195,10 +199,16 @@ def open_bucket(url: str, *, patience: timedelta | None = None) -> tuple[Any, st
     scheme = SCHEMES.get(written.lower(), "")
     bucket, _, path = rest.partition("/")
     if not scheme or (not bucket and scheme != "file"):
-        first = "Download the file first, or write" if written.lower() in {"http", "https"} else "Write"
-        raise ConfigError(
-            "", f"{url} is not an address of object storage.", f"{first} s3://, gs:// or az://, bucket and path."
+        is_web = written.lower() in {"http", "https"}
+        first, shown = "Download the file first, or write" if is_web else "Write", url
+        if is_web:
+            shown = url.partition("?")[0]  # what follows may let in whoever has it
+        right = (
+            AZURE
+            if bucket.partition("?")[0].endswith(".core.windows.net")
+            else "s3://, gs:// or az://, bucket and path"
         )
+        raise ConfigError("", f"{shown} is not an address of object storage.", f"{first} {right}.")
     try:
         if scheme == "file":
             return from_url("file:///"), path
@@ -207,7 +217,10 @@ def open_bucket(url: str, *, patience: timedelta | None = None) -> tuple[Any, st
         # Options of the client would replace those that the environment names, such as AWS_ALLOW_HTTP.
         return from_url(f"{scheme}://{bucket}", retry_config={"retry_timeout": patience}), path
     except Exception as problem:  # what obstore raises has no class in common
-        raise ConfigError("", f"{url} can't be opened: {said_by_store(problem)}.", "Check the address.") from None
+        remedy = "Check the address."
+        if scheme in {"az", "abfs", "abfss"} and "@" not in bucket:
+            remedy = f"Set AZURE_STORAGE_ACCOUNT_NAME, or write {AZURE}."
+        raise ConfigError("", f"{url} can't be opened: {said_by_store(problem)}.", remedy) from None
 
 
 def _remote_files(url: str) -> list[RawFile]:
