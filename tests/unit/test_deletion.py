@@ -108,6 +108,16 @@ def test_appsflyer_is_asked_for_an_identity_as_it_writes_it(platform, kind, give
     assert identity["identity_value"] == asked
 
 
+@pytest.mark.parametrize("code", ["e318", "e319"])
+def test_an_app_that_has_no_amazon_ids_has_nobody_to_be_found_by_one(code):
+    """It was asked for in case the id is one. Of another identity the same answer is a failure."""
+    answered = answer(400, problem(code))
+    assert appsflyer.read(answered, "fire_advertising_id").done
+    assert code in appsflyer.read(answered, "fire_advertising_id").detail
+    assert not appsflyer.read(answered, "android_advertising_id").done
+    assert not appsflyer.read(answer(400, problem("e411")), "fire_advertising_id").done
+
+
 def problem(code: str) -> dict[str, object]:
     """Build AppsFlyer's error."""
     return {"error": {"code": 400, "af_gdpr_code": code, "message": f"about {ADA}"}}

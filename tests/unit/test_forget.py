@@ -145,6 +145,7 @@ def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
         ("appsflyer", "a", "appsflyer_id", "open"),
         ("appsflyer", "a", "customer_user_id", "open"),
         ("appsflyer", "a", "adid", "open"),
+        ("appsflyer", "a", "amazon_aid", "open"),
         ("amplitude", "i", "customer_user_id", "open"),
         ("amplitude", "i", "amplitude_device_id", "open"),
         ("appsflyer", "i", "appsflyer_id", "open"),
@@ -158,16 +159,36 @@ def test_the_plan_has_a_request_for_each_id_that_a_vendor_knows():
     ]
 
 
-async def test_appsflyer_is_asked_for_an_apple_id_as_either_kind(store):
+@pytest.mark.parametrize(
+    ("app", "asked_for", "kinds"),
+    [
+        (
+            "i",
+            {
+                "ios_advertising_id": "9876F1AA-2983-3855-27BB-2C626772EFAB",
+                "idfv": "9876F1AA-2983-3855-27BB-2C626772EFAB",
+            },
+            ["idfa", "idfv"],
+        ),
+        (
+            "a",
+            {
+                "android_advertising_id": "9876f1aa-2983-3855-27bb-2c626772efab",
+                "fire_advertising_id": "9876f1aa-2983-3855-27bb-2c626772efab",
+            },
+            ["adid", "amazon_aid"],
+        ),
+    ],
+)
+async def test_appsflyer_is_asked_for_an_id_as_each_kind_that_it_may_be(store, app, asked_for, kinds):
     """A UUID does not say which it is, and a request for the other kind is taken, and finds nobody."""
-    vendors, person = Vendors(), PersonIds(advertising_id="9876f1aa-2983-3855-27bb-2c626772efab")
-    receipt = await forget(person, apps("i"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=vendors)
+    vendors, person = Vendors(), PersonIds(advertising_id="9876f1Aa-2983-3855-27bb-2c626772efab")
+    receipt = await forget(person, apps(app), store, KEYRING, clock=JumpingClock(NOW_MS), transport=vendors)
     asked = [one for request in vendors.asked for one in json.loads(request.body)["subject_identities"]]
-    assert [(one["identity_type"], one["identity_value"]) for one in asked] == [
-        ("ios_advertising_id", "9876F1AA-2983-3855-27BB-2C626772EFAB"),
-        ("idfv", "9876F1AA-2983-3855-27BB-2C626772EFAB"),
-    ]
-    assert [step.kind for step in receipt.steps if step.vendor == "appsflyer"] == ["idfa", "idfv"]
+    assert {one["identity_type"]: one["identity_value"] for one in asked} == asked_for
+    assert len({json.loads(request.body)["subject_request_id"] for request in vendors.asked}) == len(asked)
+    steps = [step for step in receipt.steps if step.vendor == "appsflyer"]
+    assert [(step.kind, step.state) for step in steps] == [(kind, "done") for kind in kinds]
 
 
 def test_what_can_not_be_asked_says_so():
@@ -357,6 +378,10 @@ async def test_a_vendor_that_was_not_asked_leaves_the_receipt_open(store):
     receipt = await forget(
         PersonIds(advertising_id="ab-cd"), apps("a"), store, KEYRING, clock=JumpingClock(NOW_MS), transport=Vendors()
     )
-    assert [(step.vendor, step.state) for step in receipt.steps] == [("amplitude", "failed"), ("appsflyer", "done")]
+    assert [(step.vendor, step.state) for step in receipt.steps] == [
+        ("amplitude", "failed"),
+        ("appsflyer", "done"),
+        ("appsflyer", "done"),
+    ]
     assert "--device-id" in receipt.steps[0].detail
     assert not receipt.settled

@@ -22,11 +22,16 @@ from flybridge.records import utc_time
 
 PATH: Final = "/api/gdpr/v1/opendsr_requests"
 
-IDENTITIES: Final = {
+AMAZON: Final = "amazon_aid"
+"""Amazon's advertising id, which elsewhere is of the same kind as Google's."""
+FIRE: Final = "fire_advertising_id"
+
+IDENTITIES: Final[Mapping[str, Mapping[str, str]]] = {
     "android": {
         IdKind.APPSFLYER_ID: "appsflyer_id",
         IdKind.CUSTOMER_USER_ID: "customer_user_id",
         IdKind.ADID: "android_advertising_id",
+        AMAZON: FIRE,
     },
     "ios": {
         IdKind.APPSFLYER_ID: "appsflyer_id",
@@ -40,12 +45,15 @@ IDENTITIES: Final = {
 
 WRITTEN: Final[Mapping[str, Callable[[str], str]]] = {
     "ios_advertising_id": str.upper, "idfv": str.upper, "android_advertising_id": str.lower,
+    FIRE: str.lower,
 }  # fmt: skip
 """How AppsFlyer writes identifiers that others write in either case
 (https://dev.appsflyer.com/hc/reference/s2s-events-api3-post, read 2026-11-28)."""
 
 THERE_ALREADY: Final = frozenset({"e213", "e215"})
 """The same request, or another open one about the same identity."""
+
+NOT_OF_THE_PLATFORM: Final = frozenset({"e318", "e319"})
 
 CODES: Final = {
     "e212": "AppsFlyer does not permit the request: check the token's permissions.",
@@ -75,13 +83,16 @@ def request(account: AppsFlyerAccount, *, request_id: str, identity: str, value:
     return account.call("POST", PATH, body)
 
 
-def read(response: HttpResponse) -> Erasure:
-    """Return the result that an answer reports. Never raises, and never quotes the answer, which repeats ids."""
+def read(response: HttpResponse, identity: str = "") -> Erasure:
+    """Return the result that an answer reports to a request for this `identity`.
+
+    Never raises, and never quotes the answer, which repeats ids.
+    """
     match response.status:
         case 200 | 201 | 202:
             return _created(response.body)
         case 400:
-            return _refused(response.body)
+            return _refused(response.body, identity)
         case 401 | 403:
             return Erasure(False, "AppsFlyer does not accept the token: check api_token of the app.")
         case 404:
@@ -101,12 +112,14 @@ def _created(body: bytes) -> Erasure:
     return Erasure(True, "AppsFlyer has taken the request.")
 
 
-def _refused(body: bytes) -> Erasure:
+def _refused(body: bytes, identity: str) -> Erasure:
     answer = json_object(body) or {}
     error = answer.get("error")  # this operation wraps it
     code = str((error.get("af_gdpr_code") if isinstance(error, dict) else None) or answer.get("af_gdpr_code", ""))
     if code in THERE_ALREADY:
         return Erasure(True, f"AppsFlyer has this request already ({code}).")
+    if identity == FIRE and code in NOT_OF_THE_PLATFORM:
+        return Erasure(True, f"The app has no Amazon ids at AppsFlyer, so that nobody is found by one ({code}).")
     if code in CODES:
         return Erasure(False, f"{CODES[code]} ({code})")
     named = f" with {code}" if len(code) == 4 and code[1:].isdigit() else ""

@@ -33,7 +33,9 @@ PAGE: Final = 500
 """How many dead letters are held in memory."""
 
 ASKED_OF_AMPLITUDE: Final = (IdKind.CUSTOMER_USER_ID, IdKind.AMPLITUDE_DEVICE_ID)
-ASKED_OF_APPSFLYER: Final = (IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.IDFV, IdKind.ADID)
+ASKED_OF_APPSFLYER: Final = (
+    IdKind.APPSFLYER_ID, IdKind.CUSTOMER_USER_ID, IdKind.IDFA, IdKind.IDFV, IdKind.ADID, appsflyer.AMAZON
+)  # fmt: skip
 """The kinds of ids that each vendor finds people by; AppsFlyer not by all of them on every platform."""
 
 NOT_ASKED: Final = {
@@ -76,9 +78,9 @@ class PersonIds(Struct, frozen=True):
         advertising_id = device_identifier(self.advertising_id) or self.advertising_id
         return found + [(kind, advertising_id) for kind in ADVERTISING]
 
-    def of_kind(self, kind: IdKind) -> str | None:
-        """Return the id of a kind; None if there is none."""
-        return dict(self.kinds).get(kind)
+    def of_kind(self, kind: str) -> str | None:
+        """Return the id of a kind; None if there is none. An advertising id may be Amazon's."""
+        return dict(self.kinds).get(IdKind.ADID if kind == appsflyer.AMAZON else IdKind(kind))
 
 
 def keys_of(person: PersonIds, apps: Iterable[App], keyring: Keyring) -> tuple[bytes, ...]:
@@ -195,12 +197,12 @@ def _asked_of_amplitude(app: App) -> tuple[IdKind, ...]:
 
 
 def _steps(
-    vendor: str, person: PersonIds, app: App, kinds: Sequence[IdKind], obstacle: tuple[str, str]
+    vendor: str, person: PersonIds, app: App, kinds: Sequence[str], obstacle: tuple[str, str]
 ) -> list[VendorStep]:
     """Return the requests to a vendor, one for each id of these kinds. `obstacle` is a state and why they are in it."""
     state, detail = obstacle
     steps = [
-        VendorStep(vendor, app.name, kind.value, uuid4().hex, state, detail=detail)
+        VendorStep(vendor, app.name, str(kind), uuid4().hex, state, detail=detail)
         for kind in kinds
         if usable(person.of_kind(kind)) is not None
     ]
@@ -231,8 +233,9 @@ async def _ask(
         if step.vendor == "amplitude":
             status, read = await _ask_amplitude(step, person, app, transport, requester)
         else:
-            response = await transport.send(_appsflyer_request(step, person, app, clock.now_ms()))
-            status, read = response.status, appsflyer.read(response)
+            identity = appsflyer.IDENTITIES[app.platform.value][step.kind]
+            response = await transport.send(_appsflyer_request(step, person, app, identity, clock.now_ms()))
+            status, read = response.status, appsflyer.read(response, identity)
     except TransportError as problem:
         detail = f"{problem}: run the command again."
         return structs.replace(step, state="failed", status=0, detail=detail, changed_ms=clock.now_ms())
@@ -256,14 +259,13 @@ async def _ask_amplitude(
     return response.status, amplitude.read(response)
 
 
-def _appsflyer_request(step: VendorStep, person: PersonIds, app: App, now_ms: int) -> HttpRequest:
+def _appsflyer_request(step: VendorStep, person: PersonIds, app: App, identity: str, now_ms: int) -> HttpRequest:
     account = appsflyer_account_of(app)
     assert account is not None, "the plan has seen to it"
-    kind = IdKind(step.kind)
     return appsflyer.request(
         account,
         request_id=str(UUID(step.request_id)),
-        identity=appsflyer.IDENTITIES[app.platform.value][kind],
-        value=(person.of_kind(kind) or "").strip(),
+        identity=identity,
+        value=(person.of_kind(step.kind) or "").strip(),
         now_ms=now_ms,
     )
