@@ -55,6 +55,7 @@ def test_what_is_written_loads_with_every_comment_turned_on(platform):
     app = loads("\n".join(on), Path("/etc"), ENV).apps[0]
     assert app.streams[0].rename == {"Purchase": "af_purchase"}
     assert app.audiences[0].cohort == "7khm89cz"
+    assert (app.insight.timezone, app.insight.currency, app.insight.rates) == ("Europe/Berlin", "EUR", {"USD": 0.92})
 
 
 @given(st.text(min_size=1))

@@ -34,6 +34,7 @@ REFUSED = {
     "performance --json --csv": "--csv: --json prints another form.",
     "performance --grain week": "--grain: is of cohorts.",
     "import --sightings --timezone UTC --rate 5 a.csv": "goes without --timezone and --rate",
+    "cohorts amplitude": "apps.amplitude.secret_key: is needed to ask Amplitude for its cohorts.",
     "explain ": "There is no file ''. Name a file",
 }
 
@@ -73,6 +74,16 @@ def test_what_can_not_be_meant_is_refused(config, line):
     code, text = said(config, line.split(" "))
     assert code == 2
     assert REFUSED[line] in text
+
+
+def test_a_question_that_no_terminal_can_answer_is_said(tmp_path):
+    """As where a script runs `flybridge init` without one of its options."""
+    for words in (["init"], ["init", "--name", "shop"]):
+        done = CliRunner().invoke(cli, [*words, "--config", str(tmp_path / "new.toml")], input="")
+        assert isinstance(done.exception, ConfigError)
+        assert str(done.exception).startswith("There is no terminal to ask, and nothing was done.")
+        assert "`flybridge init --help`" in str(done.exception)
+        assert not (tmp_path / "new.toml").exists()
 
 
 def test_a_port_that_no_machine_has_is_refused():

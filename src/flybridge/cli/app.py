@@ -94,6 +94,17 @@ class Commands(TyperGroup):
             return LATER[cmd_name].load(cmd_name)
         return super().get_command(ctx, cmd_name)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Raises `ConfigError` if it has to ask for an option, and no terminal can answer."""
+        try:
+            return super().invoke(ctx)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            sys.stdout.write("\n")  # the question has left its line open
+            remedy = f"Give what is asked for as options: see `flybridge {ctx.invoked_subcommand} --help`."
+            raise ConfigError("", "There is no terminal to ask, and nothing was done.", remedy) from None
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the group from the table, without importing a command."""
         listed = TyperGroup(

@@ -225,6 +225,10 @@ def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJs
     settings = configured(config, only_app)
     accounts = {one.name: cohort_credentials_of(one) for one in settings.apps if only_app in (None, one.name)}
 
+    if not any(accounts.values()):
+        raise ConfigError(
+            "apps.amplitude.secret_key", "is needed to ask Amplitude for its cohorts.", "Set it to the project's own."
+        )
     usages: dict[str, str] = {}
 
     async def work(transport: Transport) -> list[dict[str, Any]]:
@@ -250,9 +254,7 @@ def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJs
                 usages[app_name] = str(usage)
         return found
 
-    show(
-        within(opened_transport(), work), "Cohorts in Amplitude", "There is none, or no app has a secret_key.", as_json
-    )
+    show(within(opened_transport(), work), "Cohorts in Amplitude", "Amplitude has no cohort.", as_json)
     for app_name, sentence in usages.items():
         complain(f"{app_name}: {sentence}")
 

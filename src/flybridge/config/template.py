@@ -82,6 +82,13 @@ webhook_token = {webhook_token}
 # Amplitude adds up the revenue of all events as plain numbers, whatever their currency, so that it is sent in one.
 revenue = "usd"
 
+# The zone and currency of the figures: those that the app has in AppsFlyer. Without these they are UTC and USD. An
+# amount in another currency needs a rate, here what a dollar is in euros.
+# [apps.insight]
+# timezone = "Europe/Berlin"
+# currency = "EUR"
+# rates = {{ "USD" = 0.92 }}
+
 [apps.hold]
 # How long attribution is held until its user is seen in Amplitude.
 window_hours = 72
