@@ -28,7 +28,7 @@ def decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        for mend in (mended, _printed):
+        for mend in (mended, _of_template):
             with suppress(ValueError, OverflowError, msgspec.DecodeError):
                 return msgspec.json.decode(mend(text_of(body)))
         raise msgspec.DecodeError(str(problem)) from None
@@ -50,9 +50,15 @@ def mended(text: str) -> bytes:
     return json.dumps(loaded, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _printed(text: str) -> bytes:
-    """Return what a template has printed as JSON. Raises `ValueError` if it can't be read."""
-    return json.dumps(_read_bytes(relaxed(text, of_template=True)), ensure_ascii=False).encode("utf-8", "replace")
+def printed(text: str, *, of_template: bool = False) -> bytes:
+    """Return as JSON what another program, or a template, has printed. Raises `ValueError` if it can't be read."""
+    return json.dumps(_read_bytes(relaxed(text, of_template=of_template)), ensure_ascii=False).encode(
+        "utf-8", "replace"
+    )
+
+
+def _of_template(text: str) -> bytes:
+    return printed(text, of_template=True)
 
 
 def _read_bytes(value: Any) -> Any:

@@ -293,6 +293,33 @@ def test_a_message_that_is_alone_in_a_list_is_read(around: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"event_name": "buy", "af_sub1": "a \xe9", "is_lat": true, "idfv": null,}',
+        b"{'event_name': 'buy', 'af_sub1': 'a \xe9', 'is_lat': True, 'idfv': None}",
+        b'["event_name": "buy", "af_sub1": "a \xe9", "is_lat": Optional(true), "idfv": nil]',
+        b'{ "event_name" = "buy"; "af_sub1" = "a \xe9"; "is_lat" = true; }',
+        b'{"event_name": "buy", "af_sub1": "a \xe9", "is_lat": true}\0\0',
+        b"\xef\xbb\xbf{'event_name': 'buy', 'af_sub1': 'a \xe9', 'is_lat': True}",
+    ],
+)
+def test_a_message_as_other_programs_print_an_object_is_read(body: bytes) -> None:
+    """A comma behind the last field, Python's and Swift's objects, zeros at the end; it is noted."""
+    found = parse(body)
+    assert (found.event_name, found.af_sub1, found.is_lat, found.idfv) == ("buy", "a \u00e9", True, None)
+    assert found.get("event_name") == "buy"
+    assert any("was mended" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "body", [b"{event_name=a b, af_sub1=c}", b"{'event_name': 'buy'", b"{'a': 1}{'b': 2}", b"('a', 1)"]
+)
+def test_what_can_be_read_in_two_ways_is_not_read(body: bytes) -> None:
+    """A dead letter keeps all of it."""
+    assert dead(body).reason in ("not_json", "not_an_object")
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"", "not_json"),

@@ -24,7 +24,7 @@ from flybridge.appsflyer.amounts import amount_of, reported_amount
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
-from flybridge.lenient_json import mended, text_of
+from flybridge.lenient_json import mended, printed, text_of
 from flybridge.records import Dead, Media
 from flybridge.system.text_encoding import BLANKS, bare_text, with_other_bytes
 
@@ -193,7 +193,7 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
         msgspec.json.encode(message)
     except (msgspec.MsgspecError, UnicodeError, OverflowError, ValueError):
         try:
-            body = mended(text_of(body))
+            body = _clean(text_of(body).strip(BLANKS))
             message = msgspec.json.decode(body)
         except (ValueError, OverflowError) as problem:
             return Dead(
@@ -213,6 +213,14 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
             "Send one AppsFlyer message per request, as a JSON object.",
         )
     return _coerce(message, body, notes)
+
+
+def _clean(text: str) -> bytes:
+    """Return JSON of what is broken JSON, or an object as other programs print it. Raises `ValueError`."""
+    try:
+        return mended(text)
+    except (ValueError, OverflowError):
+        return printed(text)
 
 
 def _object_in(message: Any) -> dict[str, Any] | None:
