@@ -194,6 +194,18 @@ async def test_differences_name_what_was_planted(browser, bridge):
         assert await unexplained.count() == 2
 
 
+async def test_the_first_page_names_what_is_worth_a_look(browser, bridge):
+    """Whoever opens the console need not know that it is found on another page."""
+    await plant_findings(bridge)
+    async with opened(browser, bridge, "/?app=shop-ios") as page:
+        await expect(page.locator("p.bad")).to_contain_text("A difference that nothing explains (shop-ios).")
+        await without_violation(page)
+    async with opened(browser, bridge, "/") as page:
+        await expect(page.locator("p.bad")).to_contain_text("nothing explains (shop-android, shop-ios).")
+        await page.get_by_role("link", name="See the figures, and what to do").click()
+        await expect(page.locator("h1")).to_have_text("Differences")
+
+
 async def test_the_flow_goes_on_without_reloading(browser, bridge):
     """Rates are known after a second look."""
     async with opened(browser, bridge, "/flow") as page:

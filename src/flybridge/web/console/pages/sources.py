@@ -9,6 +9,7 @@ from msgspec import Struct
 from starlette.routing import Route
 
 from flybridge.insight.csv_text import csv_text
+from flybridge.insight.findings import read_findings
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
 from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import (
@@ -24,6 +25,7 @@ from flybridge.web.console import charts
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
 from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso, names_period
 from flybridge.web.console.latest import earlier_of, latest_of
+from flybridge.web.console.pages.differences import URGENT
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
 from flybridge.web.console.words import masked_sentence, shown
@@ -119,6 +121,7 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         before = merged(row.figures for row in kept(was.rows, filters))
         if found.rows and not was.rows and not names_period(query):
             elsewhere = await earlier_of(site.store, scopes, filters)
+    findings = (await read_findings(site.store, scopes))["findings"]
     nothing = "" if rows else await instead_of(site.store, scopes, filters.question())
     unit = found.currency or ""
     shown_metrics = {metric.name: metric for metric in (*headline, *metrics)}
@@ -165,9 +168,19 @@ async def shown_sources(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "partial": any(found.complete[horizon] < filters.days for horizon in horizons),
         "anything": bool(rows),
         "nothing": masked_sentence(nothing),
+        "findings": _named_once(findings),
+        "urgent": any(one["kind"] in URGENT for one in findings),
         "without_costs": table.total.spend is None,
         "query": filters.query(),
     }  # fmt: skip
+
+
+def _named_once(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the kinds of what is worth a look today, the most urgent first, each with the apps it is about."""
+    apps: dict[str, list[str]] = {}
+    for one in findings:
+        apps.setdefault(one["title"], []).append(shown(one["app"]))
+    return [f"{title} ({', '.join(dict.fromkeys(names))})" for title, names in apps.items()]
 
 
 def _chips(filters: Filters) -> list[tuple[str, str, str]]:
