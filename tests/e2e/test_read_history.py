@@ -96,6 +96,12 @@ async def reading(place: Path, origin: str, *, token: str = "token", locker: str
         yield HistoryReader(config, inbox, store, download, build_flow(config), SystemClock())
 
 
+def settled_ms() -> int:
+    """Return the time, or the first of the day at which a quota that is used up may not be that of the day before."""
+    now_ms = SystemClock().now_ms()
+    return max(now_ms, now_ms // DAY_MS * DAY_MS + 901_000)
+
+
 def happened(n: int = 400) -> list[bytes]:
     """Return push messages of the last two days, none twice."""
     options = TrafficOptions(
@@ -223,21 +229,21 @@ async def test_a_full_window_is_halved_until_nothing_is_left_out(tmp_path):
 
 async def test_a_quota_that_is_used_up_is_waited_for_and_the_rest_is_read_tomorrow(tmp_path):
     """It is learned from the refusal, kept, and no call is wasted on it before midnight."""
-    now_ms = SystemClock().now_ms()
+    now_ms = settled_ms()
     bodies = happened()
     async with sandbox() as (vendor, origin):
         vendor.raw_data.add(APP, bodies)
         vendor.raw_pull.quota = 0
         async with reading(tmp_path, origin) as reader:
-            app = reader.config.apps[0]
-            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+            app, asks = reader.config.apps[0], structs.replace(reader, clock=ManualClock(now_ms))
+            done = await asks.pull(app, now_ms - 5 * DAY_MS, now_ms)
             assert all("quota" in one.problem for one in done)
             assert all(now_ms < one.again_ms <= now_ms + DAY_MS + 60_000 for one in done)
             assert {one.again_ms // DAY_MS for one in done} == {now_ms // DAY_MS + 1}
         vendor.raw_pull.quota = 24
         async with reading(tmp_path, origin) as reader:
-            app = reader.config.apps[0]
-            done = await reader.pull(app, now_ms - 5 * DAY_MS, now_ms)
+            app, asks = reader.config.apps[0], structs.replace(reader, clock=ManualClock(now_ms))
+            done = await asks.pull(app, now_ms - 5 * DAY_MS, now_ms)
             assert all("quota" in one.problem for one in done)
             assert sum(vendor.raw_pull.calls.values()) == 0
             assert len(await standing(reader.store, "shop")) == len(done)
@@ -662,8 +668,9 @@ async def test_a_pull_goes_on_without_what_has_got_out_of_reach(tmp_path, days_l
 
 async def test_a_quota_that_is_used_up_is_not_asked_for_by_another_command_or_span(tmp_path):
     """It is of the report, the app and the day: each other command would cost a call and be refused."""
-    now_ms = SystemClock().now_ms()
-    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+    now_ms = settled_ms()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as at_once:
+        reader = structs.replace(at_once, clock=ManualClock(now_ms))
         vendor.raw_pull.quota = 0
         app, report = reader.config.apps[0], (PulledReport.INSTALLS,)
         used_up = (await reader.pull(app, now_ms - 5 * DAY_MS, now_ms, report))[0].problem
@@ -682,6 +689,37 @@ async def test_a_quota_that_is_used_up_is_not_asked_for_by_another_command_or_sp
             later = structs.replace(reader, clock=ManualClock(clock_ms))
             (pulled,) = await later.pull(app, now_ms - 5 * DAY_MS, now_ms, report)
             assert pulled.problem == problem
+
+
+async def test_jobs_wait_until_a_quota_that_another_tool_has_used_up_is_new(tmp_path):
+    """They say so once, and not each ten minutes. With another problem beside it they are tried again as usual."""
+    day_ms = SystemClock().now_ms() // DAY_MS * DAY_MS
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as reader:
+        clock = ManualClock(day_ms + 18 * HOUR_MS)
+        history = structs.replace(
+            reader.config.apps[0].history,
+            pull_every_hours=2.0,
+            reports=(PulledReport.INSTALLS, PulledReport.REINSTALLS),
+        )
+        app = structs.replace(reader.config.apps[0], history=history)
+        await reader.store.put_state(FIRST, str(day_ms - DAY_MS).encode())
+        scheduled = structs.replace(reader, config=structs.replace(reader.config, apps=(app,)), clock=clock)
+        vendor.raw_pull.quota, vendor.raw_pull.clock = 0, clock
+        pulls, gaps = scheduled.tasks(lambda *_: None, lambda *_: None)
+        for task, hours in ((pulls, 2), (gaps, 6)):
+            result = await task.run()
+            assert "quota" in result.problem
+            assert result.wait_ms == hours * HOUR_MS
+        clock.advance(5.5 * 3600)
+        assert (await pulls.run()).wait_ms == HOUR_MS // 2
+        clock.advance(0.49 * 3600)
+        assert (await pulls.run()).wait_ms == 600_000  # it is not looked for each second
+        clock.advance(3600)
+        vendor.raw_pull.quota = 100
+        done = await pulls.run()
+        assert (done.problem, done.wait_ms) == ("", None)
+        vendor.raw_pull.scripted.extend(["html"])
+        assert (await pulls.run()).wait_ms is None
 
 
 async def test_a_report_that_breaks_off_is_asked_again_by_another_span(tmp_path):

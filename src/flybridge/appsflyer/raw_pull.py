@@ -126,7 +126,7 @@ def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:
     if response.status == 200 and _has_header(response.body):
         return
     words = said(response.body).strip().removeprefix("\ufeff")
-    if response.status in {200, 400, 403} and any(limit in words.lower() for limit in _LIMITS):
+    if response.status in {200, 400, 403, 429} and any(limit in words.lower() for limit in _LIMITS):
         # Just after midnight it may be the quota of the day before: clocks differ, and waiting would lose a day.
         since_s = now_s % DAY_S
         again_s = DAY_S - since_s if since_s > EARLY_S else EARLY_S

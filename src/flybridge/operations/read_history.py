@@ -23,12 +23,12 @@ from flybridge.history.live_days import forgotten_live, remembered_ms
 from flybridge.history.locker import LockerFollower
 from flybridge.history.locker_folders import Locker
 from flybridge.history.progress import Progress, opened_progress
-from flybridge.history.pull import PULL, HistoryPull, Pulled, PullPlan, Shown, taking
+from flybridge.history.pull import PULL, QUOTA, HistoryPull, Pulled, PullPlan, Shown, standing, taking
 from flybridge.history.pull_preview import PullPreview, preview
 from flybridge.history.run import PROGRESS, overlap, refused
 from flybridge.history.uptime import read_uptime
 from flybridge.inbox.protocol import Inbox
-from flybridge.operations.schedule import ScheduledTask, TaskResult
+from flybridge.operations.schedule import AGAIN_MS, ScheduledTask, TaskResult
 from flybridge.records import DAY_MS, HOUR_MS, day_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import appsflyer_account_of
@@ -184,7 +184,9 @@ class HistoryReader(Struct, frozen=True):
         rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
         read(app.name, "pull", taken)
         did = f"{rows:,} rows read, {taken:,} were new."
-        return TaskResult(did, next((one.problem for one in done if one.problem), ""))
+        problems = [one.problem for one in done if one.problem]
+        every_ms = round(app.history.pull_every_hours * HOUR_MS)
+        return TaskResult(did, next(iter(problems), ""), await self._quota_wait_ms(app, problems, every_ms))
 
     async def _followed(self, app: App, read: RowsRead) -> TaskResult:
         done = await self.follower(app).look()
@@ -207,7 +209,14 @@ class HistoryReader(Struct, frozen=True):
         report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
         found(app.name, report.rows, report.missing, report.filled)
         did = f"{report.rows:,} rows compared, {report.missing:,} were missing, {report.filled:,} filled."
-        return TaskResult(did, next(iter(report.problems), ""))
+        return TaskResult(did, next(iter(report.problems), ""), await self._quota_wait_ms(app, report.problems, DAY_MS))
+
+    async def _quota_wait_ms(self, app: App, problems: Sequence[str], most_ms: int) -> int | None:
+        """Return how long a quota is used up, if nothing but quotas is the problem: there is nothing to try before."""
+        now_ms = self.clock.now_ms()
+        until_ms = {one.problem: one.again_ms for one in await standing(self.store, app.name, QUOTA)}
+        waits = [until_ms.get(problem, 0) - now_ms for problem in problems]
+        return min(max(min(waits), AGAIN_MS), most_ms) if waits and min(waits) > 0 else None
 
 
 async def check_live_days(
