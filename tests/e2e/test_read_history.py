@@ -903,6 +903,36 @@ async def test_an_event_that_the_day_before_was_in_no_report_is_late(tmp_path):
         assert {gap.hour[-5:]: gap.cause for gap in found.gaps} == {"01:00": LATE, "20:00": OUTAGE}
 
 
+async def test_ad_revenue_of_another_amount_is_not_missing(tmp_path):
+    """AppsFlyer has written the day again. To fill it would count both amounts."""
+    now_ms = SystemClock().now_ms()
+    day_ms = now_ms - now_ms % DAY_MS - 3 * DAY_MS
+    bucket = tmp_path / "bucket"
+
+    def write(version: int, amounts: dict[str, str]) -> None:
+        folder = bucket / f"t=attributed_ad_revenue/dt={day_of(day_ms)}/h=23/version={version}"
+        folder.mkdir(parents=True)
+        lines = [
+            f"17-{person},af_ad_revenue,{_text(day_ms + HOUR_MS)},{amount},{APP}" for person, amount in amounts.items()
+        ]
+        names = "appsflyer_id,event_name,event_time,event_revenue,app_id"
+        (folder / "part-0.gz").write_bytes(gzip.compress("\n".join([names, *lines, ""]).encode()))
+        (folder / "_SUCCESS").touch()
+
+    async with sandbox() as (_, origin), reading(tmp_path, origin, locker=str(bucket)) as reader:
+        app = reader.config.apps[0]
+        write(1, {"1": "0.5", "2": "0.5"})
+        assert (await reader.follower(app).look()).taken == 2
+        await process(reader)
+        write(2, {"1": "0.5", "2": "0.7", "3": "1"})
+        found = await reader.gaps(app, day_ms, day_ms + DAY_MS, fill=True, locker=True)
+        assert (found.problems, found.rows, found.missing, found.filled) == ((), 3, 1, 1)
+        await process(reader)
+        done = await reader.follower(app).look()
+        assert (done.problems, done.revised) == ([], 1)
+        assert new(await process(reader)) == 3
+
+
 async def test_what_a_data_locker_has_hours_later_is_late(tmp_path):
     """In the folder of its day that is called so, or in one of a later hour."""
     now_ms = SystemClock().now_ms()

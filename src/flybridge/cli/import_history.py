@@ -21,7 +21,7 @@ from flybridge.history.locker_folders import newest_files
 from flybridge.history.rows import UTC_TIMES
 from flybridge.history.run import HistoryImport, ImportPlan, day_span, opened_import, refused
 from flybridge.history.survey import Survey
-from flybridge.history.take import Taken
+from flybridge.history.take import REVISED, Taken
 from flybridge.inbox.protocol import Inbox
 from flybridge.operations.read_history import check_live_days
 from flybridge.service.backends import opened_inbox, opened_store
@@ -56,6 +56,8 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
     if n := len(named) - len(files):
         earlier = "1 file is" if n == 1 else f"{n:,} files are"
         complain(f"{earlier} left out: a Data Locker has later versions of the same days, which are read.")
+    newest = {file.name for file in files}
+    former = [file for file in named if file.name not in newest]
     plan = ImportPlan(
         app.name,
         app.appsflyer_app_id,
@@ -66,6 +68,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
         app.by_attribution,
         options.again,
         options.rate,
+        former,
     )
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(opened_store(settings))
@@ -195,6 +198,12 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
     for one in done:
         if one.problem:
             complain(one.problem)
+    if n := sum(one.left_out.get(REVISED, 0) for one in done):
+        rows_of = "1 row of ad revenue was" if n == 1 else f"{n:,} rows of ad revenue were"
+        complain(
+            f"{rows_of} left out: AppsFlyer has changed the amount since an earlier version was imported, and "
+            "Amplitude can't change an event."
+        )
     if bad := sum(one.bad for one in done):
         rows_and_letters = "1 row becomes a dead letter" if bad == 1 else f"{bad:,} rows become dead letters"
         complain(f"{rows_and_letters}: flybridge dead shows each with its file and line, and what to do.")

@@ -35,6 +35,7 @@ from flybridge.history.locker_folders import Locker
 from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import EqualRows, Progress, TrialCount
 from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.revised import FormerRows
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app
 from flybridge.history.source_counts import SourceCounts
@@ -100,6 +101,7 @@ class GapFinder:
         self._clock, self._uptime, self._accept, self._day = clock, uptime, accept, day
         self._owner = KeyOwner(plan.app, plan.account.app_id, platform)
         self._found = Found()
+        self._earlier: FormerRows | None = None
 
     async def run(self, pull: HistoryPull, from_ms: int, until_ms: int) -> GapReport:
         """Compare a span of time with the Pull API. What could not be compared is said in `problems`."""
@@ -133,7 +135,9 @@ class GapFinder:
             met.add(folder.report)
             files = sorted(folder.files, key=lambda file: file.key)
             watch.begin()
+            self._earlier = FormerRows(self._progress, folder.place)
             try:
+                await self._earlier.read(folder.former)
                 await self._compare(folder.report, Source.LOCKER, files, (from_ms, until_ms), arrival_in(folder))
             except FlybridgeError as problem:
                 problems.append(str(problem))
@@ -334,6 +338,8 @@ class GapFinder:
         for (row, _), filing, is_known, is_forgotten in zip(rows, filings, known, forgotten, strict=True):
             if is_known or is_forgotten or not _counts(filing):
                 continue
+            if self._earlier is not None and self._earlier.has_other_amount(row):
+                continue  # it would be sent a second time
             missing.add(row.number)
             ms = happened_ms(row.fields) or 0
             cause = cause_of(row.fields.get("media_source", ""), ms, arrival, self._uptime, now_ms)

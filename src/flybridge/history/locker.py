@@ -9,7 +9,7 @@ https://support.appsflyer.com/hc/en-us/articles/360000877538 (read 2026-11-27): 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -21,14 +21,15 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import report_named
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError, InboxUnavailable
-from flybridge.history.files import RawRows
+from flybridge.history.files import RawFile, RawRows
 from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.locker_folders import Locker, LockerFolder, folder_of
 from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import Progress, opened_progress
 from flybridge.history.pull import PullPlan
+from flybridge.history.revised import FormerRows
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
-from flybridge.history.take import Accept, RowTaker, Taken
+from flybridge.history.take import REVISED, Accept, RowTaker, Taken
 from flybridge.records import DAY_MS, Source, day_of
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
@@ -41,7 +42,10 @@ REWRITTEN_DAYS: Final = 2
 
 
 class LockerRead(Struct):
-    """What a look into a Data Locker has found. `left_out` rows were pushed too long ago to be recognised."""
+    """What a look into a Data Locker has found. `left_out` rows were pushed too long ago to be recognised.
+
+    `revised` ones are of ad revenue whose amount has changed since they were read.
+    """
 
     folders: int = 0
     waiting: int = 0
@@ -49,6 +53,7 @@ class LockerRead(Struct):
     taken: int = 0
     bad: int = 0
     left_out: int = 0
+    revised: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -94,7 +99,8 @@ class LockerFollower(Struct, frozen=True):
                     continue
                 watch.begin()
                 try:
-                    await self._read(folder, progress, forgotten, done)
+                    former = [file for file in folder.former if file.name in seen.get(folder.name, {})]
+                    await self._read(folder, former, progress, forgotten, done)
                 except InboxUnavailable as problem:
                     done.problems.append(str(problem))
                     break  # it was waited for: each further folder would wait as long
@@ -111,8 +117,17 @@ class LockerFollower(Struct, frozen=True):
         await self._prune(seen, day_of(now_ms - KEPT_DAYS * DAY_MS))
         return done
 
-    async def _read(self, folder: LockerFolder, progress: Progress, forgotten: Forgotten, done: LockerRead) -> None:
-        """Read a folder. Raises what is wrong with a file after all others were read."""
+    async def _read(
+        self,
+        folder: LockerFolder,
+        former: Sequence[RawFile],
+        progress: Progress,
+        forgotten: Forgotten,
+        done: LockerRead,
+    ) -> None:
+        """Read a folder, of which `former` files were read. Raises what is wrong with a file after all others."""
+        earlier = FormerRows(progress, folder.place)
+        await earlier.read(former)
 
         def wanted(row: RawRow) -> bool:
             ms = happened_ms(row.fields)
@@ -122,7 +137,15 @@ class LockerFollower(Struct, frozen=True):
 
         problems = list[FlybridgeError]()
         app_id = self.plan.account.app_id
-        taker = RowTaker(self.plan.app, Source.LOCKER, self.accept, self.clock, app_id=app_id, wanted=wanted)
+        taker = RowTaker(
+            self.plan.app,
+            Source.LOCKER,
+            self.accept,
+            self.clock,
+            app_id=app_id,
+            wanted=wanted,
+            is_revised=earlier.has_other_amount if former else None,
+        )
         # Equal rows may stand in several parts of a folder: they are counted together.
         with closing(progress.counting(by_attribution=self.plan.by_attribution)) as equal:
             for file in sorted(folder.files, key=lambda file: file.key):
@@ -136,6 +159,7 @@ class LockerFollower(Struct, frozen=True):
                     continue
                 done.rows += taken.rows
                 done.taken += taken.taken
+                done.revised += taken.left_out.get(REVISED, 0)
                 done.bad += taken.bad
         if problems:
             raise problems[0]

@@ -45,7 +45,7 @@ _COPYING: Final = re.compile(r"(?:\.(?:gz|csv|parquet)\.[0-9a-fA-F]{8}|_\.gstmp|
 class LockerFolder(Struct):
     """The files of one report and hour in one directory that were written together.
 
-    `newest_ms` is when the newest of them was written.
+    `newest_ms` is when the newest of them was written. `former` are the files of earlier versions.
     """
 
     report: str
@@ -56,6 +56,7 @@ class LockerFolder(Struct):
     files: list[RawFile] = field(default_factory=list)
     is_complete: bool = False
     newest_ms: int = 0
+    former: list[RawFile] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -121,6 +122,17 @@ def _may_matter(prefix: str, first_day: str) -> bool:
     return str(parts.get("dt", first_day)) >= first_day
 
 
+def unversioned(place: str) -> str:
+    """Return a directory without the version in it."""
+    return _VERSION.sub("", place)
+
+
+def version_of(place: str) -> int:
+    """Return the version of a directory, 0 if it has none."""
+    found = _VERSION.search(place)
+    return int(found[1]) if found is not None else 0
+
+
 def newest_files(files: Sequence[RawFile]) -> list[RawFile]:
     """Return files without those in a Data Locker's folder of which a later version is among them."""
     return _newest_versions(files, lambda file: file.name.rpartition("/")[0])
@@ -137,6 +149,20 @@ def _newest_versions(items: Iterable[T], place: Callable[[T], str]) -> list[T]:
         newest[of] = max(newest.get(of, version), version)
         versions.append((one, of, version))
     return [one for one, of, version in versions if version == newest[of]]
+
+
+def _add_former(newest: Iterable[LockerFolder], folders: Iterable[LockerFolder]) -> None:
+    """Note with each folder the files of its earlier versions."""
+    files: dict[tuple[str, str], list[RawFile]] = {}
+    for folder in folders:
+        files.setdefault((folder.name, unversioned(folder.place)), []).extend(folder.files)
+    for folder in newest:
+        own = {file.name for file in folder.files}
+        folder.former = [
+            file
+            for file in files[folder.name, unversioned(folder.place)]
+            if file.name not in own and folder_of(file.key)[0] != folder.place
+        ]
 
 
 class Locker:
@@ -177,7 +203,10 @@ class Locker:
             # The mark of a folder holds for those in it.
             above = (place[:end] for end in range(len(place) + 1) if end == len(place) or place[end] == "/")
             folder.is_complete = any((hour, one) in marked for one in above)
-        return sorted(_newest_versions(found.values(), lambda folder: folder.place), key=lambda folder: folder.order)
+        newest = _newest_versions(found.values(), lambda folder: folder.place)
+        if len(newest) < len(found):
+            _add_former(newest, found.values())
+        return sorted(newest, key=lambda folder: folder.order)
 
     def _files(self, first_day: str) -> Iterator[tuple[RawFile, int]]:
         if self._bucket is None:

@@ -16,7 +16,9 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospect
 from flybridge.history.files import RawFile, RawRows
+from flybridge.history.locker_folders import unversioned
 from flybridge.history.progress import Progress, written
+from flybridge.history.revised import FormerRows
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import Survey, SurveyedRow, Surveyor
@@ -38,7 +40,10 @@ Shown = Callable[[RawFile, int, int], None]
 
 
 class ImportPlan(Struct, frozen=True):
-    """What is imported. `from_ms` and `until_ms` bound the times of the rows; `zone` is that of times without one."""
+    """What is imported. `from_ms` and `until_ms` bound the times of the rows; `zone` is that of times without one.
+
+    `former` are files of which `files` have a later version.
+    """
 
     app: str
     app_id: str
@@ -49,6 +54,7 @@ class ImportPlan(Struct, frozen=True):
     by_attribution: bool = False
     again: bool = False
     rate: float = 0.0
+    former: Sequence[RawFile] = ()
 
 
 def day_ms(option: str, day: str) -> int:
@@ -164,17 +170,6 @@ class HistoryImport:
         `waits` is called when the inbox begins to take nothing.
         """
         plan = self._plan
-        taker = RowTaker(
-            plan.app,
-            Source.FILE,
-            accept,
-            self._clock,
-            app_id=plan.app_id,
-            is_newest=self._progress.is_newest,
-            wanted=self._wanted,
-            rate=plan.rate,
-            waits=waits,
-        )
         done = []
         for file, named in self.ordered():
             if self._is_imported(file):
@@ -184,6 +179,9 @@ class HistoryImport:
             progress = self._progress.begin(plan.app, name, mark, by_attribution=plan.by_attribution, again=plan.again)
             rows = RawRows(file, self._zone, named, progress.start)
             taken = Taken(file.name)
+            earlier = FormerRows(self._progress, file.key.rpartition("/")[0])
+            former = self._former(file) if named is Report.AD_REVENUE else []
+            taker = self._taker(accept, waits, earlier if former else None)
 
             def told(now: Taken, rows: RawRows = rows) -> None:
                 nonlocal taken
@@ -191,12 +189,39 @@ class HistoryImport:
                 shown(rows.file, rows.position, now.rows)
 
             try:
+                await earlier.read(former, self._zone)
                 taken = await taker.take(file.name, rows, progress.equal, told, progress.save)
                 progress.finish()
             except FlybridgeError as problem:
                 taken.problem = str(problem)
             done.append(taken)
         return done
+
+    def _former(self, file: RawFile) -> list[RawFile]:
+        """Return the files of earlier versions of a file's folder that were imported."""
+        place = unversioned(file.name.rpartition("/")[0])
+        return [
+            one
+            for one in self._plan.former
+            if unversioned(one.name.rpartition("/")[0]) == place
+            and self._progress.reached(self._plan.app, *self._noted(one)).end
+        ]
+
+    def _taker(self, accept: Accept, waits: Waits, earlier: FormerRows | None) -> RowTaker:
+        """Return what takes the rows of a file, of which earlier versions were imported if `earlier` has their rows."""
+        plan = self._plan
+        return RowTaker(
+            plan.app,
+            Source.FILE,
+            accept,
+            self._clock,
+            app_id=plan.app_id,
+            is_newest=self._progress.is_newest,
+            wanted=self._wanted,
+            is_revised=earlier.has_other_amount if earlier is not None else None,
+            rate=plan.rate,
+            waits=waits,
+        )
 
 
 def _counted(of: RawRows, rows: Iterable[SurveyedRow], shown: Shown) -> Iterator[SurveyedRow]:

@@ -21,6 +21,7 @@ from flybridge.records import Envelope, Media, Source
 
 BLOCK: Final = 1000
 OTHER_APPS: Final = "other apps"
+REVISED: Final = "ad revenue with another amount"
 PATIENCE: Final = 120
 """How often an inbox that takes nothing is tried again, each time after a second or more."""
 
@@ -50,8 +51,9 @@ class RowTaker:
     """Takes the rows of files of one app and source.
 
     Rows that say that they are of another app than `app_id` are left out, if it is given. `is_newest` says whether a
-    conversion is the last of its person; `wanted` which rows are taken at all; `rate` is the most rows in a second, 0
-    for no limit; `waits` is called once for each block that the inbox does not take at once.
+    conversion is the last of its person; `wanted` which rows are taken at all; `is_revised` whether
+    a row was taken before with another amount; `rate` is the most rows in a second, 0 for no limit; `waits` is called
+    once for each block that the inbox does not take at once.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class RowTaker:
         app_id: str = "",
         is_newest: Callable[[dict[str, str]], bool] | None = None,
         wanted: Callable[[RawRow], bool] | None = None,
+        is_revised: Callable[[RawRow], bool] | None = None,
         rate: float = 0.0,
         waits: Waits = lambda _: None,
     ) -> None:
         self._app, self._source, self._accept, self._clock = app, source, accept, clock
         self._app_id = app_id
+        self._is_revised = is_revised
         self._is_newest, self._wanted, self._rate, self._waits = is_newest, wanted, rate, waits
         self._free_ms = 0.0
 
@@ -113,6 +117,11 @@ class RowTaker:
         broken = [row for row in read if isinstance(row, BadRow)]
         whole = [row for row in read if isinstance(row, RawRow)]
         taken = [row for row in whole if row.report in TAKEN]
+        if self._is_revised is not None:
+            revised = [self._is_revised(row) for row in taken]
+            if any(revised):
+                left_out[REVISED] += sum(revised)
+            taken = [row for row, is_revised in zip(taken, revised, strict=True) if not is_revised]
         reports.update([row.report for row in taken])
         if len(taken) < len(whole):
             left_out.update([row.report.word for row in whole if row.report not in TAKEN])

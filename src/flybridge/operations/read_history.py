@@ -191,7 +191,12 @@ class HistoryReader(Struct, frozen=True):
     async def _followed(self, app: App, read: RowsRead) -> TaskResult:
         done = await self.follower(app).look()
         read(app.name, "locker", done.taken)
-        did = f"{done.taken:,} rows were new." if done.taken or done.left_out else ""
+        did = f"{done.taken:,} rows were new." if done.taken or done.left_out or done.revised else ""
+        if done.revised:
+            did += (
+                f" {done.revised:,} rows of ad revenue were left out: AppsFlyer has changed their amount since they "
+                "were read, and Amplitude can't change an event."
+            )
         if done.left_out:
             kept = self.config.retention.dedup_days
             did += (
