@@ -425,6 +425,30 @@ def test_no_text_that_is_sent_repeats_a_device_identifier(source: str, message: 
         assert ("city" in event) == (source not in place)
 
 
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda uuid: uuid.replace("-", ""),
+        lambda uuid: uuid.replace("-", "_").upper(),
+        lambda uuid: f"x%7B{uuid.replace('-', '%2D')}%7D",
+        lambda uuid: f"{{{uuid}}}",
+        lambda uuid: uuid.replace("-", " "),
+    ],
+)
+@pytest.mark.parametrize("source", ["carrier", "campaign", "af_sub1", "event_value", "event_name"])
+@pytest.mark.parametrize("own", [GAID, GAID.replace("-", "")])
+def test_an_identifier_is_found_in_another_spelling(own: str, source: str, spell: Callable[[str], str]) -> None:
+    """Without dashes or with others, percent-encoded, in other letters. The last digits alone are none."""
+    message = (INSTALL if source == "af_sub1" else EVENT) | {"advertising_id": own}
+    found = mapped(message | {source: spell(GAID)})
+    written = (found.identify + found.body).decode().lower()
+    assert written.count(GAID[-12:]) == 1
+    assert any("device identifier" in note for note in found.notes)
+    if source == "event_name":
+        assert "[id]" in found.event_type
+    assert GAID[-12:] in json.dumps(item(message | {"carrier": f"x {GAID[-12:]}"})["carrier"])
+
+
 @pytest.mark.parametrize("name", ["level_{}", "{}", "a{}b{}"])
 def test_an_event_is_sent_by_its_name_without_the_device_identifier_in_it(name: str) -> None:
     """The event counts all the same, and beside it stands what was done."""

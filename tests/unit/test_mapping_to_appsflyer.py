@@ -282,6 +282,15 @@ def test_an_identifier_that_may_not_leave_does_not(platform, user, gone):
     assert any("is not sent" in note for note in mapped(event, platform=platform).notes)
 
 
+@pytest.mark.parametrize("spelled", [GAID.replace("-", ""), GAID.replace("-", "%2d"), GAID.replace("-", "_").upper()])
+def test_an_identifier_is_found_in_another_spelling(spelled):
+    """In a parameter, an extra and the name."""
+    event = with_event(product_id=f"p{spelled}", note=spelled) | {"adid": GAID, "event_type": f"x {spelled}"}
+    found = mapped(event, extras=("*",))
+    assert found.body.lower().count(GAID[-12:].encode()) == 1
+    assert found.event_name == "x [id]"
+
+
 @pytest.mark.parametrize("user", [{}, {"aie": False}])
 @pytest.mark.parametrize(
     "place",

@@ -21,7 +21,7 @@ from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, device_identifier, installation, usable
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.passed import EMPTY, OPTIONAL, custom_data, look_up
-from flybridge.mapping.personal import MIN_TELLING
+from flybridge.mapping.personal import MIN_TELLING, mark_of
 from flybridge.mapping.table import plain
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -99,7 +99,8 @@ class Identified(Struct, gc=False):
     """The person of a postback. `idfa` to `android_app_set_id` go to Amplitude's own fields.
 
     `ids` is what the person is matched by; `devices` are all device identifiers of the message as JSON text in lower
-    case, whether they may leave or not, and `n_unsent` how many of them are in none of Amplitude's own fields.
+    case, whether they may leave or not, `marks` what each spelling of them has, and `n_unsent` how many of them are in
+    none of Amplitude's own fields.
     """
 
     user_id: str | None
@@ -107,6 +108,7 @@ class Identified(Struct, gc=False):
     session_id: int | None
     ids: dict[IdKind, str]
     devices: list[bytes]
+    marks: list[bytes]
     idfa: str | None = None
     idfv: str | None = None
     adid: str | None = None
@@ -119,7 +121,9 @@ class Identified(Struct, gc=False):
         if len(raw) > MAX_DEVICE_ID or (value := device_identifier(raw)) is None:
             return None
         if len(value) >= MIN_TELLING:
-            self.devices.append(_encode(value)[1:-1].lower())
+            device = _encode(value)[1:-1].lower()
+            self.devices.append(device)
+            self.marks.append(mark_of(device))
             if name in refused or name not in TOP:
                 self.n_unsent += 1
         if name in refused:
@@ -174,7 +178,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
-    person = Identified(user_id, device_id, session_id, {}, [])
+    person = Identified(user_id, device_id, session_id, {}, [], [])
     _take_devices(postback, person, refused, notes)
     for name in keys.unsent:
         if name not in OF_ADID:

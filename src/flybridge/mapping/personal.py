@@ -30,19 +30,49 @@ ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
 }  # fmt: skip
 """Keys of `event_value` that hold an identifier by name, in lower case."""
 
+LAST: Final = 12
+UUIDS: Final = (32, 36)
+"""Lengths of a UUID, without dashes and with them."""
+_APART: Final = "(?:[-_.: ]|%2d)?"
+_BETWEEN: Final = re.compile(rb"[-_.: ]|%2d")
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
+def mark_of(device: bytes) -> bytes:
+    """Return a part of an identifier that each spelling of it has: of a UUID the last twelve digits.
+
+    To look for that is enough to know that none of them is there.
+    """
+    return device[-LAST:] if len(device) in UUIDS else device
+
+
 def without_ids(text: str, devices: Iterable[bytes]) -> str:
-    """Return a text with `[id]` in place of the person's identifiers, in whatever case."""
+    """Return a text with `[id]` in place of the person's identifiers, however they are spelled."""
     ids = sorted((device.decode() for device in devices), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, ids)), "[id]", text, flags=re.IGNORECASE)
+    return re.sub("|".join(map(_spelled, ids)), "[id]", text, flags=re.IGNORECASE)
 
 
 def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:
-    """Return whether a property's value contains one of the person's identifiers, in whatever case."""
+    """Return whether a property's value contains one of the person's identifiers, however it is spelled."""
     try:
         written = _encode(value).lower()
     except (OverflowError, ValueError, RecursionError):
         return True
-    return any(device in written for device in devices)
+    near = [device for device in devices if mark_of(device) in written]
+    if not near:
+        return False
+    plain = _plain(written)
+    return any(_plain(device) in plain if len(device) in UUIDS else device in written for device in near)
+
+
+def _plain(text: bytes) -> bytes:
+    return _BETWEEN.sub(b"", text)
+
+
+def _spelled(device: str) -> str:
+    """Return a pattern of an identifier. The parts of a UUID may stand apart."""
+    if len(device) not in UUIDS or len(digits := device.replace("-", "")) != UUIDS[0]:
+        return re.escape(device)
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return _APART.join(map(re.escape, parts))
