@@ -19,13 +19,13 @@ COVERED = """() => [...document.querySelectorAll("table")].flatMap(table => {
     return name && name.offsetWidth > 0.6 * room ? [`${name.offsetWidth} of ${room}: ${name.textContent.trim()}`] : [];
 })"""
 """Names of rows that stay in sight and leave no room for figures."""
-CUT = """() => [...document.querySelectorAll(".chart text, .kpis .value")].filter(one => {
+CUT = """() => [...document.querySelectorAll(".chart text, .kpis .value, .kpis .change")].filter(one => {
     if (!one.checkVisibility()) return false;
     const chart = one.closest("svg"), edge = one.closest(".panel").getBoundingClientRect().right;
     const hides = chart && getComputedStyle(chart).overflow !== "visible" ? chart.getBoundingClientRect().right : edge;
     return one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > Math.min(edge, hides) + 1;
 }).map(one => one.textContent.trim())"""
-"""Marks of axes and headline figures of which a part is out of sight."""
+"""Marks of axes, headline figures and their changes of which a part is out of sight."""
 
 STOPS = "a[href], button, select, summary, textarea, input:not([type=hidden]), [tabindex='0']"
 NUMBER = f"""() => {{
