@@ -21,7 +21,7 @@ from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, device_identifier, installation, usable
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.passed import EMPTY, OPTIONAL, custom_data, look_up
-from flybridge.mapping.personal import MIN_TELLING, mark_of
+from flybridge.mapping.personal import MIN_TELLING
 from flybridge.mapping.table import plain
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -99,8 +99,7 @@ class Identified(Struct, gc=False):
     """The person of a postback. `idfa` to `android_app_set_id` go to Amplitude's own fields.
 
     `ids` is what the person is matched by; `devices` are all device identifiers of the message as JSON text in lower
-    case, whether they may leave or not, `marks` what each spelling of them has, and `n_unsent` how many of them are in
-    none of Amplitude's own fields.
+    case, whether they may leave or not, and `n_unsent` how many of them are in none of Amplitude's own fields.
     """
 
     user_id: str | None
@@ -108,7 +107,6 @@ class Identified(Struct, gc=False):
     session_id: int | None
     ids: dict[IdKind, str]
     devices: list[bytes]
-    marks: list[bytes]
     idfa: str | None = None
     idfv: str | None = None
     adid: str | None = None
@@ -116,15 +114,18 @@ class Identified(Struct, gc=False):
     android_app_set_id: str | None = None
     n_unsent: int = 0
 
-    def take(self, name: str, raw: str, refused: frozenset[str], notes: list[str]) -> str | None:
-        """Record a device identifier; return it trimmed, or None if it is not one or may not leave."""
+    def take(
+        self, name: str, raw: str, refused: frozenset[str], notes: list[str], *, has_field: bool = True
+    ) -> str | None:
+        """Record a device identifier; return it trimmed, or None if it is not one or may not leave.
+
+        Without `has_field` it has no field in an Amplitude event.
+        """
         if len(raw) > MAX_DEVICE_ID or (value := device_identifier(raw)) is None:
             return None
         if len(value) >= MIN_TELLING:
-            device = _encode(value)[1:-1].lower()
-            self.devices.append(device)
-            self.marks.append(mark_of(device))
-            if name in refused or name not in TOP:
+            self.devices.append(_encode(value)[1:-1].lower())
+            if not has_field or name in refused:
                 self.n_unsent += 1
         if name in refused:
             notes.append(f"The {name} is not sent: the person has not allowed it.")
@@ -178,7 +179,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
             user_id = customer_user_id
         else:
             notes.append("The customer user id is too short or too long for Amplitude and was not used as user id.")
-    person = Identified(user_id, device_id, session_id, {}, [], [])
+    person = Identified(user_id, device_id, session_id, {}, [])
     _take_devices(postback, person, refused, notes)
     for name in keys.unsent:
         if name not in OF_ADID:
@@ -204,16 +205,16 @@ def _take_devices(postback: Postback, person: Identified, refused: frozenset[str
             person.adid = person.take("adid", google, refused, notes)
     elif _prefers_amazon(postback, google, amazon):
         if google is not None:
-            person.take("advertising_id", google, refused, notes)
+            person.take("advertising_id", google, refused, notes, has_field=False)
         person.adid = person.take("adid", amazon, refused, notes)
     else:
         if google is not None:
             person.adid = person.take("adid", google, refused, notes)
-        person.take("amazon_aid", amazon, refused, notes)
+        person.take("amazon_aid", amazon, refused, notes, has_field=False)
     if (raw := postback.oaid) is not None:
-        person.take("oaid", raw, refused, notes)
+        person.take("oaid", raw, refused, notes, has_field=False)
     if (raw := postback.imei) is not None:
-        person.take("imei", raw, refused, notes)
+        person.take("imei", raw, refused, notes, has_field=False)
     if (raw := postback.android_id) is not None:
         person.android_id = person.take("android_id", raw, refused, notes)
     if (raw := postback.android_app_set_id) is not None:

@@ -31,20 +31,14 @@ ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
 """Keys of `event_value` that hold an identifier by name, in lower case."""
 
 LAST: Final = 12
+"""The end of an identifier that stands in each spelling of it, however the parts before are joined. To look for it is
+enough to know that the identifier is not there."""
 UUIDS: Final = (32, 36)
 """Lengths of a UUID, without dashes and with them."""
 _APART: Final = "(?:[-_.: ]|%2d)?"
 _BETWEEN: Final = re.compile(rb"[-_.: ]|%2d")
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def mark_of(device: bytes) -> bytes:
-    """Return a part of an identifier that each spelling of it has: of a UUID the last twelve digits.
-
-    To look for that is enough to know that none of them is there.
-    """
-    return device[-LAST:] if len(device) in UUIDS else device
 
 
 def without_ids(text: str, devices: Iterable[bytes]) -> str:
@@ -59,7 +53,7 @@ def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:
         written = _encode(value).lower()
     except (OverflowError, ValueError, RecursionError):
         return True
-    near = [device for device in devices if mark_of(device) in written]
+    near = [device for device in devices if device[-LAST:] in written]
     if not near:
         return False
     plain = _plain(written)

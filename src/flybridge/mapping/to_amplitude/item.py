@@ -15,7 +15,7 @@ from flybridge.amplitude.event import Event, within_limits
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.identity.masking import masked
 from flybridge.mapping.person import TOP, Identified
-from flybridge.mapping.personal import names_a_device, without_ids
+from flybridge.mapping.personal import LAST, names_a_device, without_ids
 from flybridge.mapping.table import moment_of
 from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.place import SOURCES
@@ -104,7 +104,7 @@ def attribution(facts: Facts, sent_as: SentAs) -> bytes:
     writer = sent_as.plan.user
     values = writer.values(facts.postback, facts.value, (), sent_as.of_user)
     written = writer.write(values)
-    if any(mark in written.lower() for mark in facts.person.marks):
+    if any(device[-LAST:] in written.lower() for device in facts.person.devices):
         written = _user_without_devices(values, facts, sent_as)[1]
     event = Event(event_type=sent_as.event_type, time=facts.event_ms, platform=facts.classification.platform)
     event.user_properties = Raw(written)
@@ -128,12 +128,12 @@ def _repeats_a_device(item: bytes, person: Identified) -> bool:
 
     One pass over all that is sent takes less time than one over each part.
     """
-    marks = person.marks
-    if not marks:
+    devices = person.devices
+    if not devices:
         return False
-    lower, n = item.lower(), person.n_unsent - len(marks)
-    for mark in marks:
-        n += lower.count(mark)
+    lower, n = item.lower(), person.n_unsent - len(devices)
+    for device in devices:
+        n += lower.count(device[-LAST:])
     return n > 0
 
 

@@ -70,7 +70,7 @@ def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: l
     if rule.choice is NONE:
         return None
     bought = event_value if isinstance(event_value, dict) and "event_value" not in rule.without else NOTHING
-    if not _has_amount(postback, bought):
+    if postback.event_revenue is None and not _has_amount(postback, bought):
         return None
     money = _chosen(postback, bought, rule)
     if money is None:
@@ -109,7 +109,10 @@ def _in_event_currency(postback: Postback, bought: dict[str, Any], rule: Revenue
     """Return the amount as the event has it: AppsFlyer's, or what the SDK was given."""
     # Carts pass amounts and currencies as lists.
     reported = None if "event_revenue_currency" in rule.without else currency_of(postback.event_revenue_currency)
-    amount, raw, stated = postback.event_revenue, bought.get("af_revenue"), only(bought.get("af_currency"))
+    amount = postback.event_revenue
+    if amount is not None and reported is not None:
+        return amount, reported
+    raw, stated = bought.get("af_revenue"), only(bought.get("af_currency"))
     given = currency_of(stated)
     currency = reported or given
     if amount is None:

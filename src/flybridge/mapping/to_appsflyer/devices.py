@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from flybridge.mapping.personal import MIN_TELLING, mark_of, names_a_device, without_ids
+from flybridge.mapping.personal import LAST, MIN_TELLING, names_a_device, without_ids
 from flybridge.mapping.to_appsflyer import rows as table
 
 OF_A_PERSON: Final = frozenset({*table.WITHHELD_AS, *(row.target for row in table.IDS), "idfv", "app_set_id"})
@@ -16,7 +16,7 @@ def repeats_a_device(body: bytes, dropped: Sequence[str], found: Mapping[str, An
     """Return whether an item has one of the device's identifiers elsewhere than in its own parameter."""
     lower, n = body.lower(), 0
     for device in devices:
-        n += lower.count(mark_of(device))
+        n += lower.count(device[-LAST:])
     return n > 0 and n > sum(
         name in found and name not in dropped and len(found[name]) >= MIN_TELLING for name in table.WITHHELD_AS
     )
