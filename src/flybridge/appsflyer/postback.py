@@ -220,7 +220,9 @@ def _clean(text: str) -> bytes:
     try:
         return mended(text)
     except (ValueError, OverflowError):
-        return printed(text)
+        with suppress(ValueError, OverflowError):
+            return printed(text)
+        raise
 
 
 def _object_in(message: Any) -> dict[str, Any] | None:
