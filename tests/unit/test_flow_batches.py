@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from flybridge.errors import FlybridgeError, InboxUnavailable
+from flybridge.errors import FlybridgeError, InboxUnavailable, StoreUnavailable
 from flybridge.flow import AppFlow, Flow, loop
 from flybridge.identity import Keyring
 from flybridge.inbox.protocol import Leased
@@ -182,3 +182,53 @@ async def test_the_first_after_a_pause_is_taken_at_once(monkeypatch):
 
     await played(inbox, 1, late)
     assert inbox.leases[0][0] - put_s < loop.GATHER_S / 2
+
+
+class AwayStore(Files):
+    """A store that takes nothing so many times. It notes what it was given."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.given = times, list[tuple[int, int]]()
+
+    async def file(self, filings, now_ms, capacity=()):
+        """Refuse, or accept."""
+        self.given.append((id(filings), len(filings)))
+        if self.times:
+            self.times -= 1
+            raise StoreUnavailable("The disk is full.")
+        return await super().file(filings, now_ms, capacity)
+
+
+@pytest.mark.parametrize(("lease_s", "leases"), [(60.0, 1), (0.5, 2)])
+async def test_while_the_store_takes_nothing_no_more_is_leased(monkeypatch, lease_s, leases):
+    """Else all that waits is leased in vain again and again, and then filed one by one as what stops a process is.
+
+    What is in hand is offered again until another worker could lease it.
+    """
+    monkeypatch.setattr(loop, "AGAIN_S", 0.1)
+    inbox, store, stop, failures = Arrivals(), AwayStore(5), asyncio.Event(), []
+    inbox.put(3000)
+    clock = ManualClock(NOW_MS)
+    built = Flow({"shop": AppFlow(Rules(app="shop", platform="ios", route="http_v2"))}, Keyring(b"0123456789abcdef"))
+    async with asyncio.timeout(20):
+        await loop.run(
+            built, inbox, store, clock=clock, confirmed=clock, stop=stop, lease_s=lease_s,
+            filed=lambda *_: stop.set(), failed=lambda problem: failures.append(str(problem)),
+        )  # fmt: skip
+    assert failures == ["The disk is full."] * 5
+    assert len(inbox.leases) == len({one for one, _ in store.given}) == leases
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_takes_nothing(monkeypatch):
+    """The next process leases what this one had in hand."""
+    monkeypatch.setattr(loop, "AGAIN_S", 0.01)
+    inbox, store, stop = Arrivals(), AwayStore(10**6), asyncio.Event()
+    inbox.put()
+    clock = ManualClock(NOW_MS)
+    built = Flow({"shop": AppFlow(Rules(app="shop", platform="ios", route="http_v2"))}, Keyring(b"0123456789abcdef"))
+    async with asyncio.timeout(20):
+        await loop.run(
+            built, inbox, store, clock=clock, confirmed=clock, stop=stop, filed=lambda *_: None,
+            failed=lambda _: stop.set() if len(store.given) > 3 else None,
+        )  # fmt: skip
+    assert len(store.given) in (4, 5)

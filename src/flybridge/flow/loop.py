@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from flybridge.clock import Clock
-from flybridge.errors import FlybridgeError, SealBroken
+from flybridge.errors import FlybridgeError, SealBroken, StoreUnavailable
 from flybridge.flow.filing import Flow
 from flybridge.flow.shown import ShownEvents
 from flybridge.inbox.protocol import Inbox, Leased
@@ -25,6 +25,10 @@ BUSY_GATHER_S: Final = 0.3
 BUSY: Final = 50
 """The same after a batch of so many: while many arrive, each costs up to a sixth less in batches that are three times
 as large, and is delivered at most two tenths of a second later."""
+AGAIN_S: Final = 1.0
+"""After so many seconds a store or inbox that is unavailable is tried again."""
+OFFERED: Final = 0.8
+"""How much of its lease a batch is offered to a store that is unavailable, before it is left to the next lease."""
 LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""
 CPU_S: Final = 5.0
@@ -60,10 +64,10 @@ async def run(
     """Move envelopes from the inbox to the store until `stop` is set. `confirmed` tells the time by which data expires.
 
     The inbox is acknowledged after the store has committed; a crash between the two files nothing twice, because
-    the store knows the receipts. While a store or inbox is unavailable, it is tried again. Envelopes that were leased
-    `LEASES` times before without an acknowledgement are processed one by one, see `_file_each`. What arrives within
-    `GATHER_S`, or `BUSY_GATHER_S` while many do, becomes one batch. What `worker` has room for is leased to it as it is
-    filed.
+    the store knows the receipts. While a store or inbox is unavailable, it is tried again, and nothing more is leased.
+    Envelopes that were leased `LEASES` times before without an acknowledgement are processed one by one, see
+    `_file_each`. What arrives within `GATHER_S`, or `BUSY_GATHER_S` while many do, becomes one batch. What `worker`
+    has room for is leased to it as it is filed.
     """
     due_s = monotonic()
     shown = ShownEvents(store, clock)
@@ -82,8 +86,17 @@ async def run(
                 await inbox.ack(leased)
                 continue
             filings = await asyncio.to_thread(flow.filings, leased.envelopes)
-            capacity = worker.capacity() if worker is not None else ()
-            outcome = await store.file(filings, confirmed.now_ms(), capacity)
+            while True:
+                capacity = worker.capacity() if worker is not None else ()
+                try:
+                    outcome = await store.file(filings, confirmed.now_ms(), capacity)
+                    break
+                except StoreUnavailable as problem:
+                    # What else waits is left alone: leased in vain, it would seem to be what stops a process.
+                    if stop.is_set() or monotonic() - asked_s > lease_s * OFFERED:
+                        raise
+                    failed(problem)
+                    await asyncio.sleep(AGAIN_S)
             if worker is not None:
                 await worker.take(outcome, capacity)
             await shown.settle(filings)
@@ -94,7 +107,7 @@ async def run(
             failed(problem)
         except FlybridgeError as problem:
             failed(problem)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(AGAIN_S)
 
 
 async def _wait(inbox: Inbox, stop: asyncio.Event) -> None:
