@@ -109,7 +109,7 @@ def write(planned: Planned, number: int, send_ms: int, policy: str) -> TrafficMe
         is_primary=_is_primary(planned),
     )
     if planned.quirk is Quirk.NO_OBJECT:
-        body = b"[" + body + b"]"
+        body = b"[" + body + b",null]"
     reported = _reported(planned, content, send_ms) if planned.number < 0 else None
     return TrafficMessage(f"/v1/push/{app.name}", body, _truth(planned, number, content, policy), send_ms, reported)
 
