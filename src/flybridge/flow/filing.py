@@ -55,7 +55,7 @@ class Flow:
 
     def filings(self, envelopes: Iterable[Envelope]) -> list[Filing]:
         """Process a batch. Every envelope gives exactly one filing."""
-        return self._in_parts(envelopes, self._postbacks.filings)
+        return [self._with_mentions(filing) for filing in self._in_parts(envelopes, self._postbacks.filings)]
 
     def _in_parts(self, envelopes: Iterable[Envelope], of_postbacks: Steps) -> list[Filing]:
         batch = list(envelopes)
@@ -72,7 +72,7 @@ class Flow:
                 of_postbacks([(envelope, app) for envelope, app in zip(part, apps, strict=True) if app is not None])
             )
             return [
-                self.safe_filing(envelope) if app is None else self._with_mentions(next(filed))
+                self.safe_filing(envelope) if app is None else next(filed)
                 for envelope, app in zip(part, apps, strict=True)
             ]
         except Exception:  # nothing has happened yet: one by one, so that only the message that fails is a dead letter
@@ -95,7 +95,7 @@ class Flow:
 
     def _with_mentions(self, filing: Filing) -> Filing:
         """Note what an unreadable message may be about, so that it ends as forgotten if its person is."""
-        if not isinstance(filing.decision, Dead) or filing.persons:
+        if not isinstance(filing.decision, Dead) or filing.persons or filing.mentions:
             return filing
         return structs.replace(filing, mentions=self._mentions(filing.envelope))
 
