@@ -63,7 +63,7 @@ USUAL = {
         "null",
         '{"a":"\u00e4\\nb"}',
     ],
-    "Event Revenue": ["", "1", "1.0", "9.99", "16.215379822015236", "1,50", "-3", "nan", "1e3"],
+    "Event Revenue": ["", "1", "1.0", "9.99", "16.215379822015236", "1,50", "-3", "-0", "-16.25", "- 1", "nan", "1e3"],
     "Event Revenue Currency": ["", "EUR", "eur", "EU", "None", "\u20ac", '"EUR"', "EUR\u200b"],
     "Is Primary Attribution": ["", "true", "false", "TRUE", "1"],
     "Media Source": ["", "tiktok", "restricted", "organic", "restricted\u200b"],

@@ -24,7 +24,7 @@ from flybridge.history.csv_rows import CsvReader
 from flybridge.history.files import RawRows, local_file
 from flybridge.history.progress import Progress
 from flybridge.history.rows import BadRow, RawRow, Zone
-from flybridge.history.survey import outcome_of
+from flybridge.history.survey_outcomes import outcome_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_amplitude.rules import Rules
@@ -397,5 +397,5 @@ def test_what_would_become_of_a_row_is_what_becomes_of_it(message, lacking, ordi
     body = json.dumps({name: value for name, value in message.items() if name not in lacking}).encode()
     envelope = Envelope("shop", Source.FILE, Media.JSON, NOW_MS, body, ordinal=ordinal)
     (said,), (done,) = flow.prospects([envelope]), flow.filings([envelope])
-    assert outcome_of(said) == outcome_of(done)
+    assert outcome_of(said.decision) == outcome_of(done.decision)
     assert (said.key, said.key_ms, said.ordinal) == (done.key, done.key_ms, done.ordinal)

@@ -17,9 +17,9 @@ from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
-from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of
+from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of, stable_hash
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
-from flybridge.history.survey import outcome_of
+from flybridge.history.survey_outcomes import outcome_of
 from flybridge.history.take import Accept, keep, letter_of, pages
 from flybridge.records import Envelope, Media, Source
 
@@ -100,8 +100,8 @@ def _mapped(
             filing.key,
             filing.key_ms,
             envelope.ordinal,
-            outcome_of(filing),
-            person_of(fields),
+            outcome_of(filing.decision),
+            None if (person := person_of(fields)) is None else stable_hash(person),
             happened_ms(fields) if is_conversion else None,
         )
 

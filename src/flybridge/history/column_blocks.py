@@ -76,8 +76,7 @@ class ColumnBlock:
 
     def identities(self, names: Sequence[str]) -> Iterator[RowIdentity]:
         """Yield the values of some fields of each row, as `EqualRows.identity` returns them."""
-        columns = [[text or "" for text in self.texts(name)] if self.has(name) else [""] * self.rows for name in names]
-        return zip(*columns, strict=True)
+        return zip(*map(self.texts, names), strict=True)
 
 
 def second_of(written: str) -> int | None:

@@ -44,13 +44,13 @@ MAX_ID: Final = 256
 TIME: Final = "2026-01-01 00:00:00"
 PRESENT: Final = "x"
 
-_AMOUNT: Final = re.compile(r"\d{1,12}(?:\.\d{1,15})?", re.ASCII)
+_AMOUNT: Final = re.compile(r"-?\d{1,12}(?:\.\d{1,15})?", re.ASCII)
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 _installation: Final = lru_cache(8192)(installation)  # a person is often that of a row nearby
 
 
-class Decided(Struct, frozen=True, gc=False):
+class Decided(Struct, frozen=True, eq=False, gc=False):
     """What the fields that repeat say of a row.
 
     It `is_named` if it has one of the names that AppsFlyer gives, and `is_conversion` by the name as it is written.

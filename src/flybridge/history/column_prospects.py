@@ -6,25 +6,24 @@ neither the other fields of the row are read nor its message is written and read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct, structs
 
 from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import is_from_server
-from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
+from flybridge.history.column_blocks import ColumnBlock, Texts, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
-from flybridge.history.column_keys import KeyedRow
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import hash_of_person
+from flybridge.history.progress import RowIdentity
 from flybridge.history.rows import BadRow, RawRow
 from flybridge.mapping.person import WRAPPED, Keys, identify, named_user
 from flybridge.mapping.to_amplitude.facts import MAX_FLAT
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.records import Filter, Refuse
 
 IDS: Final = ("custom_data", "customer_user_id")
 NONE_REFUSED: Final = frozenset[str]()
@@ -33,22 +32,37 @@ MAX_REMEMBERED: Final = 4096
 _decode: Final = msgspec.json.Decoder().decode
 
 
-class Prospect(KeyedRow, frozen=True, gc=False):
-    """A row of which also this is known: why it is not sent, whether it names its user, and whose it is.
+class Prospects(Struct, frozen=True):
+    """The rows of a block, in columns. Of a row that is not read whole `events` has the event and whether it is sent.
 
-    `revenue` and `currency` are as they are written.
+    `are_named` says of those that are sent whether they name their user, and `persons` of all whose they are, by a
+    hash of this process.
+    `identities` are what tells equal rows apart; of conversions no two are equal, and theirs is None. `revenues` and
+    `currencies` are as they are written. `read` has by place the rows that their columns don't prove.
     """
 
-    unsent: Filter | Refuse | None
-    is_named: bool
-    person: int
-    revenue: str | None
-    currency: str | None
+    events: list[ColumnEvent | None]
+    are_named: list[bool]
+    identities: list[RowIdentity | None]
+    persons: list[int | None]
+    revenues: Texts
+    currencies: Texts
+    read: Mapping[int, RawRow | BadRow]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are: a blank line is none."""
+        return len(self.events) - self.events.count(None) + len(self.read)
+
+    def only(self, happened: Callable[[int], bool], ends: Callable[[RawRow | BadRow], bool]) -> Prospects:
+        """Return those whose event happened in a millisecond of which this is wanted, and of the others read whole."""
+        events = [event if event is not None and happened(event.second * 1000) else None for event in self.events]
+        return structs.replace(self, events=events, read={at: row for at, row in self.read.items() if ends(row)})
 
 
 def prospects_of(
     reader: CsvReader, rules: Rules, names: Sequence[str], *, reads_held: bool, reads_of_servers: bool
-) -> Iterator[Prospect | RawRow | BadRow]:
+) -> Iterator[Prospects | RawRow | BadRow]:
     """Return the rows of a file of which the reader has read the header, by the rules of its app.
 
     `names` are the fields that tell equal rows apart. With `reads_held`, rows that do not name their user are read
@@ -60,73 +74,60 @@ def prospects_of(
     chosen = events.needed if rules.route == "http_v2" and not rules.compiled.where else ()
     users = _Users(rules.compiled.keys)
 
-    def rows_of(block: ColumnBlock) -> Iterator[Prospect | RawRow | BadRow]:
+    def rows_of(block: ColumnBlock) -> Iterator[Prospects]:
         found = list(events.of(block))
         if reads_of_servers:
             found = [
                 None if is_from_server(source) else event
                 for event, source in zip(found, block.texts("event_source"), strict=True)
             ]
-        are_named = list(_are_named(block, found, users))
+        are_named = _are_named(block, found, users)
         if reads_held:
             found = [
                 event if is_named or event is None or event.decided.outcome is not None else None
                 for event, is_named in zip(found, are_named, strict=True)
             ]
-        return _rows(reader, block, found, are_named, names)
+        yield _prospects(reader, block, found, are_named, names)
 
     return rows_by_columns(reader, chosen, REPEATING, rows_of)
 
 
-def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], users: _Users) -> Iterator[bool]:
-    """Yield for each row whether it is sent and names its user."""
+def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], users: _Users) -> list[bool]:
+    """Return for each row whether it is sent and names its user."""
     texts, names_one = block.texts, users.names_one
     rows = zip(found, texts("event_value"), texts("custom_data"), texts("customer_user_id"), strict=True)
-    for event, written, custom, customer in rows:
-        if event is None or event.decided.outcome is not None:
-            yield False
-        else:
-            yield names_one(custom, customer, event.value, written)
+    return [
+        event is not None and event.decided.outcome is None and names_one(custom, customer, event.value, written)
+        for event, written, custom, customer in rows
+    ]
 
 
-def _rows(
+def _prospects(
     reader: CsvReader,
     block: ColumnBlock,
-    found: Sequence[ColumnEvent | None],
-    are_named: Sequence[bool],
+    found: list[ColumnEvent | None],
+    are_named: list[bool],
     names: Sequence[str],
-) -> Iterator[Prospect | RawRow | BadRow]:
+) -> Prospects:
     texts = block.texts
     numbers, read = rows_beside(reader, block, found)
-    rows = zip(
-        numbers,
+    identities = [
+        None if event is None or event.decided.is_conversion else identity
+        for event, identity in zip(found, block.identities(names), strict=True)
+    ]
+    persons = [
+        None if event is None or person is None else hash(person.lower())
+        for event, person in zip(found, texts("appsflyer_id"), strict=True)
+    ]
+    return Prospects(
         found,
         are_named,
-        block.identities(names),
-        texts("appsflyer_id"),
+        identities,
+        persons,
         texts("event_revenue"),
         texts("event_revenue_currency"),
-        strict=True,
+        {number - numbers.start: row for number, row in read.items()},
     )
-    for number, event, is_named, identity, person, revenue, currency in rows:
-        if event is None:
-            if (row := read.get(number)) is not None:
-                yield row
-            continue
-        decided = event.decided
-        yield Prospect(
-            number,
-            decided.report,
-            event.key,
-            event.second * 1000,
-            None if decided.is_conversion else identity,
-            bool(decided.family),
-            decided.outcome,
-            is_named,
-            hash_of_person(person.lower()),
-            revenue,
-            currency,
-        )
 
 
 class _Users:

@@ -26,7 +26,7 @@ from flybridge.appsflyer.raw_report import Report
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.arrow_rows import parquet_rows
 from flybridge.history.column_keys import KeyedRow, KeyOwner, keyed_rows
-from flybridge.history.column_prospects import Prospect, prospects_of
+from flybridge.history.column_prospects import Prospects, prospects_of
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.object_reader import ObjectReader, etag_of, first_line, said_by_store
 from flybridge.history.row_times import RowTimes, timed_rows
@@ -292,14 +292,14 @@ class RawRows:
 
     def prospects(
         self, rules: Rules, names: Sequence[str], *, reads_held: bool = False, reads_of_servers: bool = False
-    ) -> Iterator[Prospect | RawRow | BadRow]:
-        """Yield the rows, with what would become of them alone where the columns prove it.
+    ) -> Iterator[Prospects | RawRow | BadRow]:
+        """Yield the rows, with what would become of them alone where the columns prove it, a block of rows at once.
 
         With `reads_held`, those that do not name their user are read whole, with `reads_of_servers` those that came
         to AppsFlyer from a server.
         """
 
-        def read(reader: CsvReader) -> Iterator[Prospect | RawRow | BadRow]:
+        def read(reader: CsvReader) -> Iterator[Prospects | RawRow | BadRow]:
             return prospects_of(reader, rules, names, reads_held=reads_held, reads_of_servers=reads_of_servers)
 
         return self._rows(read)

@@ -13,17 +13,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from hashlib import blake2b
-from itertools import repeat
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
-
 from flybridge.errors import FlybridgeError
+from flybridge.history.noted import NOTED, Noted, listed, transaction
 from flybridge.history.rows import happened_ms
+from flybridge.history.surveyed_events import SurveyedEvents
 from flybridge.system.private_files import private_database, private_directory
 from flybridge.system.write_ahead_log import use_write_ahead_log
 
@@ -39,7 +36,6 @@ CREATE TABLE IF NOT EXISTS equal_rows (
 CREATE TEMP TABLE looked_at (
     file INTEGER NOT NULL, hash INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (file, hash)
 ) STRICT, WITHOUT ROWID;
-CREATE TEMP TABLE surveyed (event INTEGER PRIMARY KEY) STRICT;
 CREATE TEMP TABLE newest (person INTEGER PRIMARY KEY, ms INTEGER NOT NULL) STRICT;
 CREATE TEMP TABLE reported (key BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TEMP TABLE months (person INTEGER NOT NULL, month INTEGER NOT NULL, PRIMARY KEY (person, month))
@@ -71,14 +67,8 @@ Of ad revenue there is a row for each network, ad unit and placement, and they m
 """
 BY_ATTRIBUTION: Final = ("media_source", "campaign")
 CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
-BITS: Final = 1 << 25
-NOTED: Final = 16_000
-"""How many counts and events of a survey are written together, in the order of their table: neighbours share pages."""
-LISTED: Final = 500
-"""How many events are looked for in one statement."""
 BETWEEN: Final = "\x1f"
-RowIdentity = tuple[str, ...]
-_NOTHING: Final = repeat("")
+RowIdentity = tuple[str | None, ...]
 
 
 class Checkpoint(NamedTuple):
@@ -88,21 +78,20 @@ class Checkpoint(NamedTuple):
     done: bool
 
 
-def _hash_of(text: str) -> int:
-    """Return a hash that fits SQLite's integers."""
+def row_identity(row: Mapping[str, str], names: Sequence[str]) -> RowIdentity | None:
+    """Return what tells a row apart from those that are no equal ones; None of a conversion."""
+    return None if row.get("event_name") in CONVERSIONS else tuple(map(row.get, names))
+
+
+def stable_hash(text: str) -> int:
+    """Return a hash that every process makes alike, and that fits SQLite's integers."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 
-@lru_cache(8192)
-def hash_of_person(text: str) -> int:
-    """Return the hash of a person by an identifier in lower case. A person is often that of the next row."""
-    return _hash_of(text)
-
-
-def person_of(fields: Mapping[str, str]) -> int | None:
-    """Return a hash of whose row it is; None if it does not say."""
+def person_of(fields: Mapping[str, str]) -> str | None:
+    """Return whose row it is; None if it does not say."""
     found = fields.get(PERSON[0]) or next((value for name in PERSON if (value := fields.get(name))), None)
-    return None if found is None else hash_of_person(found.lower())
+    return None if found is None else found.lower()
 
 
 def identifying(*, by_attribution: bool) -> Sequence[str]:
@@ -110,50 +99,18 @@ def identifying(*, by_attribution: bool) -> Sequence[str]:
     return IDENTITY + BY_ATTRIBUTION if by_attribution else IDENTITY
 
 
-def row_identity(row: Mapping[str, str], names: Sequence[str]) -> RowIdentity | None:
-    """Return what tells a row apart from those that are no equal ones; None of a conversion."""
-    return None if row.get("event_name") in CONVERSIONS else tuple(map(row.get, names, _NOTHING))
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    """Return numbers as a JSON list, which SQLite reads as rows."""
-    return msgspec.json.encode(numbers).decode()
-
-
-class Noted:
-    """Which keys may be in a table: most are in none, which one bit says without a look into the file."""
-
-    def __init__(self) -> None:
-        # The system makes the pages that are written to: most counts are short, and need few of them.
-        self._bits = mmap(-1, BITS // 8, flags=MAP_PRIVATE | MAP_ANONYMOUS)
-
-    def note(self, key: int) -> bool:
-        """Note a key. Return whether it may have been noted before."""
-        place = key % BITS
-        mark = 1 << (place & 7)
-        known = bool(self._bits[place >> 3] & mark)
-        self._bits[place >> 3] |= mark
-        return known
-
-    def among(self, keys: Iterable[int]) -> list[int]:
-        """Return those of the keys that may have been noted."""
-        bits = self._bits
-        return [key for key in keys if bits[key % BITS >> 3] >> (key & 7) & 1]
-
-
 class EqualRows:
     """The count of equal rows of one file, in a table of its database."""
 
     def __init__(self, db: sqlite3.Connection, file: int, *, by_attribution: bool, table: str = "equal_rows") -> None:
         self._db, self._file = db, file
-        self._look = f"SELECT n FROM {table} WHERE file = ? AND hash = ?"  # noqa: S608 - a name of ours
+        self._look = f"SELECT hash, n FROM {table} WHERE file = ? AND hash IN (SELECT value FROM json_each(?))"  # noqa: S608 - a name of ours
         self._put = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)"  # noqa: S608
         self._put_single = f"INSERT OR REPLACE INTO {table} SELECT ?, value, 1 FROM json_each(?)"  # noqa: S608
         self.names = identifying(by_attribution=by_attribution)
         self._counts: dict[int, int] = {}
         self._noted = Noted()
-        for (key,) in db.execute(f"SELECT hash FROM {table} WHERE file = ?", (file,)):  # noqa: S608
-            self._noted.note(key)
+        self._noted.note(key for (key,) in db.execute(f"SELECT hash FROM {table} WHERE file = ?", (file,)))  # noqa: S608
 
     def ordinals(self, rows: Iterable[Mapping[str, str]]) -> list[int]:
         """Return which of its equal rows each row is: 1, 2, ..."""
@@ -164,31 +121,36 @@ class EqualRows:
         return row_identity(row, self.names)
 
     def ordinals_of(self, identities: Iterable[RowIdentity | None]) -> list[int]:
-        """Return the same of rows by what `identity` returns of them: their values of `names`, or empty texts."""
-        return [1 if one is None else self._count(self._hash(one)) for one in identities]
+        """Return the same of rows by what `identity` returns of them: their values of `names`."""
+        hash_of = self._hash
+        keys = [None if one is None else hash_of(one) for one in identities]
+        once = {key: 1 for key in keys if key is not None}
+        written, counts = self._written(once), self._counts
+        if len(once) + keys.count(None) == len(keys) and not written and counts.keys().isdisjoint(once.keys()):
+            counts.update(once)  # most rows have no equal one
+            return [1] * len(keys)
+        return [1 if key is None else self._count(key, written) for key in keys]
 
     @staticmethod
     def _hash(identity: RowIdentity) -> int:
-        return _hash_of(BETWEEN.join(identity))
+        return stable_hash(BETWEEN.join([text or "" for text in identity]))
 
-    def _count(self, key: int) -> int:
-        count = self._counts.get(key, 0)
-        if self._noted.note(key) and not count:
-            count = (self._db.execute(self._look, (self._file, key)).fetchone() or (0,))[0]
-        self._counts[key] = count + 1
-        return count + 1
+    def _written(self, keys: Iterable[int]) -> dict[int, int]:
+        """Return the counts of those keys that are in the table."""
+        perhaps = self._noted.among(keys)
+        return dict(self._db.execute(self._look, (self._file, listed(perhaps)))) if perhaps else {}
+
+    def _count(self, key: int, written: Mapping[int, int]) -> int:
+        count = self._counts[key] = (self._counts.get(key) or written.get(key, 0)) + 1
+        return count
 
     def write(self) -> None:
         """Write what was counted since the last time."""
         # In the order of the table, so that neighbours share pages. Nearly all are single, and a list is one statement.
-        single, equal = list[int](), list[tuple[int, int, int]]()
-        for key, n in sorted(self._counts.items()):
-            if n == 1:
-                single.append(key)
-            else:
-                equal.append((self._file, key, n))
-        self._db.execute(self._put_single, (self._file, _listed(single)))
-        self._db.executemany(self._put, equal)
+        single = sorted([key for key, n in self._counts.items() if n == 1])
+        self._db.execute(self._put_single, (self._file, listed(single)))
+        self._db.executemany(self._put, [(self._file, key, n) for key, n in self._counts.items() if n > 1])
+        self._noted.note(self._counts)
         self._counts.clear()
 
 
@@ -201,7 +163,7 @@ class TrialCount(EqualRows):
 
     def ordinals_of(self, identities: Iterable[RowIdentity | None]) -> list[int]:
         if len(self._counts) >= NOTED:
-            with _transaction(self._db):
+            with transaction(self._db):
                 self.write()
         return super().ordinals_of(identities)
 
@@ -212,14 +174,6 @@ class TrialCount(EqualRows):
     def close(self) -> None:
         """Drop the count."""
         self._db.execute("DELETE FROM temp.looked_at")
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Let statements share a transaction: one for each row costs several times as much, of temporary tables as well."""
-    with db:  # ends it
-        db.execute("BEGIN")
-        yield
 
 
 @contextmanager
@@ -252,7 +206,7 @@ class Progress:
         # The temporary tables end with the process, so that nothing would ever take a change of theirs back.
         self._db.execute("PRAGMA temp.journal_mode = OFF")
         self._db.executescript(SCHEMA)
-        self._surveyed, self._noted = set[int](), Noted()
+        self.surveyed = SurveyedEvents(self._db)
         self._newest, self._months = dict[int, int](), set[tuple[int, int]]()  # what is not written yet
 
     def close(self) -> None:
@@ -270,7 +224,7 @@ class Progress:
         at = self.reached(app, name, mark)
         if at.done or again:
             at = Checkpoint(0, False)
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.execute(
                 "INSERT INTO files (app, name, mark, bytes, lines, done) VALUES (?, ?, ?, ?, 0, 0) "
                 "ON CONFLICT (app, name) DO UPDATE SET mark = excluded.mark, bytes = excluded.bytes, done = 0",
@@ -286,7 +240,7 @@ class Progress:
         return TrialCount(self._db, by_attribution=by_attribution)
 
     def note_conversions(self, found: Iterable[tuple[int, int]]) -> None:
-        """Note persons and times of conversions, to know the newest of each."""
+        """Note persons, by the hash of this process, and times of conversions, to know the newest of each."""
         newest = self._newest
         for person, ms in found:
             if ms > newest.get(person, -1):
@@ -296,7 +250,7 @@ class Progress:
 
     def _write_newest(self) -> None:
         sql = "INSERT INTO newest VALUES (?, ?) ON CONFLICT (person) DO UPDATE SET ms = max(ms, excluded.ms)"
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.executemany(sql, sorted(self._newest.items()))
         self._newest.clear()
 
@@ -307,43 +261,12 @@ class Progress:
             return False
         if self._newest:
             self._write_newest()
-        row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (person,)).fetchone()
+        row = self._db.execute("SELECT ms FROM newest WHERE person = ?", (hash(person),)).fetchone()
         return row is not None and row[0] == ms
-
-    def are_surveyed(self, rows: Sequence[Sequence[int]]) -> list[bool]:
-        """Note the events that rows of a survey may be, by hashes. Return for each row whether one was noted before."""
-        new, known = self._surveyed, self._written(event for row in rows for event in row)
-        found = list[bool]()
-        for row in rows:
-            if len(row) == 1:  # all but rows whose local time means two moments
-                (event,) = row
-                found.append(event in new or event in known)
-                new.add(event)
-            else:
-                found.append(any(event in known or event in new for event in row))
-                new.update(row)
-        if len(new) >= NOTED:
-            with _transaction(self._db):
-                sql = "INSERT OR IGNORE INTO surveyed SELECT value FROM json_each(?)"
-                self._db.execute(sql, (_listed(sorted(new)),))
-            for event in new:
-                self._noted.note(event)
-            new.clear()
-        return found
-
-    def _written(self, events: Iterable[int]) -> set[int]:
-        """Return those of the events that are in the table of a survey."""
-        found = set[int]()
-        perhaps = self._noted.among(events)
-        for start in range(0, len(perhaps), LISTED):
-            part = perhaps[start : start + LISTED]
-            sql = f"SELECT event FROM surveyed WHERE event IN ({','.join('?' * len(part))})"  # noqa: S608 - marks
-            found.update(event for (event,) in self._db.execute(sql, part))
-        return found
 
     def note_reported(self, keys: Iterable[bytes]) -> None:
         """Note the content keys of rows of reports."""
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.executemany("INSERT OR IGNORE INTO reported VALUES (?)", ((key,) for key in keys))
 
     def is_reported(self, key: bytes) -> bool:
@@ -357,7 +280,7 @@ class Progress:
             self._write_months()
 
     def _write_months(self) -> None:
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.executemany("INSERT OR IGNORE INTO months VALUES (?, ?)", sorted(self._months))
         self._months.clear()
 
@@ -377,12 +300,12 @@ class FileProgress:
 
     def save(self, end: int) -> None:
         """Note, in one transaction, that all rows up to here are in the inbox."""
-        with _transaction(self._db):
+        with transaction(self._db):
             self.equal.write()
             self._db.execute("UPDATE files SET bytes = ? WHERE id = ?", (end, self._file))
 
     def finish(self) -> None:
         """Note that the file was read to its end. The count of its equal rows is dropped."""
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.execute("UPDATE files SET done = 1 WHERE id = ?", (self._file,))
             self._db.execute("DELETE FROM equal_rows WHERE file = ?", (self._file,))

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.raw_report import FRAUD
 from flybridge.history.column_blocks import ColumnBlock, are_provable, rows_by_columns, second_of
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import CONVERSIONS, PERSON, hash_of_person
+from flybridge.history.progress import CONVERSIONS, PERSON
 from flybridge.history.rows import BadRow, RawRow
 
 NEEDED: Final = ("event_name", "event_time")
@@ -64,6 +64,6 @@ def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
             continue
         seconds.append(second)
         if is_conversion and person is not None:
-            conversions.append((hash_of_person(person.lower()), second * 1000))
+            conversions.append((hash(person.lower()), second * 1000))
     first, last = (min(seconds), max(seconds)) if seconds else (0, 0)
     return RowTimes(len(seconds), first * 1000, last * 1000, conversions), others

@@ -14,7 +14,7 @@ from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
-from flybridge.history.column_prospects import Prospect
+from flybridge.history.column_prospects import Prospects
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.locker_folders import unversioned
 from flybridge.history.progress import Progress, written
@@ -128,7 +128,7 @@ class HistoryImport:
                     read = rows.timed()
                 read = _counted(rows, read, shown)
                 if self._is_bounded:
-                    read = (row for row in read if self._ends(row))
+                    read = self._bounded(read)
                 await surveyor.read(rows, read, equal, self._zone)
         return surveyor.finish([self._zone] if self._zone else [])
 
@@ -137,18 +137,25 @@ class HistoryImport:
         """Whether only some days are wanted."""
         return self._plan.from_ms > 0 or self._plan.until_ms < 2**62
 
-    def _ends(self, row: SurveyedRow) -> bool:
+    def _bounded(self, rows: Iterable[SurveyedRow]) -> Iterator[SurveyedRow]:
+        for row in rows:
+            if isinstance(row, Prospects):
+                yield row.only(self._is_within, self._ends)
+            elif isinstance(row, RowTimes) or self._ends(row):
+                yield row
+
+    def _ends(self, row: RawRow | BadRow) -> bool:
         """Whether something becomes of a row: a dead letter of one without a time, whichever days are wanted."""
-        if isinstance(row, Prospect):
-            return self._plan.from_ms <= row.ms < self._plan.until_ms
         return not isinstance(row, RawRow) or self._wanted(row) or isinstance(dated(row), BadRow)
 
+    def _is_within(self, ms: int) -> bool:
+        return self._plan.from_ms <= ms < self._plan.until_ms
+
     def _wanted(self, row: RawRow) -> bool:
-        plan = self._plan
         if not self._is_bounded:
             return True
         ms = happened_ms(row.fields)
-        return ms is not None and plan.from_ms <= ms < plan.until_ms
+        return ms is not None and self._is_within(ms)
 
     def unread(self) -> list[RawFile]:
         """Return the files that are not imported yet, or are imported again."""
@@ -229,7 +236,7 @@ def _counted(of: RawRows, rows: Iterable[SurveyedRow], shown: Shown) -> Iterator
     read, due = 0, SHOWN
     for row in rows:
         yield row
-        read += row.rows if isinstance(row, RowTimes) else 1
+        read += row.rows if isinstance(row, RowTimes | Prospects) else 1
         if read >= due:
             due = read + SHOWN
             shown(of.file, of.position, read)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import repeat
+from itertools import compress, repeat
 from math import fsum
 from typing import Final
 
@@ -20,28 +20,16 @@ from flybridge.appsflyer.amounts import reported_amount
 from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
-from flybridge.history.column_prospects import Prospect
+from flybridge.history.column_prospects import Prospects
 from flybridge.history.files import RawRows
-from flybridge.history.progress import EqualRows, Progress, RowIdentity, person_of
+from flybridge.history.progress import EqualRows, Progress, person_of
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
+from flybridge.history.survey_outcomes import DUPLICATE, SENT, MappedPage
+from flybridge.history.survey_page import RowPage, WholeRow, page_of_block, page_of_rows
 from flybridge.history.take import OTHER_APPS, letter_of
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.records import (
-    DAY_MS,
-    Apply,
-    Dead,
-    Deliver,
-    Envelope,
-    Filing,
-    Filter,
-    Hold,
-    Media,
-    OutcomeKind,
-    Refuse,
-    Source,
-    day_of,
-)
+from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, day_of
 from flybridge.store.core.forgetting import BEFORE_REQUEST
 from flybridge.store.protocol import Store
 
@@ -50,30 +38,10 @@ PAGE: Final = 2000
 SHOWN: Final = 20
 """How many bad rows are named."""
 
-SENT: Final = "sent"
-DUPLICATE: Final = "duplicate"
 GONE: Final = f"{OutcomeKind.FORGOTTEN.word}: {BEFORE_REQUEST}"
 """What becomes of a row about a person who is forgotten."""
 
-SurveyedRow = RowTimes | Prospect | RawRow | BadRow
-
-
-class WholeRow(Struct, frozen=True, gc=False):
-    """A row that is read and mapped whole, and what a `Prospect` says of one that is not.
-
-    `read` is the row, or of one that does not say when it happened the message of its dead letter.
-    """
-
-    report: Report
-    read: RawRow | bytes
-    identity: RowIdentity | None = None
-    ms: int | None = None
-    person: int | None = None
-    revenue: str | None = None
-    currency: str | None = None
-
-
-Counted = Prospect | WholeRow
+SurveyedRow = RowTimes | Prospects | RawRow | BadRow
 
 
 class Span(Struct):
@@ -137,7 +105,7 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def prospects(self, rows: RawRows, rules: Rules, equal: EqualRows) -> Iterator[Prospect | RawRow | BadRow]:
+    async def prospects(self, rows: RawRows, rules: Rules, equal: EqualRows) -> Iterator[Prospects | RawRow | BadRow]:
         """Return the rows of a file, of which no more is read than it takes to say what would become of them."""
         if self._store is not None and not self._survey.files:
             self._has_forgotten = await self._store.has_forgotten()
@@ -152,45 +120,51 @@ class Surveyor:
 
         Returns how many rows were read.
         """
-        page, before = list[Counted](), self._survey.rows
+        page, before = list[WholeRow](), self._survey.rows
         self._survey.files += 1
         try:
             await self._read(of, rows, page, equal)
         except FlybridgeError as problem:
             self._survey.problems.append(str(problem))
         self._survey.unmarked += zone is not None and of.zone is zone
-        await self._count(page, equal, of.zone.name)
+        await self._count(page_of_rows(page), equal, of.zone.name)
         return self._survey.rows - before
 
-    async def _read(self, of: RawRows, rows: Iterable[SurveyedRow], page: list[Counted], equal: EqualRows) -> None:
+    async def _read(self, of: RawRows, rows: Iterable[SurveyedRow], page: list[WholeRow], equal: EqualRows) -> None:
+        """Count rows page by page. Those that were not counted yet are left in `page`."""
         survey, name = self._survey, of.file.name
         is_of_other = bool(self._app_id) and not is_path_of_app(name, self._app_id)
         for row in rows:
+            n = row.rows if isinstance(row, RowTimes | Prospects) else 1
+            survey.rows += n
             if is_of_other:
-                n = row.rows if isinstance(row, RowTimes) else 1
-                survey.rows += n
                 self._left_out[OTHER_APPS] += n
-                continue
-            if isinstance(row, RowTimes):
-                survey.rows += row.rows
+            elif isinstance(row, RowTimes):
                 self._widen(of.zone.name, row.first_ms, row.last_ms)
                 self._progress.note_conversions(row.conversions)
-                continue
-            survey.rows += 1
-            if isinstance(row, Prospect):
-                page.append(row)
-            elif isinstance(row, BadRow):
-                survey.bad += 1
-                self._show(name, row)
-            elif self._app_id and not is_of_app(row.fields, self._app_id):
-                self._left_out[OTHER_APPS] += 1
-            elif row.report not in TAKEN:
-                self._left_out[row.report.word] += 1
-            else:
-                page.append(self._whole(name, row, equal))
-            if len(page) == PAGE:
-                await self._count(page, equal, of.zone.name)
+            elif isinstance(row, Prospects):
+                await self._count(page_of_rows(page), equal, of.zone.name)
                 page.clear()
+                whole = {place: read for place, one in row.read.items() if (read := self._taken(name, one, equal))}
+                await self._count(page_of_block(row, whole), equal, of.zone.name)
+            elif (read := self._taken(name, row, equal)) is not None:
+                page.append(read)
+                if len(page) == PAGE:
+                    await self._count(page_of_rows(page), equal, of.zone.name)
+                    page.clear()
+
+    def _taken(self, name: str, row: RawRow | BadRow, equal: EqualRows) -> WholeRow | None:
+        """Return a row that an import takes; None of one that it leaves out, or that is broken."""
+        if isinstance(row, BadRow):
+            self._survey.bad += 1
+            self._show(name, row)
+        elif self._app_id and not is_of_app(row.fields, self._app_id):
+            self._left_out[OTHER_APPS] += 1
+        elif row.report not in TAKEN:
+            self._left_out[row.report.word] += 1
+        else:
+            return self._whole(name, row, equal)
+        return None
 
     def _whole(self, name: str, row: RawRow, equal: EqualRows) -> WholeRow:
         if isinstance(undated := dated(row), BadRow):
@@ -199,7 +173,7 @@ class Surveyor:
         fields = row.fields
         revenue, currency = fields.get("event_revenue"), fields.get("event_revenue_currency")
         identity, ms, person = equal.identity(fields), happened_ms(fields), person_of(fields)
-        return WholeRow(row.report, row, identity, ms, person, revenue, currency)
+        return WholeRow(row.report, row, identity, ms, None if person is None else hash(person), revenue, currency)
 
     def _widen(self, zone: str, first_ms: int, last_ms: int) -> None:
         first, last = self._times.get(zone, (first_ms, last_ms))
@@ -209,67 +183,60 @@ class Surveyor:
         if len(self._survey.first_bad) < SHOWN:
             self._survey.first_bad.append(f"{name}, line {row.number}: {row.problem}")
 
-    async def _count(self, rows: Sequence[Counted], equal: EqualRows, zone: str) -> None:
-        if times := [row.ms for row in rows if row.ms is not None]:
+    async def _count(self, page: RowPage, equal: EqualRows, zone: str) -> None:
+        if times := [ms for ms in page.times if ms is not None]:
             self._widen(zone, min(times), max(times))
         self._progress.note_conversions(
             [
-                (row.person, row.ms)
-                for row in rows
-                if row.identity is None and row.person is not None and row.ms is not None
+                (person, ms)
+                for identity, person, ms in zip(page.identities, page.persons, page.times, strict=True)
+                if identity is None and person is not None and ms is not None
             ]
         )
         if self._flow is not None:
-            self._count_sent(await self._map(self._flow, rows, equal))
+            self._count_sent(await self._map(self._flow, page, equal))
 
-    def _count_sent(self, rows: Sequence[Counted]) -> None:
+    def _count_sent(self, page: RowPage) -> None:
         """Count what rows that are sent, or wait to be, add up to."""
-        days = {(row.person, (row.ms or 0) // DAY_MS) for row in rows}
+        days = {(person, (ms or 0) // DAY_MS) for person, ms in zip(page.persons, page.times, strict=True)}
         self._progress.note_months({(person, _month(day)) for person, day in days if person is not None})
-        for row in rows:
-            if row.revenue:
-                self._add((row.currency or "").upper(), row.revenue)
+        for revenue, currency in zip(page.revenues, page.currencies, strict=True):
+            if revenue:
+                self._add((currency or "").upper(), revenue)
 
-    async def _map(self, flow: Flow, rows: Sequence[Counted], equal: EqualRows) -> Sequence[Counted]:
-        """Count what becomes of rows. Returns those that are sent, or wait to be."""
-        ordinals = equal.ordinals_of([row.identity for row in rows])
+    async def _map(self, flow: Flow, page: RowPage, equal: EqualRows) -> RowPage:
+        """Count what becomes of rows. Return those that are sent, or wait to be."""
+        ordinals = equal.ordinals_of(page.identities)
         envelopes = [
             self._envelope(row.read, ordinal)
-            for row, ordinal in zip(rows, ordinals, strict=True)
+            for row, ordinal in zip(page.rows, ordinals, strict=True)
             if isinstance(row, WholeRow)
         ]
-        mapped = iter(flow.filings(envelopes) if self._has_forgotten else flow.prospects(envelopes))
-        filings = [
-            _filing(row, ordinal) if isinstance(row, Prospect) else next(mapped)
-            for row, ordinal in zip(rows, ordinals, strict=True)
-        ]
-        if self._has_forgotten and self._store is not None:
-            gone = await self._store.are_forgotten(filings, self._shown)
-            self._outcomes.update((row.report, GONE) for row, is_gone in zip(rows, gone, strict=True) if is_gone)
-            left = [(row, one) for row, one, is_gone in zip(rows, filings, gone, strict=True) if not is_gone]
-            rows, filings = [row for row, _ in left], [filing for _, filing in left]
-        known, matched = await self._known(filings)
-        again = self._progress.are_surveyed([_events_of(filing) for filing in filings])
-        outcomes = [
-            DUPLICATE if is_known or is_again else SENT if is_matched else outcome_of(filing)
-            for filing, is_known, is_again, is_matched in zip(filings, known, again, matched, strict=False)
-        ]
-        self._outcomes.update(zip([row.report for row in rows], outcomes, strict=True))
-        return [
-            row
-            for row, filing, outcome in zip(rows, filings, outcomes, strict=True)
-            if outcome != DUPLICATE and isinstance(filing.decision, Deliver | Hold)
-        ]
+        mapped = flow.filings(envelopes) if self._has_forgotten else flow.prospects(envelopes)
+        if self._has_forgotten and self._store is not None:  # and all rows are read whole
+            gone = await self._store.are_forgotten(mapped, self._shown)
+            self._outcomes.update((row.report, GONE) for row in compress(page.rows, gone) if isinstance(row, WholeRow))
+            left = [not is_gone for is_gone in gone]
+            page, ordinals, mapped = page.only(left), list(compress(ordinals, left)), list(compress(mapped, left))
+        rows = MappedPage(page, ordinals, mapped)
+        known, matched = await self._known(rows)
+        met = self._progress.surveyed.are_met(*rows.marks())
+        again = [is_known or is_met for is_known, is_met in zip(known, met, strict=False)]
+        outcomes = rows.outcomes()
+        for (one, is_again, is_matched), n in Counter(zip(outcomes, again, matched, strict=False)).items():
+            self._outcomes[one.report, DUPLICATE if is_again else SENT if is_matched else one.outcome] += n
+        return page.only([one.is_sent and not is_again for one, is_again in zip(outcomes, again, strict=True)])
 
     def _envelope(self, read: RawRow | bytes, ordinal: int) -> Envelope:
         if isinstance(read, RawRow):
             return Envelope(self._app, Source.FILE, Media.JSON, self._now_ms, read.body, ordinal=ordinal)
         return Envelope(self._app, Source.FILE, Media.ROW, self._now_ms, read)
 
-    async def _known(self, filings: Sequence[Filing]) -> tuple[Iterable[bool], Iterable[bool]]:
+    async def _known(self, rows: MappedPage) -> tuple[Iterable[bool], Iterable[bool]]:
         """Return which were filed before, and of which only the store knows the user."""
         if self._store is None:
             return repeat(False), repeat(False)
+        filings = rows.filings()
         known = await self._store.are_known(filings, self._now_ms)
         return known, await self._store.are_matched(filings) if self._has_sightings else repeat(False)
 
@@ -312,42 +279,3 @@ def _month(day: int) -> int:
 def _text(ms: int) -> str:
     seconds, rest = divmod(ms // 1000, 60)
     return f"{day_of(ms)} {seconds // 60 % 24:02}:{seconds % 60:02}:{rest:02}"
-
-
-_UNREAD: Final = Envelope("", Source.FILE, Media.JSON, 0, b"")
-_NO_ITEM: Final = Deliver("", "", "", b"", None, None)
-_HELD: Final = Hold(_NO_ITEM, (), (), 0, 0)
-
-
-def _filing(row: Prospect, ordinal: int) -> Filing:
-    """Return what a row would become, without all that is sent and kept of it."""
-    decision = row.unsent or (_NO_ITEM if row.is_named else _HELD)
-    return Filing(_UNREAD, decision, row.key, ordinal=0 if row.is_conversion else ordinal)
-
-
-def _events_of(filing: Filing) -> tuple[int, ...]:
-    """Return hashes of what tells an event from those of other rows, in overlapping files as well.
-
-    There are two if its local time means two moments.
-    """
-    first = hash((filing.key or filing.digest, filing.key_ms, filing.ordinal))
-    if filing.other_key is None:
-        return (first,)
-    return first, hash((filing.other_key, filing.key_ms, filing.ordinal))
-
-
-def outcome_of(filing: Filing) -> str:
-    """Return what becomes of a row, in words."""
-    match filing.decision:
-        case Deliver():
-            return SENT
-        case Hold():
-            return "held until its user is known"
-        case Filter(reason):
-            return f"filtered: {reason}"
-        case Refuse(reason):
-            return f"refused: {reason}"
-        case Dead(reason=reason):
-            return f"dead: {reason}"
-        case Apply(reason):
-            return f"applied: {reason}"
