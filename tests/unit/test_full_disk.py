@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import asynccontextmanager, contextmanager
 from unittest.mock import AsyncMock
 
+import psycopg
 import pytest
 
 from flybridge.appsflyer.raw_pull import PulledReport
@@ -21,6 +22,7 @@ from flybridge.records import HOUR_MS
 from flybridge.sandbox.vendors.raw_data import as_csv, header
 from flybridge.sealing import Seal
 from flybridge.store.job_runs import read_runs
+from flybridge.store.postgres.pool import unavailable
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 
@@ -194,3 +196,12 @@ async def test_what_a_job_did_is_noted_once_there_is_room(monkeypatch, room):
     assert (state.problem, state.ran_ms, state.next_ms) == ("It met a problem.", NOW_MS, NOW_MS + 60_000)
     (kept,) = (await read_runs(store, "pull shop"))["pull shop"]
     assert (kept.did, kept.problem) == ("It did something.", "It met a problem.")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_full"), [(psycopg.errors.DiskFull, True), (psycopg.errors.InternalError_, False)]
+)
+def test_a_disk_of_postgresql_that_is_full_is_said_with_what_to_do(error, is_full):
+    problem = str(unavailable(error("could not extend file: No space left on device")))
+    assert problem.endswith("Nothing was changed. Free space on PostgreSQL's disk.") is is_full
+    assert "Nothing was changed." in problem

@@ -183,7 +183,7 @@ class Publisher:
                 continue
             slot.tally = tally
             return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
-        remedy = NO_LEADER if reason == "no answer" else "Try again later."
+        remedy = NO_LEADER if reason == "no answer" else "If that lasts, see whether its disks are full."
         raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. {remedy}")
 
     async def _was_stored(self, slot: PublishSlot, batches: set[str]) -> bool:

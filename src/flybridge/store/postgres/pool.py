@@ -137,7 +137,8 @@ def unavailable(error: psycopg.Error) -> StoreUnavailable:
     gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
     if gone:  # or going: what it was asked to keep may be kept or not
         return StoreUnavailable(f"The store did not answer: {reason_of(error)}.")
-    return StoreUnavailable(f"The store did not commit: {reason_of(error)}. Nothing was changed.")
+    room = " Free space on PostgreSQL's disk." if isinstance(error, errors.DiskFull) else ""
+    return StoreUnavailable(f"The store did not commit: {reason_of(error)}. Nothing was changed.{room}")
 
 
 def reading(query: Callable[[Rows], T]) -> Callable[[Db], T]:
