@@ -107,7 +107,7 @@ def _as_known(message: TrafficMessage) -> bytes:
     """Return a message as AppsFlyer knows it: what is wrong with its form is wrong in what was pushed alone."""
     fact, pushed = message.reported, msgspec.json.decode(message.body)
     if isinstance(pushed, list):
-        (pushed,) = pushed
+        pushed = pushed[0]
     if fact is not None:
         if fact.kind != MessageKind.IN_APP:
             pushed.setdefault("event_name", fact.kind)
