@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flybridge.config.console import Grant
-from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.testing.clocks import ManualClock
+from flybridge.testing.states import NamedValues
 from flybridge.web.access.sessions import BRIEF_MS, PLAIN_COOKIE, Sessions, Signer
 from flybridge.web.access.tokens import find_token, make_token
 
@@ -16,31 +16,11 @@ MINUTE_MS = 60_000
 IDLE_MS, LONGEST_MS = 30 * MINUTE_MS, 12 * HOUR_MS
 
 
-class States:
-    """A store of named values, on a disk that may be full."""
-
-    def __init__(self):
-        self.values = {}
-        self.is_full = False
-
-    async def put_state(self, name, value):
-        if self.is_full:
-            raise StoreUnavailable("The disk is full.")
-        self.values[name] = value
-
-    async def states(self, beginning):
-        return [(name, value) for name, value in self.values.items() if name.startswith(beginning)]
-
-    async def drop_states(self, names):
-        for name in names:
-            self.values.pop(name, None)
-
-
 class Login:
     """A login, and the requests that follow."""
 
     def __init__(self):
-        self.store, self.clock = States(), ManualClock(NOW_MS)
+        self.store, self.clock = NamedValues(), ManualClock(NOW_MS)
         self.problems = []
         self.sessions = Sessions(
             self.store, self.clock, Signer(b"secret"), idle_ms=IDLE_MS, longest_ms=LONGEST_MS,

@@ -12,35 +12,10 @@ from flybridge.history.uptime import keep_noting
 from flybridge.insight.unwritten import LAPSE_MS, NOTE, read_unwritten
 from flybridge.telemetry.hearing import UNWRITTEN_MS, Hearing
 from flybridge.testing.clocks import ManualClock
+from flybridge.testing.states import NamedValues
 
 NOW_MS = 1_800_000_000_000
 FULL = "The store did not commit: database or disk is full. Nothing was changed."
-
-
-class States:
-    """A store of named values, on a disk that may be full."""
-
-    def __init__(self):
-        self.values = {}
-        self.is_full = False
-
-    async def put_state(self, name, value):
-        if self.is_full:
-            raise StoreUnavailable("The disk is full.")
-        self.values[name] = value
-
-    async def states(self, beginning):
-        return [(name, value) for name, value in self.values.items() if name.startswith(beginning)]
-
-    async def drop_states(self, names):
-        for name in names:
-            self.values.pop(name, None)
-
-    async def confirmed_ms(self):
-        return 0
-
-    async def confirm(self, now_ms):
-        await self.put_state("confirmed_ms", b"")
 
 
 async def look(hearing, store, now_ms):
@@ -57,7 +32,7 @@ async def report(store, worker, at_ms):
 
 async def test_a_batch_that_does_not_fit_is_noted_where_a_few_bytes_do():
     """Another process reads it until a minute after the last time, whatever became of the one that wrote it."""
-    store, hearing = States(), Hearing([], "worker-1")
+    store, hearing = NamedValues(), Hearing([], "worker-1")
     hearing.fail(InboxUnavailable("No quorum."), NOW_MS)
     await look(hearing, store, NOW_MS)
     assert NOTE not in store.values
@@ -71,7 +46,7 @@ async def test_a_batch_that_does_not_fit_is_noted_where_a_few_bytes_do():
 
 async def test_a_note_is_written_once_for_each_failure_and_none_that_is_long_over():
     """A worker whose store was away has nothing to say of it once it is back."""
-    store, hearing = States(), Hearing([], "worker-1")
+    store, hearing = NamedValues(), Hearing([], "worker-1")
     hearing.fail(StoreUnavailable(FULL), NOW_MS)
     await look(hearing, store, NOW_MS + UNWRITTEN_MS)
     assert NOTE not in store.values
@@ -99,7 +74,7 @@ async def test_a_note_is_written_once_for_each_failure_and_none_that_is_long_ove
 )
 async def test_workers_that_write_nothing_are_known_by_their_reports(reports, silent_ms):
     """A disk that takes nothing at all takes no note of it either."""
-    store = States()
+    store = NamedValues()
     for worker, ago_ms in reports.items():
         store.values[REPORTS + worker] = f'{{"worker":"{worker}","at_ms":{NOW_MS - ago_ms},"lanes":[]}}'.encode()
     assert (await read_unwritten(store, NOW_MS)).silent_ms == silent_ms
@@ -107,7 +82,7 @@ async def test_workers_that_write_nothing_are_known_by_their_reports(reports, si
 
 async def test_a_worker_that_has_ended_in_order_is_not_missed():
     """It deletes its report."""
-    store = States()
+    store = NamedValues()
     await report(store, "a", NOW_MS - 2 * STALE_MS)
     assert (await read_unwritten(store, NOW_MS)).silent_ms
     await drop_report(store, "a")
@@ -125,7 +100,7 @@ async def a_worker(hearing, store, clock, halt):
 @pytest.mark.parametrize("runs", [a_console, a_worker])
 async def test_a_process_in_which_nothing_happens_finds_out_that_nothing_can_be_written(runs):
     """It writes a few bytes now and then."""
-    store, halt, hearing = States(), asyncio.Event(), Hearing([], "")
+    store, halt, hearing = NamedValues(), asyncio.Event(), Hearing([], "")
     for is_full in (False, True):
         store.is_full = is_full
         task = asyncio.create_task(runs(hearing, store, ManualClock(NOW_MS), halt))
