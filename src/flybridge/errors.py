@@ -2,6 +2,7 @@
 
     FlybridgeError
     ├── ConfigError        the configuration is invalid; names the key and the remedy
+    │   └── NotAvailable   what it names can't be had at present, such as a port; it may be later
     ├── InboxUnavailable   the inbox did not store the message (disk full, server away); the sender retries
     ├── StoreUnavailable   the store did not commit; the work is returned and retried
     ├── SealBroken         sealed bytes can't be decrypted: another secret, or damaged data
@@ -32,6 +33,10 @@ class ConfigError(FlybridgeError):
         self.path = path
         self.problem = problem
         self.remedy = remedy
+
+
+class NotAvailable(ConfigError):
+    """What the configuration names can't be had at present, such as a directory or a port. A supervisor tries again."""
 
 
 class InboxUnavailable(FlybridgeError):

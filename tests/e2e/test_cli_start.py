@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app, main
-from flybridge.errors import ConfigError, InboxUnavailable, StoreUnavailable
+from flybridge.errors import ConfigError, InboxUnavailable, NotAvailable, StoreUnavailable
 
 HEAVY = {
     "aiohttp",
@@ -176,6 +176,7 @@ def test_the_program_says_what_is_wrong_as_its_commands_do(tmp_path):
         (StoreUnavailable("The disk is full."), 1, "The disk is full. Run the same command again."),
         (InboxUnavailable("No quorum."), 1, "No quorum."),
         (ConfigError("secret", "is empty.", "Write one."), 2, "secret: is empty. Write one."),
+        (NotAvailable("server.port", "is taken.", "Stop it."), 1, "server.port: is taken. Stop it."),
     ],
 )
 def test_a_command_that_failed_says_what_to_do(monkeypatch, capsys, problem, code, said):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flybridge.clock import SystemClock
-from flybridge.errors import ConfigError, InboxUnavailable
+from flybridge.errors import ConfigError, InboxUnavailable, NotAvailable
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.sealing import Seal
 from flybridge.telemetry.metrics import Metrics
@@ -332,7 +332,7 @@ async def test_a_port_that_is_taken_is_a_sentence():
     """A second server on a port is refused, with the setting and a remedy, and the first is not disturbed."""
     app, _ = slow_app()
     async with running(app) as (port, _, _):
-        with pytest.raises(ConfigError, match=rf"server\.port: Port {port} of .* is taken by another process"):
+        with pytest.raises(NotAvailable, match=rf"server\.port: Port {port} of .* is taken by another process"):
             await serve(app, "127.0.0.1", port, asyncio.Event())
         assert status(await talk(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")) == 200
 
@@ -340,7 +340,7 @@ async def test_a_port_that_is_taken_is_a_sentence():
 @pytest.mark.parametrize("host", ["203.0.113.7", "no.such.host.invalid"])
 def test_an_address_of_another_machine_is_a_sentence(host):
     """A host that can't be bound names the setting."""
-    with pytest.raises(ConfigError, match=r"server\.host: .* is not an address of this machine"):
+    with pytest.raises(NotAvailable, match=r"server\.host: .* is not an address of this machine"):
         bind(host, 0)
 
 

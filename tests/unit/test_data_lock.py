@@ -7,7 +7,7 @@ import os
 import pytest
 
 from flybridge.config.settings import Config, loads
-from flybridge.errors import ConfigError
+from flybridge.errors import NotAvailable
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Envelope, Media, Source
 from flybridge.roles import Role, roles_of
@@ -43,7 +43,7 @@ def test_on_a_directory_there_is_one_owner_who_knows_those_before(tmp_path):
     """While it works a second is refused; the next one may take back at once what it had."""
     with data_lock(tmp_path / "data") as first:
         assert (first.alone, first.former) == (True, ())
-        with pytest.raises(ConfigError, match="works on"), data_lock(tmp_path / "data"):
+        with pytest.raises(NotAvailable, match="works on"), data_lock(tmp_path / "data"):
             pass
     with worker_id_of(config(tmp_path)) as second:
         assert (second.alone, second.former) == (True, (first.name,))
@@ -109,5 +109,5 @@ async def test_data_is_private_whatever_the_umask(tmp_path, former):
 def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path):
     """A file stands in its place."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="can't be written"), data_lock(tmp_path / "file" / "data"):
+    with pytest.raises(NotAvailable, match="can't be written"), data_lock(tmp_path / "file" / "data"):
         pass

@@ -23,7 +23,7 @@ from flybridge import __version__
 from flybridge.cli.common import ConfigPath, configured
 from flybridge.config.apps import Platform, Region, Route
 from flybridge.config.settings import loads
-from flybridge.errors import ConfigError, FlybridgeError, StoreUnavailable
+from flybridge.errors import ConfigError, FlybridgeError, NotAvailable, StoreUnavailable
 from flybridge.roles import Role
 from flybridge.system.running import announce, ignore_signals, run, stop_on_signals
 
@@ -264,7 +264,8 @@ def main() -> None:
     except FlybridgeError as problem:
         # Unlike the service, a command tries nothing again by itself.
         complain(f"{problem} Run the same command again." if isinstance(problem, StoreUnavailable) else str(problem))
-        sys.exit(2 if isinstance(problem, ConfigError) else 1)
+        is_wrong = isinstance(problem, ConfigError) and not isinstance(problem, NotAvailable)
+        sys.exit(2 if is_wrong else 1)
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         complain(f"{where}{problem.strerror or problem}.")

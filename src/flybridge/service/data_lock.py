@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from flybridge.errors import ConfigError
+from flybridge.errors import NotAvailable
 from flybridge.system.private_files import private_directory, private_file
 
 MOST_FORMER: Final = 20
@@ -38,7 +38,7 @@ def shared_worker() -> WorkerId:
 
 @contextmanager
 def data_lock(data_dir: Path) -> Iterator[WorkerId]:
-    """Lock a data directory for one worker. Raises `ConfigError` if it can't be written, or another process has it.
+    """Lock a data directory for one worker. Raises `NotAvailable` if it can't be written, or another process has it.
 
     The system releases the lock when the process ends. The last names stay in the file, so that the next worker can
     take over their leases at once.
@@ -48,14 +48,14 @@ def data_lock(data_dir: Path) -> Iterator[WorkerId]:
         private_directory(data_dir)
         private_file(path)
     except OSError as problem:
-        raise ConfigError(
+        raise NotAvailable(
             "data_dir", f"{data_dir} can't be written: {problem.strerror}.", "Give it to the user of flybridge."
         ) from None
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(
+            raise NotAvailable(
                 "data_dir", f"another flybridge works on {data_dir} already.", "Stop it, or use another directory."
             ) from None
         file.seek(0)

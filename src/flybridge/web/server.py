@@ -20,7 +20,7 @@ import structlog
 from granian._granian import RSGIProtocolClosed
 from granian.constants import Interfaces
 
-from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.errors import FlybridgeError, NotAvailable
 from flybridge.system.embedded_server import EmbeddedServer, listening
 from flybridge.web.answers import BROKEN_OFF, Refusal, Reply, rendered
 from flybridge.web.body import BODY_TIMEOUT_S, TOO_SLOW, Header, Read
@@ -197,11 +197,13 @@ _HOST: Final = "Write 127.0.0.1 for this machine only, or 0.0.0.0 for all its ad
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Port 0 means a free one. Raises `errors.ConfigError` if it can't be opened."""
+    """Return a listening socket. Port 0 means a free one. Raises `NotAvailable` if it can't be opened."""
     try:
         return listening(host, port)
     except socket.gaierror as problem:
-        raise ConfigError("server.host", f"{host!r} is not an address of this machine ({problem}).", _HOST) from problem
+        raise NotAvailable(
+            "server.host", f"{host!r} is not an address of this machine ({problem}).", _HOST
+        ) from problem
     except OSError as problem:
         taken = f"Port {port} of {host} is taken by another process."
         known = {
@@ -210,7 +212,7 @@ def bind(host: str, port: int) -> socket.socket:
             errno.EADDRNOTAVAIL: ("server.host", f"{host} is not an address of this machine.", _HOST),
         }
         other = ("server", f"{host}:{port} can't be opened: {problem.strerror}.", "Write another one.")
-        raise ConfigError(*known.get(problem.errno or 0, other)) from problem
+        raise NotAvailable(*known.get(problem.errno or 0, other)) from problem
 
 
 async def serve(
@@ -225,7 +227,7 @@ async def serve(
     """Serve `app` until `stop` is set; then accept nothing new, finish requests in flight, and return.
 
     `ready` is called with the port once it accepts connections. Requests that are not finished `grace_s` seconds
-    after `stop` are dropped. Raises `errors.ConfigError` when the address can't be opened, and `ServerDied`.
+    after `stop` are dropped. Raises `NotAvailable` when the address can't be opened, and `ServerDied`.
     """
     listener = bind(host, port)
     address = listener.getsockname()
