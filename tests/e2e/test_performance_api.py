@@ -254,6 +254,25 @@ async def test_refunds_beyond_the_revenue_pay_nothing_back(store):
     assert "Not paid back by day 6: refunds are more than the revenue." in page
 
 
+async def test_spend_that_brought_nothing_is_no_row_that_a_long_table_leaves_out(store):
+    """It is the smallest by its installs, and the first to be looked for. The others still add up."""
+    at = f"{date_of(TODAY - 3)} 10:00:00"
+    usual = {"event_name": "install", "conversion_type": "install", "event_time": at, "install_time": at}
+    await filed(store, [
+        usual | {"appsflyer_id": f"4-{number}", "media_source": "Ads", "campaign": f"campaign-{number}"}
+        for number in range(MAX_ROWS + 30)
+    ])  # fmt: skip
+    day = TODAY - 3
+    spent = [CostRow("shop", day, "Ads", f"vain-{n}", "", "USD", n * 1_000_000) for n in range(1, MAX_ROWS)]
+    await store.replace_costs("shop", "csv", spent, days=(day, day))
+    for query, most in (("media_source=Ads", MAX_ROWS), ("", MAX_UNDER)):
+        page = (await Web(store).answer("/", query))[2].decode()
+        shown = re.findall(r">(vain-[0-9]+)<", page)
+        assert shown == [f"vain-{n}" for n in range(MAX_ROWS - 1, MAX_ROWS - 1 - most // 5, -1)]
+        assert page.count(">campaign-") == most - most // 5
+        assert f">{MAX_ROWS + 30 + MAX_ROWS - 1 - most} more<" in page
+
+
 async def test_the_search_finds_what_a_long_table_leaves_out(store):
     """By source and by campaign below one. Without a search the largest stand in the table, and how many do not."""
     at = f"{date_of(TODAY - 3)} 10:00:00"

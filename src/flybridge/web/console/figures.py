@@ -132,6 +132,10 @@ def cells_of(node: Node, heads: Sequence[str]) -> Markup:
     return Markup("".join(made))  # noqa: S704 - digits, and heads that are escaped
 
 
+Group = tuple[Any, list[PerformanceRow], Figures]
+"""The value of a label, its rows, and their sum."""
+
+
 class Table:
     """Makes rows of a table from an answer. `metrics` are its columns; shares are of the metric `of`.
 
@@ -187,13 +191,24 @@ class Table:
         if self._words and len(summed) > most:
             summed.sort(key=lambda one: not self._is_named(one[1], levels))
         of_one = with_money or label == "app"
-        nodes = [
-            self._node(label, value, own, figures, deeper, with_money=of_one) for value, own, figures in summed[:most]
-        ]
-        if rest := summed[most:]:
+        shown, rest = self._chosen(summed, most)
+        nodes = [self._node(label, value, own, figures, deeper, with_money=of_one) for value, own, figures in shown]
+        if rest:
             figures = merged(one for _, _, one in rest)
             nodes.append(self._made("", f"{len(rest):,} more", "", figures, (), with_money=with_money))
         return nodes, len(rest)
+
+    def _chosen(self, summed: list[Group], most: int) -> tuple[list[Group], list[Group]]:
+        """Return the rows that are shown, and those that are summed in one.
+
+        What has cost something and brought nothing is the last by its size, and what a table is looked at for: up to
+        a fifth of the rows are the dearest of these.
+        """
+        vain = [one for one in summed[most:] if one[2].spend and not self._of.compute(one[2])]
+        vain = sorted(vain, key=lambda one: -(one[2].spend or 0))[: most // 5]
+        shown = [*summed[: most - len(vain)], *vain]
+        values = {one[0] for one in shown}
+        return shown, [one for one in summed if one[0] not in values]
 
     def _is_named(self, rows: Sequence[PerformanceRow], levels: Sequence[str]) -> bool:
         return any(self._words in name_of(label, row.labels[label]).lower() for row in rows for label in levels)
