@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from flybridge.delivery.addresses import is_public
 from flybridge.delivery.exchange import HttpRequest
 from flybridge.delivery.transport import HttpDownload
-from flybridge.errors import ForbiddenAddress
+from flybridge.errors import ForbiddenAddress, TransportError
 
 
 @pytest.mark.parametrize(
@@ -39,5 +41,19 @@ async def test_a_request_to_a_public_address_goes_to_no_other(url):
         with pytest.raises(ForbiddenAddress, match="no public address"):
             async with download.open(HttpRequest("GET", url, {}, b""), public=True):
                 pass
+    finally:
+        await download.close()
+
+
+async def test_an_address_at_which_nothing_answers_is_no_download_that_broke_off():
+    """What a test message, a report or a login is told: that there is no connection, and with which host."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    download = HttpDownload()
+    try:
+        with pytest.raises(TransportError, match=r"^127\.0\.0\.1: no connection \(") as failed:
+            async with download.open(HttpRequest("POST", f"http://127.0.0.1:{port}/path?secret", {}, b"{}")):
+                pass
+        assert "secret" not in str(failed.value)
     finally:
         await download.close()

@@ -151,18 +151,21 @@ def _inflated(body: bytes, most: int) -> bytes:
 
 def _sentence(url: URL, error: Exception) -> str:
     """Name the host and what went wrong. Never the path, the query or the body: they may hold keys and ids."""
+    return f"{url.scheme}://{url.host}: {_fault(error, 'exchange')}"
+
+
+def _fault(error: Exception, what: str) -> str:
     match error:
         case aiohttp.ConnectionTimeoutError():
-            what = "no connection within the time limit"
+            return "no connection within the time limit"
         case TimeoutError():
-            what = "no answer within the time limit"
+            return "no answer within the time limit"
         case aiohttp.ServerDisconnectedError():
-            what = "the connection was closed before an answer"
+            return "the connection was closed before an answer"
         case aiohttp.ClientConnectorError():
-            what = f"no connection ({error.os_error.strerror or type(error).__name__})"
+            return f"no connection ({error.os_error.strerror or type(error).__name__})"
         case _:
-            what = f"the exchange broke off ({type(error).__name__})"
-    return f"{url.scheme}://{url.host}: {what}"
+            return f"the {what} broke off ({type(error).__name__})"
 
 
 PIECE_BYTES: Final = 1 << 18
@@ -249,4 +252,4 @@ def _has_proxy(url: URL) -> bool:
 
 def _broken(host: str, error: Exception) -> TransportError:
     """Name the host and what went wrong. Never the path or the query: an address may carry its own signature."""
-    return TransportError(f"{host}: the download broke off ({type(error).__name__})", maybe_applied=True)
+    return TransportError(f"{host}: {_fault(error, 'download')}", maybe_applied=True)
