@@ -11,12 +11,15 @@ import pytest
 
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.clock import SystemClock
+from flybridge.flow import AppFlow, Flow
 from flybridge.history.files import find_files
 from flybridge.history.locker import LockerFollower
 from flybridge.history.locker_folders import Locker, newest_files
 from flybridge.history.pull import PullPlan
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.history.take import REVISED
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import HOUR_MS, Envelope
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
@@ -95,15 +98,23 @@ async def test_an_import_of_a_later_version_says_what_it_has_left_out(tmp_path):
         named = find_files([str(bucket)])
         files = newest_files(named)
         plan = ImportPlan("shop", APP, files, former=[file for file in named if file not in files])
+        flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"secret"))
         with closing(HistoryImport(plan, tmp_path / "data", SystemClock())) as importing:
+            dry = await importing.survey(flow)
             await importing.survey()
-            return (await importing.take(inbox.accept))[0]
+            return dry, (await importing.take(inbox.accept))[0]
 
     write(bucket, 1, FIRST)
-    assert (await imported()).left_out == {}
+    dry, done = await imported()
+    assert dry.left_out == done.left_out == {}
     write(bucket, 2, SECOND)
-    done = await imported()
+    dry, done = await imported()
     assert (done.rows, done.taken, done.left_out) == (5, 4, {REVISED: 1})
+    assert (dry.rows, dry.outcomes["ad revenue"], dry.left_out) == (
+        5,
+        {"held until its user is known": 4},
+        {REVISED: 1},
+    )
     assert len(inbox.found) == len(FIRST) + 1
     write(bucket, 3, SECOND, hour="22")
     write(bucket, 4, SECOND | {("2", "admob", "a"): "9"}, hour="22")

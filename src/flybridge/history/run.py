@@ -120,16 +120,23 @@ class HistoryImport:
         rules = flow.rules_of(self._plan.app) if flow is not None else None
         for file, named in self.ordered():
             rows = RawRows(file, self._zone, named)
+            try:
+                earlier = await self._former_rows(file, named) if flow is not None else None
+            except FlybridgeError as problem:
+                surveyor.pass_over(problem)
+                continue
             with closing(self._progress.counting(by_attribution=self._plan.by_attribution)) as equal:
                 read: Iterable[SurveyedRow] = rows
                 if rules is not None:
-                    read = await surveyor.prospects(rows, rules, equal)
+                    read = await surveyor.prospects(rows, rules, equal, whole=earlier is not None)
                 elif flow is None and not self._is_bounded:
                     read = rows.timed()
                 read = _counted(rows, read, shown)
                 if self._is_bounded:
                     read = self._bounded(read)
-                await surveyor.read(rows, read, equal, self._zone)
+                await surveyor.read(
+                    rows, read, equal, self._zone, is_revised=None if earlier is None else earlier.has_other_amount
+                )
         return surveyor.finish([self._zone] if self._zone else [])
 
     @property
@@ -186,9 +193,6 @@ class HistoryImport:
             progress = self._progress.begin(plan.app, name, mark, by_attribution=plan.by_attribution, again=plan.again)
             rows = RawRows(file, self._zone, named, progress.start)
             taken = Taken(file.name)
-            earlier = FormerRows(self._progress, file.key.rpartition("/")[0])
-            former = self._former(file) if named is Report.AD_REVENUE else []
-            taker = self._taker(accept, waits, earlier if former else None)
 
             def told(now: Taken, rows: RawRows = rows) -> None:
                 nonlocal taken
@@ -196,13 +200,25 @@ class HistoryImport:
                 shown(rows.file, rows.position, now.rows)
 
             try:
-                await earlier.read(former, self._zone)
+                taker = self._taker(accept, waits, await self._former_rows(file, named))
                 taken = await taker.take(file.name, rows, progress.equal, told, progress.save)
                 progress.finish()
             except FlybridgeError as problem:
                 taken.problem = str(problem)
             done.append(taken)
         return done
+
+    async def _former_rows(self, file: RawFile, named: Report | None) -> FormerRows | None:
+        """Return the rows of a file's earlier versions that were imported; None if there are none.
+
+        Raises `FlybridgeError` if they can't be read.
+        """
+        former = self._former(file) if named is Report.AD_REVENUE else []
+        if not former:
+            return None
+        earlier = FormerRows(self._progress, file.key.rpartition("/")[0])
+        await earlier.read(former, self._zone)
+        return earlier
 
     def _former(self, file: RawFile) -> list[RawFile]:
         """Return the files of earlier versions of a file's folder that were imported."""
@@ -215,7 +231,7 @@ class HistoryImport:
         ]
 
     def _taker(self, accept: Accept, waits: Waits, earlier: FormerRows | None) -> RowTaker:
-        """Return what takes the rows of a file, of which earlier versions were imported if `earlier` has their rows."""
+        """Return what takes the rows of a file; `earlier` are those of its earlier versions that were imported."""
         plan = self._plan
         return RowTaker(
             plan.app,

@@ -8,7 +8,7 @@ it twice, and nothing can be deleted there. Amplitude bills a person for each mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import compress, repeat
 from math import fsum
@@ -27,7 +27,7 @@ from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.survey_outcomes import DUPLICATE, SENT, MappedPage
 from flybridge.history.survey_page import RowPage, WholeRow, page_of_block, page_of_rows
-from flybridge.history.take import OTHER_APPS, letter_of
+from flybridge.history.take import OTHER_APPS, REVISED, letter_of
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, day_of
 from flybridge.store.core.forgetting import BEFORE_REQUEST
@@ -98,6 +98,7 @@ class Surveyor:
         self._app, self._app_id, self._progress, self._now_ms = app, app_id, progress, now_ms
         self._flow, self._store = flow, store
         self._has_forgotten = self._has_sightings = False
+        self._is_revised: Callable[[RawRow], bool] | None = None
         self._shown: dict[bytes, int] = {}  # keys of forgotten people that rows have shown
         self._survey = Survey()
         self._left_out = Counter[str]()
@@ -105,22 +106,42 @@ class Surveyor:
         self._revenue: dict[str, list[float]] = {}
         self._times: dict[str, tuple[int, int]] = {}
 
-    async def prospects(self, rows: RawRows, rules: Rules, equal: EqualRows) -> Iterator[Prospects | RawRow | BadRow]:
-        """Return the rows of a file, of which no more is read than it takes to say what would become of them."""
+    async def prospects(
+        self, rows: RawRows, rules: Rules, equal: EqualRows, *, whole: bool = False
+    ) -> Iterator[Prospects | RawRow | BadRow]:
+        """Return the rows of a file, of which no more is read than it takes to say what would become of them.
+
+        With `whole`, all of each row is read.
+        """
         if self._store is not None and not self._survey.files:
             self._has_forgotten = await self._store.has_forgotten()
             self._has_sightings = await self._store.has_sightings()
-        if self._has_forgotten:
+        if self._has_forgotten or whole:
             return iter(rows)
         has_streams = self._flow is not None and self._flow.has_streams(self._app)
         return rows.prospects(rules, equal.names, reads_held=self._has_sightings, reads_of_servers=has_streams)
 
-    async def read(self, of: RawRows, rows: Iterable[SurveyedRow], equal: EqualRows, zone: Zone | None = None) -> int:
+    def pass_over(self, problem: FlybridgeError) -> None:
+        """Note a file that is not read, and why."""
+        self._survey.files += 1
+        self._survey.problems.append(str(problem))
+
+    async def read(
+        self,
+        of: RawRows,
+        rows: Iterable[SurveyedRow],
+        equal: EqualRows,
+        zone: Zone | None = None,
+        *,
+        is_revised: Callable[[RawRow], bool] | None = None,
+    ) -> int:
         """Read these rows of one file. One that can't be read to its end is noted, and one whose zone is `zone`.
 
-        Returns how many rows were read.
+        `is_revised` says of a row that is read whole whether it was taken before with another amount. Returns how many
+        rows were read.
         """
         page, before = list[WholeRow](), self._survey.rows
+        self._is_revised = is_revised
         self._survey.files += 1
         try:
             await self._read(of, rows, page, equal)
@@ -162,6 +183,8 @@ class Surveyor:
             self._left_out[OTHER_APPS] += 1
         elif row.report not in TAKEN:
             self._left_out[row.report.word] += 1
+        elif self._is_revised is not None and self._is_revised(row):
+            self._left_out[REVISED] += 1
         else:
             return self._whole(name, row, equal)
         return None
