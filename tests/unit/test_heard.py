@@ -250,3 +250,13 @@ def test_that_the_store_took_nothing_is_said_until_it_is_not_tried_in_vain_any_m
     assert hearing.unwritten(NOW_MS + UNWRITTEN_MS - 1) == "The disk is full."
     assert not hearing.unwritten(NOW_MS + UNWRITTEN_MS)
     assert not hearing.unwritten(NOW_MS - 1)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_what_was_refused_says_for_how_long_it_is_said(status):
+    """Whoever has corrected a token would take it for wrong still."""
+    one = Heard("shop", "push")
+    one.refuse(status, 1, 0)
+    assert refused_sentence(one, status, 1).endswith("This is said for an hour after the last one.")
+    assert one.wrong(HOUR_MS - 1)
+    assert not one.wrong(HOUR_MS)

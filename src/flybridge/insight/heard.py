@@ -191,16 +191,19 @@ def silence_sentence(one: Heard, silent: str, usual: str) -> str:
     )
 
 
+_FOR_AN_HOUR: Final = "This is said for an hour after the last one."
+
+
 def refused_sentence(one: Heard, status: int, n: int) -> str:
     """Return what to say of requests that were refused."""
     times = "1 request" if n == 1 else f"{n:,} requests"
     if not one.app or status == 404:
         return (
             f"{times} came to an address that belongs to no app and got {status}: compare the addresses entered at "
-            "AppsFlyer and Amplitude with `flybridge setup`."
+            f"AppsFlyer and Amplitude with `flybridge setup`. {_FOR_AN_HOUR}"
         )
     who = LISTENED.get(one.source, "A sender")
     return (
         f"{one.app}: {times} of {who} came with a wrong token and got {status}: enter there what `flybridge setup` "
-        "shows."
+        f"shows. {_FOR_AN_HOUR}"
     )
