@@ -174,7 +174,9 @@ async def test_a_dry_run_by_columns_finds_what_one_of_all_fields_does(content, r
 
 
 @pytest.mark.parametrize("name", ["install", "reinstall", "re-engagement", "re-attribution"])
-@pytest.mark.parametrize("also", [{"Event Revenue": "5"}, {"Event Revenue": "0"}, {"Event Value": '{"a":1}'}, {}])
+@pytest.mark.parametrize(
+    "also", [{"Event Revenue": "5"}, {"Event Revenue": "-0"}, {"Event Revenue": "0"}, {"Event Value": '{"a":1}'}, {}]
+)
 def test_columns_give_events_of_the_app_with_names_of_conversions_the_key_that_the_mapping_does(tmp_path, name, also):
     """A conversion has neither a value nor revenue."""
     row = {name: VALUES[name][0] for name in USUAL} | {"Event Name": name} | also

@@ -129,7 +129,7 @@ class ColumnEvents:
                 if amount is None:
                     revenue = paid_in = None
                 elif _AMOUNT.fullmatch(amount) and _is_code(currency):
-                    revenue, paid_in = float(amount), (currency or "").upper()
+                    revenue, paid_in = float(amount) + 0.0, (currency or "").upper()  # -0 is 0
                 else:
                     yield None
                     continue
