@@ -72,7 +72,8 @@ class ColumnBlock:
     def codes(self, name: str) -> Codes:
         """Return the different values of a field that repeats, and which of them each row has."""
         (column,) = self._columns[name].chunks
-        return [None if text in ABSENT else text for text in column.dictionary.to_pylist()], column.indices.to_pylist()
+        values = [None if text in ABSENT else text for text in column.dictionary.to_pylist()]
+        return values, [0] * self.rows if len(values) == 1 and not column.null_count else column.indices.to_pylist()
 
     def identities(self, names: Sequence[str]) -> Iterator[RowIdentity]:
         """Yield the values of some fields of each row, as `EqualRows.identity` returns them."""

@@ -27,7 +27,7 @@ from flybridge.identity import installation
 from flybridge.mapping.counting import Counting
 from flybridge.mapping.performance import performance_of
 from flybridge.mapping.to_amplitude.classify import DECIDING
-from flybridge.mapping.to_amplitude.content_key import conversion_key, event_key
+from flybridge.mapping.to_amplitude.content_key import conversion_key, event_key, value_of_key
 from flybridge.mapping.to_amplitude.facts import INSTALLED, facts_of
 from flybridge.mapping.to_amplitude.rules import Rules, SentAs
 from flybridge.records import Dead, Filter, Media, PerformanceKind, Refuse, content_key
@@ -41,6 +41,8 @@ UNUSUAL: Final = ("install_time_selected_timezone", "appsflyer_device_id")
 """Fields that take part in what is proved here without them."""
 MAX_REMEMBERED: Final = 4096
 MAX_ID: Final = 256
+SHORT: Final = 512
+"""Values of so many characters are remembered."""
 TIME: Final = "2026-01-01 00:00:00"
 PRESENT: Final = "x"
 
@@ -108,7 +110,7 @@ class ColumnEvents:
             if decided is None or person is None or time is None or len(person) > MAX_ID:
                 yield None
                 continue
-            who, second, value = _installation(person), second_of(time), None
+            who, second, value, of_key = _installation(person), second_of(time), None, None
             if who is None or second is None:
                 yield None
                 continue
@@ -123,9 +125,11 @@ class ColumnEvents:
             if decided.family:
                 key = conversion_key(app, who, decided.family, second)
             else:
-                if written is not None and (value := _value(written)) is None:
-                    yield None
-                    continue
+                if written is not None:
+                    value, of_key = (_value if len(written) <= SHORT else _read_value)(written)
+                    if value is None:
+                        yield None
+                        continue
                 if amount is None:
                     revenue = paid_in = None
                 elif _AMOUNT.fullmatch(amount) and _is_code(currency):
@@ -133,7 +137,7 @@ class ColumnEvents:
                 else:
                     yield None
                     continue
-                key = event_key([app, who, decided.name, second, revenue, paid_in, *decided.more], value)
+                key = event_key([app, who, decided.name, second, revenue, paid_in, *decided.more], of_key)
             if decided.apart is not None:
                 key = content_key(decided.apart[0], key, decided.apart[1])
             yield ColumnEvent(decided, second, key, value)
@@ -220,15 +224,18 @@ def _presences(values: Texts, places: Sequence[int | None]) -> Codes:
     return shown, [None if place is None else first[shown[place]] for place in places]
 
 
-def _value(written: str) -> dict[str, Any] | None:
-    """Return the value of an event; None unless it is an object."""
+def _read_value(written: str) -> tuple[dict[str, Any] | None, Any]:
+    """Return the value of an event and what stands for it in its key; None twice unless it is an object."""
     if written[:1] != "{":
-        return None
+        return None, None
     try:
         value = _decode(written)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        return None, None
+    return (value, value_of_key(value)) if isinstance(value, dict) else (None, None)
+
+
+_value: Final = lru_cache(MAX_REMEMBERED)(_read_value)  # of a level, an item or a screen there are many events
 
 
 def _is_code(currency: str | None) -> bool:

@@ -264,7 +264,7 @@ class Surveyor:
         return known, await self._store.are_matched(filings) if self._has_sightings else repeat(False)
 
     def _add(self, currency: str, amount: str) -> None:
-        if (found := reported_amount(amount, currency)) is None:
+        if (found := _amount(amount, currency)) is None:
             return
         currency = currency or "(no currency)"
         self._revenue.setdefault(currency, []).append(found)
@@ -290,6 +290,9 @@ class Surveyor:
             survey.first_day = day_of(min(first for first, _ in self._times.values()))
             survey.last_day = day_of(max(last for _, last in self._times.values()))
         return survey
+
+
+_amount: Final = lru_cache(4096)(reported_amount)  # prices repeat
 
 
 @lru_cache(1024)

@@ -22,7 +22,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 
 from flybridge.amplitude.event import within_limits
 from flybridge.appsflyer.currencies import currency_of
@@ -149,6 +149,14 @@ def _event(facts: Facts, app: str, *, by_attribution: bool) -> bytes:
     if by_attribution:
         event += [postback.media_source, postback.campaign, postback.is_primary_attribution is not False]
     return event_key(event, facts.whole)
+
+
+def value_of_key(value: Any) -> Any:
+    """Return what stands for a value in `event_key`, so that events with the same one need not write it anew."""
+    try:
+        return Raw(_encode(value)) if value else None
+    except (OverflowError, ValueError, RecursionError):
+        return value
 
 
 def event_key(event: list[Any], value: Any) -> bytes:
