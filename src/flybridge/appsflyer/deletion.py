@@ -119,7 +119,7 @@ def _refused(body: bytes, identity: str) -> Erasure:
     if code in THERE_ALREADY:
         return Erasure(True, f"AppsFlyer has this request already ({code}).")
     if identity == FIRE and code in NOT_OF_THE_PLATFORM:
-        return Erasure(True, f"The app has no Amazon ids at AppsFlyer, so that nobody is found by one ({code}).")
+        return Erasure(True, f"The app has no Amazon ids at AppsFlyer, so that it finds no person by one ({code}).")
     if code in CODES:
         return Erasure(False, f"{CODES[code]} ({code})")
     named = f" with {code}" if len(code) == 4 and code[1:].isdigit() else ""
