@@ -1,7 +1,7 @@
 """Which events a survey of files has met.
 
-It is that of `store.core.occurrences`, without a store: an event is met again if another row had its millisecond, or
-its ordinal, or if as many have happened within its second by the other way of counting.
+The rule is that of `store.core.occurrences`, without a store: an event is met again if another row had its millisecond,
+or its ordinal, or if as many have happened within its second by the other way of counting.
 """
 
 from __future__ import annotations
