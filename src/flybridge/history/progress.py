@@ -21,6 +21,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.history.noted import NOTED, Noted, listed, transaction
 from flybridge.history.rows import happened_ms
 from flybridge.history.surveyed_events import SurveyedEvents
+from flybridge.system.full_disk import room_remedy
 from flybridge.system.private_files import private_database, private_directory
 from flybridge.system.write_ahead_log import use_write_ahead_log
 
@@ -189,8 +190,7 @@ def written(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as problem:
-        room = " Free space on its disk." if getattr(problem, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else ""
-        said = f"{path} can't be written, where it stands how far files were read: {problem}.{room}"
+        said = f"{path} can't be written, where it stands how far files were read: {problem}.{room_remedy(problem)}"
         raise FlybridgeError(f"{said} Nothing is lost: it goes on there when it is repeated.") from problem
 
 

@@ -28,7 +28,7 @@ PATIENCE: Final = 120
 Row = TypeVar("Row")
 Accept = Callable[[Envelope], Awaitable[None]]
 Waits = Callable[[InboxUnavailable], None]
-"""Told why the inbox takes nothing for now."""
+"""Called with why the inbox takes nothing for now."""
 
 
 class Taken(Struct):

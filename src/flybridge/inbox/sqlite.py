@@ -32,6 +32,7 @@ from flybridge.inbox.high_water import HighWater
 from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Inbox, Leased, Room
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
+from flybridge.system.full_disk import room_remedy
 from flybridge.system.private_files import private_database, private_directory
 from flybridge.system.write_ahead_log import use_write_ahead_log
 
@@ -280,7 +281,8 @@ class SqliteInbox(Inbox):
         try:
             return await self._loop.run_in_executor(self._side, work, *arguments)
         except sqlite3.Error as error:
-            raise InboxUnavailable(f"The inbox {self._path} can't be read: {error}.{_remedy(error)}") from error
+            # Reading needs room, too: leases are written.
+            raise InboxUnavailable(f"The inbox {self._path} can't be read: {error}.{room_remedy(error)}") from error
 
     def _select(self, sql: str, values: Mapping[str, object] | tuple[()] = ()) -> list[Any]:
         return self._reader.execute(sql, values).fetchall()
@@ -421,8 +423,3 @@ class SqliteInbox(Inbox):
         db.execute(f"PRAGMA wal_autocheckpoint = {16 * 2**20 // PAGE_BYTES}")
         db.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
         return db
-
-
-def _remedy(error: sqlite3.Error) -> str:
-    """Return what to do if the disk is full, which also reading needs: leases are written."""
-    return " Free space on its disk." if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL else ""

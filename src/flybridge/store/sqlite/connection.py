@@ -11,13 +11,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from errno import ENOSPC
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from flybridge.errors import StoreUnavailable
 from flybridge.store.migrate import apply_sqlite, scripts
+from flybridge.system.full_disk import room_remedy
 from flybridge.system.private_files import private_database, private_directory
 from flybridge.system.write_ahead_log import use_write_ahead_log
 
@@ -60,7 +60,7 @@ def prepared(path: Path, opened: Callable[[Path], sqlite3.Connection]) -> sqlite
             db.close()
             raise
     except (sqlite3.Error, OSError) as error:
-        raise StoreUnavailable(f"The store {path} can't be opened: {error}.{_room(error)}") from error
+        raise StoreUnavailable(f"The store {path} can't be opened: {error}.{room_remedy(error)}") from error
     return db
 
 
@@ -168,13 +168,7 @@ class Writer:
 
 
 def _failure(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"The store did not commit: {error}. Nothing was changed.{_room(error)}")
-
-
-def _room(error: Exception) -> str:
-    """Return what to do if the disk is full; else nothing."""
-    is_full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == ENOSPC
-    return " Free space on its disk." if is_full else ""
+    return StoreUnavailable(f"The store did not commit: {error}. Nothing was changed.{room_remedy(error)}")
 
 
 def _answer(jobs: Sequence[Job], answers: Sequence[object]) -> None:
