@@ -2,8 +2,10 @@
 
 The id of an Android app is the name of its package; one that has a dashboard for each store has the channel of the
 store behind a dash (`com.example.shop-xiaomi`), and the same package
-(https://support.appsflyer.com/hc/en-us/articles/207447023, read 2026-11-28). That of an iOS app is Apple's number, of
-which a bundle id says nothing.
+(https://support.appsflyer.com/hc/en-us/articles/207447023, read 2026-11-28). That of an iOS app is Apple's number with
+`id` in front (https://dev.appsflyer.com/hc/reference/s2s-events-api3-post, read 2026-11-29), of which a bundle id says
+nothing; a package may begin with these letters, too (`id.co.shop`). Apps of consoles and of television have the name of
+their platform in front (`steam-3564740`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ def plain_app_id(text: str) -> str:
     folded = (text.strip() if text.isascii() else text.strip(BLANKS)).casefold()
     digits = folded.removeprefix("id")
     return digits if digits.isdecimal() else folded
+
+
+def is_same_app(one: str, other: str) -> bool:
+    """Whether two ids are of one app."""
+    return plain_app_id(one) == plain_app_id(other)
 
 
 def is_other_package(bundle_id: str, app_id: str) -> bool:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import fields
 
+from flybridge.appsflyer.app_id import plain_app_id
 from flybridge.audiences.settings import AudienceSettings, Identifier, called
 from flybridge.config.apps import App, AppInsight, AppsFlyer, Platform, Route, streams_of
 from flybridge.config.console import Console
@@ -250,8 +251,7 @@ def check_never_both(apps: Sequence[App]) -> None:
     """
     seen: dict[tuple[str, str, str], int] = {}
     for number, app in enumerate(apps):
-        name = app.appsflyer_app_id.strip().lower().removeprefix("id")
-        pair = (name, app.amplitude.api_key.reveal().strip(), app.amplitude.base_url)
+        pair = (plain_app_id(app.appsflyer_app_id), app.amplitude.api_key.reveal().strip(), app.amplitude.base_url)
         if pair in seen:
             raise ConfigError(
                 f"apps[{number}].appsflyer_app_id",

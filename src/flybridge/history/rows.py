@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from flybridge.appsflyer.app_id import is_other_package
+from flybridge.appsflyer.app_id import is_other_package, is_same_app, plain_app_id
 from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
 from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, app_named, report_of
@@ -148,20 +148,19 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
 def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:
     """Whether a row is of this app: a Data Locker holds the rows of all of an account's."""
     if said := fields.get("app_id"):
-        return _is_same_app(said, app_id)
+        return _may_be_of_app(said, app_id)
     bundle_id = fields.get("bundle_id")
     return not bundle_id or fields.get("platform", "").lower() != "android" or not is_other_package(bundle_id, app_id)
 
 
 def is_path_of_app(path: str, app_id: str) -> bool:
     """Whether the rows of a file may be of this app: not if it lies in the folder of another one."""
-    return _is_same_app(app_named(path), app_id)
+    return _may_be_of_app(app_named(path), app_id)
 
 
 @lru_cache(1024)
-def _is_same_app(said: str, app_id: str) -> bool:
-    said = said.strip().lower()
-    return not said or said.removeprefix("id") == app_id.lower().removeprefix("id")
+def _may_be_of_app(said: str, app_id: str) -> bool:
+    return not plain_app_id(said) or is_same_app(said, app_id)
 
 
 def happened_ms(fields: Mapping[str, str]) -> int | None:

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import structs
 
 from flybridge.appsflyer.aggregate import AggregateRow
+from flybridge.appsflyer.app_id import is_same_app
 from flybridge.appsflyer.cost_file import CostFileRow
 from flybridge.appsflyer.report import SpendRow
 from flybridge.insight.metrics import MICRO
@@ -49,7 +50,7 @@ def costs_of_master(app: str, currency: str, rows: Iterable[SpendRow]) -> list[C
 
 def costs_of_files(app: str, app_id: str, currency: str, rows: Iterable[CostFileRow]) -> list[CostRow]:
     """Return the costs of one app in Cost ETL files. `currency` is that of rows which name none."""
-    own = (row for row in rows if row.app_id == app_id)
+    own = (row for row in rows if is_same_app(row.app_id, app_id))
     return _known(by_place(_row(app, row.currency or currency, row, row.country) for row in own).values())
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer import postback
+from flybridge.appsflyer.app_id import is_same_app
 from flybridge.config.apps import App, streams_of
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
@@ -88,14 +89,10 @@ def app_of(config: Config, name: str | None, messages: Sequence[GivenMessage]) -
     for message in messages:
         read = postback.read(message.body, message.media)
         said = None if isinstance(read, Dead) else read.app_id
-        matching = [app for app in config.apps if said and _plain(app.appsflyer_app_id) == _plain(said)]
+        matching = [app for app in config.apps if said and is_same_app(said, app.appsflyer_app_id)]
         if len(matching) == 1:
             return matching[0]
     raise ConfigError("--app", "the message does not say which app it is of.", "Name the app with --app.")
-
-
-def _plain(app_id: str) -> str:
-    return app_id.removeprefix("id").lower()
 
 
 def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -> list[MessageOutcome]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from flybridge.amplitude.event import is_reserved
 from flybridge.amplitude.stream import ANDROID, IOS
-from flybridge.appsflyer.app_id import is_other_package, plain_app_id
+from flybridge.appsflyer.app_id import is_other_package, is_same_app
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import NAMES, Kind, is_own_event, is_skadnetwork, kind_of
 from flybridge.mapping.person import refused_ids
@@ -127,7 +127,7 @@ def _other_app(postback: Postback, rules: Rules, platform: str) -> Dead | None:
     if not rules.app_id:
         return None
     said = postback.app_id
-    if said is not None and plain_app_id(said) != plain_app_id(rules.app_id):
+    if said is not None and not is_same_app(said, rules.app_id):
         detail = f"Its app_id is {said[:MAX_SHOWN]!r}, and that of the app {rules.app!r} is {rules.app_id!r}."
     elif said is None and rules.platform == "android" and is_other_package(postback.bundle_id or "", rules.app_id):
         bundle_id = (postback.bundle_id or "")[:MAX_SHOWN]
