@@ -31,8 +31,10 @@ from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.plan import AudiencePlan
+from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
+from flybridge.audiences.settings import AudienceSettings
 from flybridge.clock import SystemClock
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, Limits
 from flybridge.identity import Keyring
@@ -40,7 +42,6 @@ from flybridge.sealing import Seal
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.postgres.store import PostgresCohorts
 from flybridge.store.sqlite.store import SqliteCohorts
-from flybridge.testing.audiences import audience_rule
 from flybridge.testing.postgres import postgres
 
 SECRET = b"the secret of the benchmark"
@@ -139,7 +140,7 @@ async def measure(members: int, change: float, on_postgres: bool) -> Measured:
         vendors, clock = Vendors(), SystemClock()
         await store.open()
         plan = AudiencePlan(
-            audience_rule("shop", "big", "c", "gaid", cadence="hourly"),
+            AudienceRule("shop", AudienceSettings(cohort="c", name="big", identifier="gaid", cadence="hourly")),
             ImportTarget(AppsFlyerAccount("com.example.shop", "token"), "android", "key"),
             Credentials("https://localhost", "key", "secret"),
             limits=Limits(10_000, 5_000_000, 1),

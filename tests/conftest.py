@@ -17,13 +17,13 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
+from empty_stores import write_empty_store
 from flybridge.errors import FlybridgeError
 from flybridge.sealing import Seal
 from flybridge.store.postgres.store import PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.postgres import PostgresServer
-from flybridge.testing.stores import write_empty_store
 from spreading import Parts, begin_with_longest
 
 SEAL = Seal(b"the secret of the tests")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from filings import NOW_MS, envelope, key
 
+from audience_rules import audience_rule
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, AudienceLease, LeaseLost
@@ -15,7 +16,6 @@ from flybridge.audiences.run import Runner
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
-from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import ManualClock
 
 PLAN = AudiencePlan(

@@ -9,13 +9,13 @@ from contextlib import closing
 import pytest
 from filings import LATER_MS, NOW_MS, WINDOW_MS, direct, envelope, key, lease, names, sighting, standing, waiting
 
+from empty_stores import write_empty_store
 from flybridge.errors import StoreUnavailable
 from flybridge.records import DAY_MS, Apply, Dead, Deliver, Filing, Hold
 from flybridge.sealing import Seal
 from flybridge.store.core.holding import RELEASED_AT_ONCE
 from flybridge.store.records import Retention, Settlement
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 SEAL = Seal(b"the secret of the contract suite")
 END = Dead("map", "no_event_time", "The postback has no event_time.", "Select event_time.")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from far_buckets import unreachable_bucket
 from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_pull import USUAL, PulledReport, PullWindow, windows
 from flybridge.appsflyer.report import AppsFlyerAccount
@@ -46,7 +47,6 @@ from flybridge.sandbox.server import Sandbox, serve_sandbox
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficOptions, generate
 from flybridge.sandbox.vendors import data_locker
 from flybridge.service.backends import opened, opened_download
-from flybridge.testing.buckets import unreachable_bucket
 from flybridge.testing.clocks import ManualClock
 from flybridge.wiring import build_flow, endpoints_of
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from empty_stores import write_empty_store
 from flybridge.amplitude.event import with_identity
 from flybridge.config.settings import Config, loads
 from flybridge.flow import Flow
@@ -24,7 +25,6 @@ from flybridge.sandbox.vendors.appsflyer import TakenEvent, read_event
 from flybridge.sandbox.vendors.validation import HTTP_V2, Attribution, Upload, read_attribution, read_upload
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 from flybridge.wiring import build_flow
 
 RECEIVED_MS = 1_773_000_000_000

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from audience_rules import audience_rule
 from flybridge.appsflyer.audience import PATH, ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import RENEW_S
@@ -28,7 +29,6 @@ from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
-from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 
 CUT = 0

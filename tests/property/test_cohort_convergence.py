@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audience_rules import audience_rule
 from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
@@ -31,7 +32,6 @@ from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.postgres.store import PostgresCohorts, PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
-from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from empty_stores import write_empty_store
 from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
@@ -30,7 +31,6 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_790_000_000_000
 APP = "com.example.shop"

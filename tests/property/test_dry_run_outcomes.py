@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from test_column_prospects import DEVICE, RULES, files
 
+from empty_stores import write_empty_store
 from flybridge.appsflyer.raw_report import BAD_ROW
 from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
@@ -26,7 +27,6 @@ from flybridge.records import Apply, Envelope, Filing, Hold, Media, Sighting, So
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
-from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_790_000_000_000
 ASKED_MS = 1_742_000_000_000

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from empty_stores import write_empty_store
 from flybridge.flow import AppFlow, Flow
 from flybridge.history.rows import Zone
 from flybridge.identity import Keyring
@@ -20,7 +21,6 @@ from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Deliver, Envelope, Filing, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_780_000_000_000
 SECONDS = ("2026-05-20 10:00:00", "2026-05-20 10:00:01")

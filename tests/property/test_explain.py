@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from empty_stores import write_empty_store
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError
 from flybridge.history.progress import Progress
@@ -26,7 +27,6 @@ from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Hold, Medi
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
-from flybridge.testing.stores import write_empty_store
 from flybridge.web.intake import Intake
 from flybridge.wiring import build_flow, intake_apps_of
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from empty_stores import write_empty_store
 from flybridge.flow import AppFlow, Flow, app
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.files import RawRows, local_file
@@ -33,7 +34,6 @@ from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.sandbox.vendors.raw_data import ADDITIONAL, DEFAULT, cell, report_of
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_769_904_000_000
 APP = TrafficApp("shop", "android", "com.example.shop")

@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from empty_stores import write_empty_store
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.counting import Counting
@@ -20,7 +21,6 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.performance import LABELS, Slice, date_of
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_780_000_000_000
 FLOW = Flow(

@@ -34,6 +34,7 @@ from counted_anew import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from empty_stores import write_empty_store
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight import metrics
@@ -46,7 +47,6 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
 from flybridge.store.performance import CostRow, date_of, day_number
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 NOW_MS = 1_790_000_000_000
 SHOP = App("shop", "Europe/Berlin", "EUR", (("USD", 0.5), ("GBP", 1.25)), "android")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from empty_stores import write_empty_store
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.stores import write_empty_store
 
 CONFIG = """
 data_dir = "./data"

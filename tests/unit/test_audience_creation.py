@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from audience_rules import audience_rule
 from flybridge.appsflyer import audience_account
 from flybridge.appsflyer.additional import extra_of
 from flybridge.appsflyer.audience import ImportTarget
@@ -27,7 +28,6 @@ from flybridge.sandbox.server import Sandbox
 from flybridge.sealing import Seal
 from flybridge.store.audiences.records import NEVER_MS
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
-from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from audience_rules import audience_rule
 from flybridge.amplitude.cohort_message import shows_any, value_of
 from flybridge.audiences.rules import member_of
 from flybridge.identity import Keyring
 from flybridge.mapping.conditions import Condition
 from flybridge.store.audiences.records import Lack
-from flybridge.testing.audiences import audience_rule
 
 GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from audience_rules import audience_rule
 from flybridge.amplitude.cohort import Credentials, Usage, read_usage
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
@@ -21,7 +22,6 @@ from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort, written
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
-from flybridge.testing.audiences import audience_rule
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
 

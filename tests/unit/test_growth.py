@@ -21,6 +21,7 @@ from time import process_time
 import pytest
 
 import flybridge
+from audience_rules import audience_rule
 from flybridge import lenient_json
 from flybridge.amplitude import cohort_message, stream
 from flybridge.amplitude.cohort_file import CohortFile, CohortFileError
@@ -43,7 +44,6 @@ from flybridge.operations.messages import read_messages
 from flybridge.records import Envelope, Media, Source
 from flybridge.relaxed_json import MAX_CHARACTERS, relaxed
 from flybridge.store.performance import label
-from flybridge.testing.audiences import audience_rule
 from flybridge.web import lists
 from flybridge.web.intake import members
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from far_buckets import unreachable_bucket
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.errors import InboxUnavailable
 from flybridge.history.files import RawFile, open_bucket
@@ -19,7 +20,6 @@ from flybridge.history.pull import PullPlan
 from flybridge.records import DAY_MS, Envelope, day_of
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
-from flybridge.testing.buckets import unreachable_bucket
 from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_768_003_200_000  # 2026-01-10 00:00 UTC

@@ -7,9 +7,9 @@ import pytest
 from flybridge.config.console import Grant
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.testing.clocks import ManualClock
-from flybridge.testing.states import NamedValues
 from flybridge.web.access.sessions import BRIEF_MS, PLAIN_COOKIE, Sessions, Signer
 from flybridge.web.access.tokens import find_token, make_token
+from named_values import NamedValues
 
 NOW_MS = 1_800_000_000_000
 MINUTE_MS = 60_000

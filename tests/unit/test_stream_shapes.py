@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from audience_rules import audience_rule
 from flybridge.amplitude.cohort_message import read_all
 from flybridge.amplitude.stream import number_of
 from flybridge.flow import AppFlow, Flow
@@ -14,7 +15,6 @@ from flybridge.lenient_json import decode
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Media, Source
-from flybridge.testing.audiences import audience_rule
 from flybridge.web.intake import members
 
 EVENT = {

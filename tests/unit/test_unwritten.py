@@ -12,7 +12,7 @@ from flybridge.history.uptime import keep_noting
 from flybridge.insight.unwritten import LAPSE_MS, NOTE, read_unwritten
 from flybridge.telemetry.hearing import UNWRITTEN_MS, Hearing
 from flybridge.testing.clocks import ManualClock
-from flybridge.testing.states import NamedValues
+from named_values import NamedValues
 
 NOW_MS = 1_800_000_000_000
 FULL = "The store did not commit: database or disk is full. Nothing was changed."

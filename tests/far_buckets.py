@@ -11,7 +11,7 @@ def unreachable_bucket() -> S3Store:
         "bucket",
         endpoint="http://127.0.0.1:9",
         access_key_id="a",
-        secret_access_key="b",  # noqa: S106 - of nobody
+        secret_access_key="b",
         client_options={"allow_http": True},
         retry_config={"max_retries": 0},
     )
