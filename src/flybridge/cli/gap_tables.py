@@ -9,6 +9,7 @@ from typing import Final
 from flybridge.cli.printing import complain, print_rows, say
 from flybridge.history.gap_report import CAUSES, Gap, GapReport
 from flybridge.history.source_counts import OTHERS
+from flybridge.system.counted import plural
 
 SHOWN: Final = 48
 """How many lines are printed of what is missing; `--json` has each hour."""
@@ -23,8 +24,7 @@ def show_gaps(found: GapReport) -> None:
     if found.surplus:
         more = [Gap(one.report, one.day, one.cause, one.events, one.media_source) for one in found.surplus]
         print_rows(f"Events of {found.app} that only flybridge has", _rows(more, "day", "events"), "")
-    counted = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
-    say(f"{counted} in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
+    say(f"{plural(found.rows, 'row')} in AppsFlyer, {found.missing:,} missing here, {found.filled:,} read now.")
     for reason in (*found.problems, *found.notes):
         complain(reason)
 

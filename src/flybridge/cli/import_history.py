@@ -26,6 +26,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.operations.read_history import check_live_days
 from flybridge.service.backends import opened_inbox, opened_store
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 from flybridge.wiring import build_flow
 
 SHOWN: Final = 40
@@ -54,7 +55,7 @@ async def import_raw(settings: Config, app: App, options: RawImport, result: Res
     named = find_files(options.files)
     files = newest_files(named)
     if n := len(named) - len(files):
-        earlier = "1 file is" if n == 1 else f"{n:,} files are"
+        earlier = plural(n, "file is", "files are")
         complain(f"{earlier} left out: a Data Locker has later versions of the same days, which are read.")
     newest = {file.name for file in files}
     former = [file for file in named if file.name not in newest]
@@ -115,7 +116,7 @@ async def _dry_run(settings: Config, app: App, plan: ImportPlan, store: Store, o
         for zone, survey in zip(zones, surveys, strict=True):
             show_survey(survey, f", if times are {zone}" if len(surveys) > 1 else "")
     if not options.zones and (n := surveys[0].unmarked):
-        silent = "1 file does not say in which zone its" if n == 1 else f"{n:,} files do not say in which zone their"
+        silent = plural(n, "file does not say in which zone its", "files do not say in which zone their")
         complain(
             f"{silent} times are: they are shown as UTC. An import asks for --timezone: UTC for files of the Pull API, "
             "the app's own zone for files downloaded from the dashboard. --dry-run takes several, to compare them."
@@ -158,11 +159,10 @@ def show_survey(survey: Survey, assumed: str = "") -> None:
     rows += [{"report": report, "outcome": "left out", "rows": n} for report, n in survey.left_out.items()]
     if survey.bad:
         rows.append({"report": "", "outcome": "bad: becomes a dead letter", "rows": survey.bad})
-    files = "1 file" if survey.files == 1 else f"{survey.files:,} files"
-    counted = "1 row" if survey.rows == 1 else f"{survey.rows:,} rows"
-    print_rows(f"{counted} in {files}{assumed}", rows, "There is no row in these files.")
+    counted = f"{plural(survey.rows, 'row')} in {plural(survey.files, 'file')}{assumed}"
+    print_rows(counted, rows, "There is no row in these files.")
     for span in survey.spans:
-        lie = "1 time lies" if span.ambiguous == 1 else f"{span.ambiguous:,} times lie"
+        lie = plural(span.ambiguous, "time lies", "times lie")
         twice = f" {lie} in an hour that the clock has twice." if span.ambiguous else ""
         say(f"If times are {span.zone}: from {span.first} to {span.last} UTC.{twice}")
     months: list[dict[str, Any]] = [{"month": month, "persons": n} for month, n in survey.months.items()]
@@ -177,8 +177,7 @@ def show_survey(survey: Survey, assumed: str = "") -> None:
 
 def _sentence(done: list[Taken]) -> str:
     rows, bad = sum(one.rows for one in done), sum(one.bad for one in done)
-    files = "1 file" if len(done) == 1 else f"{len(done):,} files"
-    sentence = f"{sum(one.taken for one in done):,} of {rows:,} rows in {files} were taken"
+    sentence = f"{sum(one.taken for one in done):,} of {rows:,} rows in {plural(len(done), 'file')} were taken"
     sentence += f", and {bad:,} can't be read: they become dead letters." if bad else "."
     return " ".join([sentence, *(one.problem for one in done if one.problem)])
 
@@ -199,13 +198,13 @@ def _show_taken(done: list[Taken], as_json: bool) -> None:
         if one.problem:
             complain(one.problem)
     if n := sum(one.left_out.get(REVISED, 0) for one in done):
-        rows_of = "1 row of ad revenue was" if n == 1 else f"{n:,} rows of ad revenue were"
+        rows_of = plural(n, "row of ad revenue was", "rows of ad revenue were")
         complain(
             f"{rows_of} left out: AppsFlyer has changed the amount since an earlier version was imported, and "
             "Amplitude can't change an event."
         )
     if bad := sum(one.bad for one in done):
-        rows_and_letters = "1 row becomes a dead letter" if bad == 1 else f"{bad:,} rows become dead letters"
+        rows_and_letters = plural(bad, "row becomes a dead letter", "rows become dead letters")
         complain(f"{rows_and_letters}: flybridge dead shows each with its file and line, and what to do.")
     if all(one.known for one in done):
         complain("Nothing was read: these files were imported before, and are as they were. --again reads them again.")
@@ -226,14 +225,14 @@ def _warn_known(plan: ImportPlan, importing: HistoryImport) -> None:
     """Warn of files whose rows are shown, and are not read by the import."""
     n = len(plan.files) - len(importing.unread())
     if n:
-        were = "1 file was imported before, and is" if n == 1 else f"{n:,} files were imported before, and are"
+        were = plural(n, "file was imported before, and is", "files were imported before, and are")
         complain(f"{were} not read again without --again.")
 
 
 async def warn_waiting(inbox: Inbox) -> None:
     """Warn of messages that are not filed yet, which a preview does not know."""
     if n := (await inbox.depth(SystemClock().now_ms())).waiting:
-        waits = "1 message waits" if n == 1 else f"{n:,} messages wait"
+        waits = plural(n, "message waits", "messages wait")
         complain(f"{waits} in the inbox: what is among them is shown as new until flybridge serve has filed it.")
 
 

@@ -26,6 +26,7 @@ from flybridge.history.run import day_span
 from flybridge.operations.read_history import HistoryReader, check_live_days, plan_of
 from flybridge.records import DAY_MS, day_of
 from flybridge.service.backends import opened, opened_download
+from flybridge.system.counted import plural
 from flybridge.system.running import run
 from flybridge.wiring import build_flow
 
@@ -121,8 +122,7 @@ def _preview(
         show_survey(found.survey)
     for one in problems:
         complain(f"{one.report}: {one.problem}")
-    spent = "1 call" if calls == 1 else f"{calls:,} calls"
-    complain(f"This has cost {spent} of AppsFlyer's quotas, and nothing was kept: the pull asks again.")
+    complain(f"This has cost {plural(calls, 'call')} of AppsFlyer's quotas, and nothing was kept: the pull asks again.")
     if problems or found.survey.problems:
         raise typer.Exit(1)
 
@@ -145,7 +145,7 @@ def gaps(
 
     async def work(reader: HistoryReader) -> GapReport:
         if waiting := (await reader.inbox.depth(reader.clock.now_ms())).waiting:
-            waits = "1 message waits" if waiting == 1 else f"{waiting:,} messages wait"
+            waits = plural(waiting, "message waits", "messages wait")
             complain(f"{waits} in the inbox, and may be among what is missing until flybridge serve has filed them.")
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
         meter = Meter("rows compared")
@@ -174,7 +174,7 @@ def gaps(
 def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[PulledReport]) -> str:
     days, n = (until_ms - 1) // DAY_MS - from_ms // DAY_MS + 1, len(reports or app.history.reports)
     return (
-        f"Pull {days} days of {'1 report' if n == 1 else f'{n} reports'} of {app.name}? Amplitude bills a person for "
+        f"Pull {days} days of {plural(n, 'report')} of {app.name}? Amplitude bills a person for "
         "each month of their events, and nothing can be deleted in Amplitude."
     )
 
@@ -188,8 +188,7 @@ def _show_looked_at(state: Pulled) -> None:
 
 
 def _left(state: Pulled) -> str:
-    n = len(state.pending)
-    return f", {n} {'window' if n == 1 else 'windows'} to go" if n else ""
+    return f", {plural(len(state.pending), 'window')} to go" if state.pending else ""
 
 
 async def _span(

@@ -13,6 +13,7 @@ from msgspec import Struct
 from flybridge.records import HOUR_MS, day_of
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
+from flybridge.system.counted import plural
 
 FOUND: Final = "gaps-found "
 
@@ -90,9 +91,9 @@ class GapReport(Struct, frozen=True):
         more = sum(one.events for one in self.surplus)
         span = f"{_minute(self.from_ms)} to {_minute(self.until_ms)} UTC"
         return (
-            f"{self.app}, {span}: AppsFlyer has {_counted(self.rows)}, of which "
+            f"{self.app}, {span}: AppsFlyer has {plural(self.rows, 'row')}, of which "
             f"{self.missing:,} were missing here and {self.filled:,} were filled"
-            + (f"; {_counted(more, 'event is', 'events are')} only here" if more else "")
+            + (f"; {plural(more, 'event is', 'events are')} only here" if more else "")
             + f" (compared {_minute(self.at_ms)})."
             + "".join(f" Not all could be compared: {reason}" for reason in (*self.problems, *self.notes)[:1])
         )
@@ -100,10 +101,6 @@ class GapReport(Struct, frozen=True):
 
 def _minute(ms: int) -> str:
     return f"{day_of(ms)} {ms // HOUR_MS % 24:02}:{ms // 60_000 % 60:02}"
-
-
-def _counted(n: int, one: str = "row", several: str = "rows") -> str:
-    return f"{n:,} {one if n == 1 else several}"
 
 
 async def last_found(store: Store, app: str | None = None) -> list[GapReport]:

@@ -45,6 +45,7 @@ from flybridge.history.unpacked import GZIP, unpacked
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
+from flybridge.system.counted import plural
 from flybridge.system.private_files import private_directory, private_file
 
 PULL: Final = "pull"
@@ -318,7 +319,7 @@ def _seconds(windows: Iterable[PullWindow]) -> int:
 def _days_of(report: str, seconds: int) -> str:
     """Return some time of a report in words, as days rounded up."""
     n = -(-seconds // DAY_S)
-    return f"{n} {'day' if n == 1 else 'days'} of {report} {'is' if n == 1 else 'are'}"
+    return f"{plural(n, f'day of {report} is', f'days of {report} are')}"
 
 
 def _covers(outer: PullWindow, inner: PullWindow) -> bool:

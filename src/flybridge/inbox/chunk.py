@@ -18,6 +18,7 @@ import zstandard
 from flybridge.errors import SealBroken
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
+from flybridge.system.counted import plural
 
 LEVEL: Final = 1
 NAMED: Final = 3
@@ -92,10 +93,7 @@ class UnreadableChunks:
             return
         counts, problem = self._counts, self._problem
         self._counts, self._problem = Counter(), None
-        named = [
-            f"{n} {'message' if n == 1 else 'messages'} of {app} received on {day}"
-            for (app, day), n in counts.most_common(NAMED)
-        ]
+        named = [f"{plural(n, 'message')} of {app} received on {day}" for (app, day), n in counts.most_common(NAMED)]
         if others := len(counts) - len(named):
             named.append(f"those of {others} more apps and days")
         raise SealBroken(

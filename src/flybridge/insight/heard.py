@@ -16,6 +16,7 @@ from flybridge.inbox.protocol import CLOCK_STEP_MS
 from flybridge.records import DAY_MS, HOUR_MS, Source, day_of
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
+from flybridge.system.counted import plural
 
 NOTES: Final = "heard/"
 KEPT_DAYS: Final = 14
@@ -178,8 +179,8 @@ def _unstored_ms(one: Heard) -> int:
 
 def unstored_sentence(one: Heard, n: int) -> str:
     """Return what to say of messages that the inbox refused."""
-    times = "1 request" if n == 1 else f"{n:,} requests"
-    return f"{one.app}: {times} to /v1/{one.source} got 503, because the inbox does not store: {one.problem}"
+    got = f"{plural(n, 'request')} to /v1/{one.source} got 503"
+    return f"{one.app}: {got}, because the inbox does not store: {one.problem}"
 
 
 def silence_sentence(one: Heard, silent: str, usual: str) -> str:
@@ -196,7 +197,7 @@ _FOR_AN_HOUR: Final = "This is said for an hour after the last one."
 
 def refused_sentence(one: Heard, status: int, n: int) -> str:
     """Return what to say of requests that were refused."""
-    times = "1 request" if n == 1 else f"{n:,} requests"
+    times = plural(n, "request")
     if not one.app or status == 404:
         return (
             f"{times} came to an address that belongs to no app and got {status}: compare the addresses entered at "

@@ -15,6 +15,7 @@ from msgspec import Struct
 from flybridge.identity import IdKind
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count, CoverageRow, SightedKind
+from flybridge.system.counted import plural
 
 DEVICE_ID: Final = "amplitude_device_id"
 USER_ID: Final = "amplitude_user_id"
@@ -99,8 +100,7 @@ class Reach(Struct, frozen=True):
         if not self.messages:
             return "No message from AppsFlyer in these days."
         works = [f"{reached.way.name} ({reached.share:.0%})" for reached in self.ways if reached.works]
-        n, noun = (self.installs, "install") if self.installs else (self.messages, "message")
-        what = f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+        what = plural(self.installs, "install") if self.installs else plural(self.messages, "message")
         said = f"Of {what}, at most {self.share:.0%} can be matched: by {', '.join(works)}."
         if not works:
             said = f"Of {what}, none can be matched: Amplitude has shown no identifier that is in them."

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from flybridge.notifications.concern import BAD, FINDING, Concern, News, Notified
 from flybridge.records import utc_time
+from flybridge.system.counted import plural
 
 MOST: Final = 20
 """How many concerns of a sort are written out; findings may be many."""
@@ -41,9 +42,8 @@ class Message(Struct, frozen=True):
         if worse := [*news.began, *news.changed]:
             bad = sum(one.level == BAD for one in worse)
             if bad:
-                return f"flybridge: {bad} {'problem' if bad == 1 else 'problems'}, action needed"
-            looks = len(worse)
-            return f"flybridge: {looks} {'thing' if looks == 1 else 'things'} to check"
+                return f"flybridge: {plural(bad, 'problem')}, action needed"
+            return f"flybridge: {plural(len(worse), 'thing')} to check"
         return f"flybridge: {'all is well again' if not self.still and not self.others else 'some is well again'}"
 
     @property

@@ -30,6 +30,7 @@ from flybridge.insight.unwritten import Unwritten, unwritten_sentence
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import HOUR_MS
 from flybridge.store.audiences.records import Run
+from flybridge.system.counted import plural
 from flybridge.system.private_files import private_directory
 from flybridge.wiring import check
 
@@ -72,7 +73,7 @@ def startable(config: Config) -> Check:
         check(config)
     except ConfigError as problem:
         return Check("configuration", False, str(problem))
-    return Check("configuration", True, f"{len(config.apps)} app{'' if len(config.apps) == 1 else 's'}.")
+    return Check("configuration", True, f"{plural(len(config.apps), 'app')}.")
 
 
 def writable(directory: Path) -> Check:

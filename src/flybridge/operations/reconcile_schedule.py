@@ -18,6 +18,7 @@ from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.operations.schedule import ScheduledTask, TaskResult
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ def compare_tasks(
             compared_cohorts(plan.app, cohorts_of)
             problem = next((note for one in cohorts_of for note in one.notes), "")
             answered = sum(not one.notes for one in cohorts_of)
-            did += f"cohorts of {answered} day{'' if answered == 1 else 's'}, "
+            did += f"cohorts of {plural(answered, 'day')}, "
         return did, problem
 
     async def run(plan: ReconcilePlan) -> TaskResult | None:

@@ -11,6 +11,7 @@ from flybridge.operations.doctor import Check
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count
 from flybridge.store.records import Lane, LaneDepth
+from flybridge.system.counted import plural
 
 LONG_MS: Final = 600_000
 """An outage that is longer, or an event that is due for longer, is no passing matter."""
@@ -59,8 +60,7 @@ def _sending(
         passing = not circuit.halted and for_s * 1000 < LONG_MS
         return Check(name, passing, detail, warning=passing)
     if depth is not None and depth.later:
-        later = "1 event could not be sent, and waits" if depth.later == 1 else ""
-        later = later or f"{depth.later} events could not be sent, and wait"
+        later = plural(depth.later, "event could not be sent, and waits", "events could not be sent, and wait")
         detail = f"{later} for another try: see `flybridge lanes`."
         return Check(name, True, detail, warning=True)
     if depth is None or not depth.due:
@@ -68,7 +68,7 @@ def _sending(
     if not workers:
         return Check(name, True, f"{_wait(waiting)}, and no process sends: start `flybridge serve`.", warning=True)
     if late_ms >= LONG_MS:
-        due = "1 event is due" if depth.due == 1 else f"{depth.due} events are due, one"
+        due = plural(depth.due, "event is due", "events are due, one")
         detail = f"{due} for {late_ms // 1000} s: more is filed than is sent, or see the log."
         return Check(name, True, detail, warning=True)
     return None
@@ -87,4 +87,4 @@ def sealed_checks(counts: Iterable[Count]) -> list[Check]:
 
 
 def _wait(n: int) -> str:
-    return "1 event waits" if n == 1 else f"{n} events wait"
+    return plural(n, "event waits", "events wait")

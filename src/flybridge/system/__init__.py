@@ -1,1 +1,1 @@
-"""Files, bytes and processes: private files, encodings, limits of processor time, running, pages that are printed."""
+"""Files, bytes and processes: private files, encodings, limits of processor time, running, printed pages, counts."""

@@ -19,8 +19,9 @@ from flybridge.insight.standstill import audience_sentence, refused_start_senten
 from flybridge.insight.unwritten import silent_sentence, unwritten_sentence
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
+from flybridge.system.counted import plural
 from flybridge.web.console.reading import Reading
-from flybridge.web.console.words import ENDPOINTS, masked_sentence, plural, shown, span
+from flybridge.web.console.words import ENDPOINTS, masked_sentence, shown, span
 
 SLOW_INBOX_MS: Final = 300_000
 

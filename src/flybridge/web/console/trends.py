@@ -8,11 +8,11 @@ from typing import Final
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
 from flybridge.insight.performance import ORGANIC, RESTRICTED, PerformanceRow, merged
 from flybridge.store.performance import OTHER
+from flybridge.system.counted import plural
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
 from flybridge.web.console.filters import Filters, iso, short
-from flybridge.web.console.words import plural
 
 NAMED: Final = 5
 """How many sources have a colour of their own in a chart."""

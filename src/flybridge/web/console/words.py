@@ -107,8 +107,3 @@ def masked_sentence(sentence: str) -> str:
 def count_of(n: float) -> str:
     """Return a whole number with its thousands apart."""
     return f"{n:,.0f}"
-
-
-def plural(n: int, one: str, many: str = "") -> str:
-    """Return a number with its noun."""
-    return f"1 {one}" if n == 1 else f"{n:,} {many or one + 's'}"

@@ -10,10 +10,11 @@ from starlette.routing import Route
 
 from flybridge.records import clock_time
 from flybridge.store.audiences.records import NEVER_MS, Run
+from flybridge.system.counted import plural
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import AudienceState
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import masked_sentence, plural, shown
+from flybridge.web.console.words import masked_sentence, shown
 
 ENTRY: Final = Entry("audiences", "/audiences", "Audiences")
 DOWNLOADS: Final = "A download counts against the month's downloads of the Amplitude project."

@@ -26,6 +26,7 @@ from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import Slice, date_of
+from flybridge.system.counted import plural
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
@@ -33,7 +34,7 @@ from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, 
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import APART
-from flybridge.web.console.words import masked_sentence, plural
+from flybridge.web.console.words import masked_sentence
 
 ENTRY: Final = Entry("cohorts", "/cohorts", "Cohorts", with_period=True)
 
@@ -80,16 +81,11 @@ class CohortQuestion(Struct, frozen=True):
     length: int
     instead: str = ""
 
-    @property
-    def period(self) -> str:
-        """The name of the period."""
-        return self.filters.period
-
     def query(self, **changes: object) -> str:
         """Return the query string of this question with some changes."""
         own = {"metric": self.metric.name, "grain": self.grain, "length": self.length, "app": self.app.name}
-        if self.period != CUSTOM:
-            own["period"] = self.period
+        if self.filters.period != CUSTOM:
+            own["period"] = self.filters.period
         return self.filters.query(**own | changes)
 
 

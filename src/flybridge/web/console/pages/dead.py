@@ -9,10 +9,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from flybridge.records import DeadLetter, OutcomeKind, clock_time
+from flybridge.system.counted import plural
 from flybridge.web.console.acting import act, first, form_of, ids_in
 from flybridge.web.console.pages.account import reasons
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import STAGES, masked_sentence, plural, shown
+from flybridge.web.console.words import STAGES, masked_sentence, shown
 
 ENTRY: Final = Entry("dead", "/dead", "Dead letters")
 LISTED: Final = 100

@@ -65,11 +65,6 @@ class DifferencesQuery(Struct, frozen=True):
     by: str
 
     @property
-    def period(self) -> str:
-        """The name of the period."""
-        return self.filters.period
-
-    @property
     def is_event(self) -> bool:
         """Whether an in-app event is compared."""
         return self.kind == "event" or self.event not in KINDS
@@ -78,8 +73,8 @@ class DifferencesQuery(Struct, frozen=True):
         """Return the query string of this question with some changes."""
         own: dict[str, object] = {"event": "" if self.event == "install" else self.event, "kind": self.kind}
         own["by"] = "" if self.by == "date" else self.by
-        if self.period != CUSTOM:
-            own["period"] = self.period
+        if self.filters.period != CUSTOM:
+            own["period"] = self.filters.period
         return self.filters.query(**own | changes)
 
     def given(self, by: str) -> dict[str, str | None]:

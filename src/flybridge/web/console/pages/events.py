@@ -20,6 +20,7 @@ from starlette.routing import Route
 from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
 from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, clock_time
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
+from flybridge.system.counted import plural
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of, number_in
 from flybridge.web.console.deeds import DONE, REFUSED, visitor_of
@@ -32,7 +33,6 @@ from flybridge.web.console.words import (
     SOURCES,
     STAGES,
     masked_sentence,
-    plural,
     printable,
     shown,
     span,

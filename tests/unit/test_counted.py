@@ -1,0 +1,23 @@
+"""Numbers with their nouns."""
+
+import pytest
+
+from flybridge.system.counted import plural
+
+
+@pytest.mark.parametrize(
+    ("n", "words", "said"),
+    [
+        (0, ("row",), "0 rows"),
+        (1, ("row",), "1 row"),
+        (2, ("row",), "2 rows"),
+        (1234567, ("row",), "1,234,567 rows"),
+        (1, ("try", "tries"), "1 try"),
+        (2, ("try", "tries"), "2 tries"),
+        (1, ("message waits", "messages wait"), "1 message waits"),
+        (0, ("message waits", "messages wait"), "0 messages wait"),
+    ],
+)
+def test_a_number_stands_with_its_noun(n, words, said):
+    """As one and as several, with its thousands apart."""
+    assert plural(n, *words) == said
