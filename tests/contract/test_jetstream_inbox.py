@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections import Counter
@@ -559,4 +560,129 @@ async def test_a_stream_of_a_newer_format_is_refused_with_a_sentence(nats):
         config = (await api.stream_info(stream.stream)).config
         await api.update_stream(config, metadata={**config.metadata, FORMAT_KEY: str(FORMAT + 1)})
     with pytest.raises(InboxUnavailable, match=f"newer flybridge .format {FORMAT + 1}, this is {FORMAT}."):
+        await JetStreamInbox(nats.urls, SEAL, stream).open()
+
+
+@asynccontextmanager
+async def jetstream(cluster):
+    """Yield a client's own view of JetStream, as an operator's tool has it."""
+    import nats as client
+
+    connection = await client.connect(list(cluster.urls))
+    try:
+        yield connection.jetstream()
+    finally:
+        await connection.close()
+
+
+async def test_a_consumer_that_was_deleted_is_made_again(nats):
+    """Workers go on with what waits, and a process that only receives stays ready."""
+    stream = settings()
+    async with opened(nats, stream) as intake, opened(nats, stream) as worker:
+        await intake.accept(envelope(b"before"))
+        async with jetstream(nats) as context:
+            await context.delete_consumer(stream.stream, "work")
+            assert (await intake.depth(NOW_MS)).waiting == 1
+            await context.delete_consumer(stream.stream, "work")
+            await intake.accept(envelope(b"after"))
+            assert sorted(one.body for one in await drain(worker)) == [b"after", b"before"]
+
+
+async def test_a_consumer_that_is_deleted_while_a_worker_waits_is_made_again(nats):
+    """The worker that waits for the next message gets it."""
+    stream = settings()
+    async with opened(nats, stream) as inbox, jetstream(nats) as context:
+        waiting = asyncio.create_task(inbox.wait(5))
+        await asyncio.sleep(0.2)
+        await context.delete_consumer(stream.stream, "work")
+        await inbox.accept(envelope())
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert len(await drain(inbox)) == 1
+
+
+async def test_a_stream_that_was_deleted_is_named_and_receives_at_once_when_it_is_made_again(nats):
+    """A sender reads what is wrong, and is not refused for what the old stream had counted."""
+    stream = settings(deadline_s=2.0)
+    gone = rf"The stream {stream.stream} does not exist.*flybridge migrate"
+    async with opened(nats, stream) as inbox:
+        await accepted(inbox, [b"%d" % n for n in range(20)])
+        async with jetstream(nats) as context:
+            await context.delete_stream(stream.stream)
+        with pytest.raises(InboxUnavailable, match=gone):
+            await inbox.accept(envelope(b"lost"))
+        with pytest.raises(InboxUnavailable, match=gone):
+            await inbox.depth(NOW_MS)
+        with pytest.raises(InboxUnavailable, match=gone):
+            await inbox.lease(1, NOW_MS, 60_000)
+        async with opened(nats, stream):
+            pass
+        await inbox.accept(envelope(b"new"))
+        answers = await asyncio.gather(*(inbox.accept(envelope(b"new %d" % n)) for n in range(20)))
+        assert answers == [None] * 20
+        assert await inbox.received() == {("shop", DAY): 21}
+        assert len(await drain(inbox)) == 21
+
+
+async def test_a_stream_restored_from_a_backup_receives_at_once(nats):
+    """The tally of a publisher is older there than the one that it stored last: it begins another one."""
+    stream = settings(deadline_s=2.0)
+    async with opened(nats, stream) as inbox, jetstream(nats) as context:
+        await inbox.accept(envelope(b"first"))
+        info = await context.stream_info(stream.stream, subjects_filter=f"{stream.stream}.tally.>")
+        (subject,) = info.state.subjects
+        old = (await context.get_msg(stream.stream, subject=subject)).data
+        await accepted(inbox, [b"later %d" % n for n in range(8)])
+        await context.purge_stream(stream.stream)
+        await context.publish(subject, old)
+        answers = await asyncio.gather(*(inbox.accept(envelope(b"new %d" % n)) for n in range(8)))
+        assert answers == [None] * 8
+        assert await inbox.received() == {("shop", DAY): 9}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reads"),
+    [
+        ({"max_msgs": 2}, "max_msgs"),
+        ({"max_msg_size": 300}, "max_msg_size"),
+        ({"allow_atomic": False}, "atomic publish is disabled.*Restart flybridge"),
+    ],
+)
+async def test_a_limit_that_someone_set_on_the_stream_is_named(nats, changed, reads):
+    """Neither more workers nor a larger `max_bytes` would help."""
+    stream = settings(deadline_s=1.0)
+    async with opened(nats, stream) as inbox, jetstream(nats) as context:
+        await edited(context, stream.stream, changed)
+        with pytest.raises(InboxUnavailable, match=reads) as refused:
+            await accepted(inbox, [urandom(400) for _ in range(4)])
+    assert "max_bytes" not in str(refused.value)
+
+
+async def accepted(inbox, bodies):
+    """Store one after the other, until one is refused."""
+    for body in bodies:
+        await inbox.accept(envelope(body))
+
+
+async def edited(context, name, changed):
+    """Change a stream as an operator's tool does."""
+    raw = (await context.stream_info(name)).config.as_dict() | changed
+    await context._api_request(f"$JS.API.STREAM.UPDATE.{name}", json.dumps(raw).encode())
+
+
+async def test_what_would_drop_stored_messages_is_set_back(nats):
+    """A bound per subject drops the older of two chunks of equal size, whatever `discard` says."""
+    stream = settings()
+    async with opened(nats, stream), jetstream(nats) as context:
+        await edited(context, stream.stream, {"max_msgs_per_subject": 1, "no_ack": True, "discard": "old"})
+        async with opened(nats, stream) as inbox:
+            await accepted(inbox, [b"one", b"two", b"six"])
+            assert (await inbox.depth(NOW_MS)).waiting == 3
+
+
+async def test_a_sealed_stream_is_refused(nats):
+    """That can't be undone."""
+    stream = settings()
+    async with opened(nats, stream), jetstream(nats) as context:
+        await edited(context, stream.stream, {"sealed": True})
+    with pytest.raises(InboxUnavailable, match=r"is sealed.*cluster\.stream"):
         await JetStreamInbox(nats.urls, SEAL, stream).open()

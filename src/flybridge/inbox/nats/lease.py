@@ -178,15 +178,16 @@ class Leases:
         came = await self._link.client.subscribe(self._link.client.new_inbox())
         messages: list[Msg] = []
         owed = batch
+        is_there = True
         try:
             await self._request(came.subject, batch, expires_s)
             async with asyncio.timeout((expires_s or 0) + 2):
-                while len(messages) < owed:
+                while is_there and len(messages) < owed:
                     message = await came.next_msg(None)
                     if message.reply:
                         messages.append(message)
-                    else:
-                        owed = self._owed(message, batch, len(messages))
+                    elif is_there := not _gone(message):
+                        owed = _owed(message, batch, len(messages))
         except TimeoutError:
             pass  # the question or its end was lost with a server: what came is good
         except BaseException:
@@ -196,6 +197,9 @@ class Leases:
         finally:
             with suppress(*_away()):
                 await came.unsubscribe()
+        if not is_there:
+            await self._link.consumer()
+            await asyncio.sleep(PATIENCE_S)  # it may have no leader yet, and is asked again at once
         return messages
 
     async def _request(self, inbox: str, batch: int, expires_s: float | None) -> None:
@@ -205,23 +209,6 @@ class Leases:
         await client.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}", json.dumps(question).encode(), reply=inbox
         )
-
-    def _owed(self, message: Msg, batch: int, came: int) -> int:
-        """Read a status: nothing there, time over, enough bytes, a server going away. Give how many chunks come in all.
-
-        A status may overtake chunks of its pull; where it does, it says how many of the pull will not come.
-        """
-        headers = message.headers or {}
-        status, description = headers.get("Status"), headers.get("Description", "")
-        if status == "100":
-            return batch
-        if status == "503" or (status == "409" and "Deleted" in description):
-            raise InboxUnavailable(
-                f"NATS at {self._link.hosts} does not know the stream or its consumer: it has no leader at present, or "
-                "it was deleted. Restart flybridge if it was deleted."
-            )
-        pending = headers.get("Nats-Pending-Messages")
-        return came if pending is None else max(came, batch - int(pending))
 
     # --- keeping and ending
 
@@ -257,6 +244,26 @@ class Leases:
                     await asyncio.sleep(0.1)
                 else:
                     return
+
+
+def _gone(status: Msg) -> bool:
+    """Whether a status says that there is no consumer: it was deleted, or has no leader at present."""
+    headers = status.headers or {}
+    return headers.get("Status") == "503" or (
+        headers.get("Status") == "409" and "Deleted" in headers.get("Description", "")
+    )
+
+
+def _owed(status: Msg, batch: int, came: int) -> int:
+    """Read a status: nothing there, time over, enough bytes, a server going away. Return how many chunks come in all.
+
+    A status may overtake chunks of its pull; where it does, it says how many of the pull will not come.
+    """
+    headers = status.headers or {}
+    if headers.get("Status") == "100":
+        return batch
+    pending = headers.get("Nats-Pending-Messages")
+    return came if pending is None else max(came, batch - int(pending))
 
 
 def _away() -> tuple[type[Exception], ...]:

@@ -40,8 +40,12 @@ DEDUP_S: Final = 120.0
 ASK_S: Final = 2.0
 
 # Codes of nats-server 2.15 (its errors.json, read 2026-11-24).
-NOT_FOUND: Final = frozenset({10037, 10043, 10059})  # message, sequence, stream
-FULL: Final = frozenset({10002, 10023, 10028, 10047, 10054, 10077, 10122})
+NO_STREAM: Final = 10059
+NO_CONSUMER: Final = 10014
+NOT_FOUND: Final = frozenset({10037, 10043, NO_STREAM})  # message, sequence, stream
+TOO_LARGE: Final = 10054  # a message, for the stream's `max_msg_size`
+OVER_BOUND: Final = 10077  # of the stream, which the description names
+FULL: Final = frozenset({10002, 10023, 10028, 10047, TOO_LARGE, OVER_BOUND, 10122})
 TOO_FEW_SERVERS: Final = frozenset({10005, 10074})
 NOT_ENABLED: Final = frozenset({10039, 10076})
 NOT_READY: Final = frozenset({10008, 10009})  # temporarily unavailable, cluster without a leader
@@ -147,8 +151,26 @@ class Link:
         return self.client.is_connected
 
     async def consumer(self) -> ConsumerInfo:
-        """Return how the consumer stands."""
-        return await self._ask(lambda api: api.consumer_info(self.settings.stream, CONSUMER))
+        """Return how the consumer stands. One that was deleted is made again: it gives all that waits."""
+        try:
+            return await self._call(lambda api: api.consumer_info(self.settings.stream, CONSUMER))
+        except JetStreamRefusal as refused:
+            if refused.code != NO_CONSUMER:
+                raise InboxUnavailable(self.sentence(refused)) from None
+        return await self._consumer()
+
+    async def check_stream(self) -> None:
+        """Raise `InboxUnavailable` if the servers answer that there is no such stream."""
+        from nats.errors import Error  # noqa: PLC0415
+        from nats.js.errors import APIError  # noqa: PLC0415
+
+        try:
+            await self.client.jetstream(timeout=ASK_S).stream_info(self.settings.stream)
+        except APIError as error:
+            if error.err_code == NO_STREAM:
+                raise InboxUnavailable(self.sentence(_refused(error))) from None
+        except (Error, OSError, TimeoutError):
+            return
 
     async def message(self, **which: Any) -> RawStreamMsg | None:
         """Read one message from the stream's leader, None if there is none. What it has is agreed upon."""
@@ -236,6 +258,18 @@ class Link:
     def sentence(self, refused: JetStreamRefusal) -> str:
         """Return what JetStream's refusal means and what to do."""
         stream, replicas = self.settings.stream, self.settings.replicas
+        if refused.code == NO_STREAM:
+            return (
+                f"The stream {stream} does not exist on NATS at {self.hosts}: it was deleted with all that waited in "
+                "it, or these are other servers. `flybridge migrate` makes it again."
+            )
+        if refused.code == TOO_LARGE:
+            return f"A message is larger than max_msg_size of the stream {stream} allows. Raise it."
+        if refused.code == OVER_BOUND and "messages" in refused.description:
+            return (
+                f"The stream {stream} is full: {refused.description}. Start workers, or take the limit max_msgs off "
+                "the stream, which was set there by hand."
+            )
         if refused.code in NOT_ENABLED:
             return f"JetStream is not enabled on NATS at {self.hosts}. Give its servers a `jetstream` section."
         if refused.code in TOO_FEW_SERVERS:
@@ -270,7 +304,10 @@ class Link:
     async def _prepare(self) -> None:
         await self._ask(lambda api: api.account_info())
         await self._stream()
-        await self._ask(
+        await self._consumer()
+
+    async def _consumer(self) -> ConsumerInfo:
+        return await self._ask(
             lambda api: api.add_consumer(
                 self.settings.stream,
                 name=CONSUMER,
@@ -296,6 +333,11 @@ class Link:
                 raise InboxUnavailable(
                     f"The stream {name} was written by a newer flybridge (format {written}, this is {FORMAT}). "
                     "Install that version again."
+                )
+            if found.sealed:
+                raise InboxUnavailable(
+                    f"The stream {name} is sealed, and takes and gives nothing, which can't be changed. Choose another "
+                    "name in cluster.stream, or delete that stream."
                 )
             for key in ("retention", "storage"):
                 if getattr(found, key) != wanted[key]:
@@ -346,6 +388,8 @@ class Link:
             "num_replicas": settings.replicas,
             "max_age": settings.max_age_s,
             "max_bytes": settings.max_bytes or -1,
+            "max_msgs_per_subject": -1,  # it would drop the older of two chunks of equal size, whatever `discard` says
+            "no_ack": False,
             "duplicate_window": min(DEDUP_S, settings.max_age_s) if settings.max_age_s else DEDUP_S,
             "allow_atomic": True,
             "allow_rollup_hdrs": True,

@@ -36,6 +36,9 @@ TALLY_ENTRIES: Final = 64
 ATTEMPT_S: Final = 1.5
 KNOWN: Final = frozenset({10071, 10158, 10201})  # wrong last sequence, message id known: perhaps of an earlier try
 OLDEST: Final = "Flybridge-Oldest-Ms"
+OTHERWISE: Final = (
+    "Restart flybridge, which sets the stream up anew; if that does not help, see whether the servers' disks are full."
+)
 
 Tally = Counter[tuple[str, str]]
 Message = tuple[str, bytes, dict[str, str]]
@@ -155,12 +158,15 @@ class Publisher:
         return group
 
     async def _publish(self, slot: PublishSlot, group: list[WaitingEnvelope]) -> PublishSlot:
-        """Store a group; give the slot to go on with. Raises `InboxUnavailable` when it was refused or is unknown."""
+        """Store a group. Returns the slot to go on with. Raises `InboxUnavailable` if it was refused or is unknown."""
+        from nats.errors import NoRespondersError  # noqa: PLC0415
+
         by_day: dict[tuple[str, str], list[Envelope]] = defaultdict(list)
         for entry in group:
             by_day[entry.envelope.app, day_of(entry.envelope.received_ms)].append(entry.envelope)
         chunks = [self._chunk(app, day, envelopes) for (app, day), envelopes in by_day.items()]
-        tally = slot.tally + Counter({key: len(envelopes) for key, envelopes in by_day.items()})
+        counted = Counter({key: len(envelopes) for key, envelopes in by_day.items()})
+        tally = slot.tally + counted
         due, batches, reason = group[0].due, set[str](), "no answer"
         while self._loop.time() < due:
             if not self._link.up:
@@ -173,29 +179,36 @@ class Publisher:
             except JetStreamRefusal as refused:
                 if refused.code in FULL:
                     raise InboxUnavailable(self._link.sentence(refused)) from None
-                if refused.code not in KNOWN or not await self._was_stored(slot, batches):
+                sequence, stored_by = await self._stored(slot) if refused.code in KNOWN else (slot.sequence, "")
+                if stored_by not in batches:
                     reason = refused.description
-                    await asyncio.sleep(0.05)
+                    if sequence != slot.sequence:
+                        # Nothing else changes this tally: the stream was deleted, or restored from a backup.
+                        slot, tally = self._fresh_slot(), counted
+                    else:
+                        await asyncio.sleep(0.05)
                     continue
-            except TimeoutError:
+                slot.sequence = sequence
+            except TimeoutError as problem:
+                if isinstance(problem.__cause__, NoRespondersError):
+                    await self._link.check_stream()
                 reason = "no answer"
                 await asyncio.sleep(0.05)
                 continue
             slot.tally = tally
             return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
-        remedy = NO_LEADER if reason == "no answer" else "If that lasts, see whether its disks are full."
+        remedy = NO_LEADER if reason == "no answer" else OTHERWISE
         raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. {remedy}")
 
-    async def _was_stored(self, slot: PublishSlot, batches: set[str]) -> bool:
-        """Return whether one of these batches is the one that the slot's tally came with, and note where that is.
+    async def _stored(self, slot: PublishSlot) -> tuple[int, str]:
+        """Return where the slot's tally is stored, 0 if it is not, and the batch that it came with.
 
         That JetStream knows an id already is no proof: it may have been on its way, and got lost, with a leader.
         """
         found = await self._link.message(subject=self._tally_subject(slot))
-        if found is None or (found.headers or {}).get("Nats-Batch-Id") not in batches:
-            return False
-        slot.sequence = found.seq or 0
-        return True
+        if found is None:
+            return 0, ""
+        return found.seq or 0, (found.headers or {}).get("Nats-Batch-Id", "")
 
     def _chunk(self, app: str, day: str, envelopes: list[Envelope]) -> Message:
         body = pack(self._seal, envelopes)
