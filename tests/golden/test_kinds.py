@@ -190,7 +190,9 @@ def test_an_event_of_amplitude_means_what_it_says(base: dict[str, Any], case: di
     (said,) = explain(config, config.apps[0], message, RECEIVED_MS)
     assert OUTCOMES[type(decision)] == expected["outcome"]
     assert said.outcome == expected.get("explained", expected["outcome"])
+    assert said.reason == expected.get("reason", said.reason)
     assert expected.get("note", "") in "; ".join(said.notes)
+    assert list(said.notes) == expected.get("notes", list(said.notes))
     if isinstance(decision, Hold):
         return
     assert isinstance(decision, Deliver)

@@ -27,6 +27,7 @@ from flybridge.mapping.table import flag, plain
 from flybridge.system.text_encoding import BLANKS, bare_text
 
 MAX_TEXT: Final = 1_000
+SMALL: Final = Decimal("0.001")
 
 
 # The page has 13 digits, a dash, and 19 digits for Android, 7 for iOS, and an example of 7 for both.
@@ -132,6 +133,16 @@ def amount(value: Any, currency: str | None = None) -> str | None:
     return None if found is None else written(found)
 
 
+def price(value: Any, currency: str | None = None) -> str | list[str] | None:
+    """An amount, or a list of those of several products. One that can't be read leaves out the list: each belongs to
+    the product in the same place.
+    """
+    if not isinstance(value, list) or len(value) < 2:
+        return amount(value, currency)
+    found = [amount(each, currency) for each in value]
+    return [each for each in found if each is not None] if None not in found else None
+
+
 def decimal(value: Any, currency: str | None = None) -> Decimal | None:
     """An amount of a currency to reckon with."""
     value = only(value)
@@ -150,8 +161,10 @@ def decimal(value: Any, currency: str | None = None) -> Decimal | None:
 
 
 def written(value: Decimal) -> str:
-    """Write an amount in plain digits, six places at most, without zeros at the end."""
-    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    """Write an amount in plain digits, without zeros at the end: six places at most, and twelve if it is less than a
+    thousandth, as the revenue of one shown ad.
+    """
+    text = f"{value:.{12 if abs(value) < SMALL else 6}f}".rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.stream import appsflyer_ids, object_of
+from flybridge.amplitude.stream import appsflyer_ids, object_of, only
 from flybridge.amplitude.streamed import Streamed, is_attribution_event
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
@@ -133,9 +133,9 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
     appsflyer_id: str | None = found.pop("appsflyer_id", None)
     if appsflyer_id is None and "appsflyer_id" not in rules.compiled.fixed:
         appsflyer_id = next(filter(None, map(s2s.appsflyer_id, appsflyer_ids(event.fields))), None)
-    given = [row.source for row in rules.compiled.rows if row.target == "appsflyer_id" and found_at(event, row.source)]
-    if given and appsflyer_id is None:
-        notes.append(f"{given[0]} is not an AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
+    unfit = _unfit_id(event, rules) if appsflyer_id is None else None
+    if unfit is not None:
+        notes.append(f"{unfit} is not an AppsFlyer id (13 digits, a dash, 7 to 19 digits) and was not used.")
     event_ms = event.time_ms
     if event_ms is None:
         notes.append("The event has no time; AppsFlyer stamps it with its arrival.")
@@ -164,7 +164,7 @@ def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEv
     remarks = {
         "late": late,
         "trimmed": bool(dropped),
-        "bad_appsflyer_id": bool(given) and appsflyer_id is None,
+        "bad_appsflyer_id": unfit is not None,
         "bad_contact": bad_contact,
         "contact_left_out": contact_left_out,
         "no_time": event_ms is None,
@@ -206,10 +206,11 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
         is_filled = row.target in found and not (row.target == SHARES and found[SHARES])
         if is_filled or (raw := found_at(event, row.source)) is None:
             continue
-        value = s2s.amount(raw, stated_currency(event, rules)) if row.convert is s2s.amount else row.convert(raw)
+        convert: Any = row.convert
+        value = convert(raw, stated_currency(event, rules)) if row.target in table.AMOUNTS else convert(raw)
         if value is not None:
             found[row.target] = value
-        else:
+        elif row.target in table.AMOUNTS or s2s.states(raw):
             failed.setdefault(row.target, (row.source, s2s.refusal(row.convert, raw)))
             unread |= {row.target} if s2s.states(raw) and not object_of(raw) else set()
     leave_other_currency(rules, found)
@@ -225,6 +226,12 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
             notes.append(f"{source} {what} and was left out. {reason}".rstrip())
             bad_contact = bad_contact or bool(reason)
     return found, bad_contact, unread - found.keys()
+
+
+def _unfit_id(event: Streamed, rules: StreamRules) -> str | None:
+    """Return where an event without an AppsFlyer id has something else in its place; None if it has nothing there."""
+    sources = (row.source for row in rules.compiled.rows if row.target == "appsflyer_id")
+    return next((source for source in sources if s2s.states(only(found_at(event, source)))), None)
 
 
 def _derive(event: Streamed, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> None:

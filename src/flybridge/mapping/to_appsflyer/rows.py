@@ -157,7 +157,13 @@ CONTENT: Final = (
         doc=DESTINATION,
     ),
     *_from("eventValue.af_quantity", s2s.content, "event_properties.af_quantity", "event_properties.$quantity"),
-    *_from("eventValue.af_price", s2s.amount, "event_properties.af_price", "event_properties.$price"),
+    *_from(
+        "eventValue.af_price",
+        s2s.price,
+        "event_properties.af_price",
+        "event_properties.$price",
+        note="Of several products a list, as `af_content_id` and `af_quantity`.",
+    ),
     *_from("eventValue.af_order_id", s2s.words, "event_properties.af_order_id", "event_properties.order_id"),
 )
 
@@ -200,7 +206,7 @@ ESSENTIAL: Final = frozenset(
 ANDROID_ONLY: Final = frozenset({"advertising_id", "amazon_aid", "oaid", "imei", "app_store", "app_set_id"})
 IOS_ONLY: Final = frozenset({"idfa", "idfv", "att", "app_type"})
 
-AMOUNTS: Final = frozenset(row.target for row in ROWS if row.convert is s2s.amount)
+AMOUNTS: Final = frozenset(row.target for row in ROWS if row.convert in {s2s.amount, s2s.price})
 """Parameters that are amounts of money in the currency of the event."""
 
 CONVERTERS: Final[dict[str, Converter]] = {row.target: row.convert for row in (*OPTIONAL, *ROWS) if row.target != "aie"}
