@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given, settings
@@ -135,6 +136,23 @@ ENCODED = {
     "a form that is JSON": lambda text: (text.encode(), {"content_type": "application/x-www-form-urlencoded"}),
     "a picture that is JSON": lambda text: (text.encode(), {"content_type": "image/png"}),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/json", "application/octet-stream", "*/*"])
+@pytest.mark.parametrize(("before", "after"), [(b"", b""), (b"\r\n", b"\n"), (b"?", b""), (b"\xef\xbb\xbf", b"")])
+def test_a_form_is_read_whatever_it_is_called(kind, before, after):
+    """`explain` reads it by its bytes, too."""
+    body = before + urlencode(PUSHED).encode() + after
+    status, (filing,) = sent("/v1/push/shop", body, **({} if kind is None else {"content_type": kind}))
+    assert (status, read_back(filing)) == (200, PUSHED)
+
+
+@pytest.mark.parametrize("body", [b"a=b", b"hello=", b"eyJhIjoxfQ==", b"x=1&y=2", b"campaign", b"event_name=a b\nc"])
+def test_other_text_with_a_sign_of_equality_is_no_form(body):
+    """It has no field of a postback, or white space."""
+    _, (filing,) = sent("/v1/push/shop", body)
+    assert isinstance(filing.decision, Dead)
+    assert filing.decision.reason == "not_json"
 
 
 @pytest.mark.parametrize("path", DOORS)

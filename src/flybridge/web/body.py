@@ -1,12 +1,14 @@
-"""The body of a request: read, inflated, and written as UTF-8, without looking at its fields."""
+"""The body of a request: read, inflated, and written as UTF-8, without looking at the values of its fields."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from flybridge.appsflyer.fields import NAMES
 from flybridge.system.text_encoding import utf8
 from flybridge.web.answers import Receive, Refusal, too_large
 
@@ -24,6 +26,7 @@ GZIP: Final = b"\x1f\x8b"
 MAX_PACKED: Final = 3
 """How often a body may have been compressed."""
 FORM: Final = "application/x-www-form-urlencoded"
+FIELDS: Final = frozenset(name.encode() for name in NAMES)
 
 Header = Callable[[str], str | None]
 """Returns a header's value by its name in lower case, None if it is absent."""
@@ -112,11 +115,18 @@ def empty(body: bytes) -> Refusal | None:
 
 
 def is_form(body: bytes, header: Header) -> bool:
-    """Whether a body is that of a form. Programs that send JSON without naming its kind call it a form, too."""
+    """Whether a body is that of a form. Programs that send JSON without naming its kind call it a form, and others a
+    form something else: it is one that has a field of a postback.
+    """
     if body.lstrip()[:1] in (b"{", b"["):  # as nearly always: a header costs more to look up
         return False
     kind = header("content-type")
-    return kind is not None and kind[:33].lower() == FORM and b"=" in body
+    if kind is not None and kind[:33].lower() == FORM:
+        return b"=" in body
+    parts = body.removeprefix(BOM_UTF8).split(None, 1)
+    if len(parts) != 1 or b"=" not in body:
+        return False
+    return not FIELDS.isdisjoint(pair.partition(b"=")[0] for pair in parts[0].lstrip(b"?").split(b"&"))
 
 
 def _gunzipped(body: bytes, max_bytes: int) -> bytes:
