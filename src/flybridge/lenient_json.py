@@ -34,6 +34,22 @@ def decode(body: bytes) -> Any:
         raise msgspec.DecodeError(str(problem)) from None
 
 
+def json_type(value: Any) -> str:
+    """Return what JSON calls a value, with its article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a flag"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+    return "an object"
+
+
 def text_of(body: bytes) -> str:
     """Return the text of a JSON body for `mended`. Bytes that are no UTF-8 are kept as halves of surrogate pairs."""
     return body.decode("utf-8-sig", "surrogateescape")

@@ -151,12 +151,20 @@ class _Reader:
         for mark in (":", "="):
             if key is not None and self._is_next(mark):
                 return self._pairs(key, mark, end, depth)
-        if end == "}":
-            raise ValueError("a key has no value")
         self._at = begin
+        if end == "}":
+            return self._braced_list(depth)
         found = [self.value(depth)]
         while self._goes_on(end):
             found.append(self.value(depth))
+        return found
+
+    def _braced_list(self, depth: int) -> Any:
+        """Read a list that stands alone in braces, as Amplitude's page of cohort webhooks shows one."""
+        if not self._of_template or self._ahead(0) != ("mark", "["):
+            raise ValueError("a key has no value")
+        found = self.value(depth)
+        self._expect("}")
         return found
 
     def _goes_on(self, end: str, separator: str = ",") -> bool:

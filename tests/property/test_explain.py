@@ -424,6 +424,28 @@ async def test_a_cohort_message_is_explained_as_it_is_filed(tmp_path, change, ou
 
 
 @pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"in_cohort": "enter"}, "in_cohort is neither true nor false"),
+        ({"in_cohort": None}, "in_cohort is missing"),
+        ({"cohort_id": None}, "cohort_id is missing"),
+        ({"cohort_id": " "}, "cohort_id is missing"),
+        ({"users": None}, "users is missing"),
+        ({"users": "nobody"}, "users is a text and not a list"),
+        ({"users": {"user_id": "u-00001"}}, "users is an object and not a list"),
+        ({"users": [{"name": "u-00001"}]}, "no member of users has a user_id"),
+    ],
+)
+def test_a_cohort_message_that_cant_be_read_names_the_field(change, words):
+    """What its other fields are is not the question."""
+    config = config_of("android", "http_v2", AUDIENCE)
+    (message,) = read_messages(json.dumps(BATCH | change).encode(), Source.COHORT)
+    (found,) = explain(config, config.apps[0], message, NOW_MS)
+    assert (found.outcome, found.reason) == ("dead", "not_understood")
+    assert f"cohort of Amplitude: {words}." in found.sentence
+
+
+@pytest.mark.parametrize(
     ("call", "body", "outcome", "words"),
     [
         ("/", {"name": "[Amplitude] Spenders: abc"}, "answered ", '{"listId":"abc"}'),

@@ -175,6 +175,40 @@ def test_a_template_may_write_flags_and_times_in_other_ways(fields, value):
     assert (found.entering, found.computed_ms) == value
 
 
+PER_USER = """
+   [
+      {"user_id": "user_one@example.com", "amplitude_My Test Cohort_7khm89cz": true},
+      {"user_id": "user_two@example.com", "amplitude_My Test Cohort_7khm89cz": true}
+   ]
+"""
+
+
+@pytest.mark.parametrize("body", [PER_USER, "{" + PER_USER + "}"])
+def test_a_batch_of_users_is_read_as_its_page_shows_it(body):
+    """With braces around the list, which are no JSON."""
+    (found,) = read_all(body.encode())
+    assert (found.cohort, found.entering) == ("7khm89cz", True)
+    assert [entry.user_id for entry in found.entries] == ["user_one@example.com", "user_two@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "entering"),
+    [(True, True), ("true", True), (1, True), ("1", True), ("yes", True), (0, False), (" No", False), ("FALSE", False)],
+)
+def test_the_flag_of_a_user_may_be_written_as_that_of_a_batch(flag, entering):
+    """FreeMarker prints no boolean by itself: a template says what is to stand for it."""
+    (found,) = read_all(json.dumps([{"user_id": "one", "amplitude_VIPs_c1": flag}]).encode())
+    assert (found.cohort, found.entering, found.unread) == ("c1", entering, ())
+    (batch,) = read_all(json.dumps({"cohort_id": "c1", "in_cohort": flag, "users": ["one"]}).encode())
+    assert batch.entering is entering
+
+
+@pytest.mark.parametrize("value", [1, "1", "yes", 0])
+def test_a_trait_with_a_colon_in_its_name_is_a_flag_only_if_it_is_true_or_false(value):
+    """It may be a property of the customer's."""
+    assert read_all(json.dumps({"type": "identify", "userId": "one", "traits": {"size: shoe": value}}).encode()) == []
+
+
 @pytest.mark.parametrize("message", [[], 7, {}, {"cohort_id": "c", "users": []}, {"cohort_id": "c", "in_cohort": True}])
 def test_what_names_no_cohort_is_no_batch(message):
     """It may teach who is who, all the same."""

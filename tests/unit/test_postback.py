@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import timeit
 from time import process_time
 from typing import Any
@@ -315,7 +316,27 @@ def test_a_message_as_other_programs_print_an_object_is_read(body: bytes) -> Non
 def test_what_can_be_read_in_two_ways_is_not_read(body: bytes) -> None:
     """A dead letter keeps all of it, and names the fault that it has as JSON."""
     found = dead(body)
-    assert (found.reason, "JSONDecodeError" in found.detail) == ("not_json", True)
+    assert found.reason == "not_json"
+    assert re.search(r"not readable JSON: [A-Z][^:]+ at line 1, character \d+\.$", found.detail)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[]", "but a list and"),
+        (b'"buy"', "but a text and"),
+        (b"7", "but a number and"),
+        (b"1.5", "but a number and"),
+        (b"null", "but null and"),
+        (b"true", "but a flag and"),
+        (b'{"event_name":"a"}\n{"event_name":"b"}', "Extra data at line 2, character 1."),
+        (b"event_name", "Expecting value at line 1, character 1."),
+        (b"\x80\xff", "Expecting value at line 1, character 1."),
+    ],
+)
+def test_a_message_that_is_no_object_is_said_in_words_of_json(body, words):
+    """And not in those of Python; what breaks JSON is named with its place."""
+    assert words in dead(body).detail
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,12 @@ def test_no_text_raises_anything_else(text):
         ('{"a": , "b": 1}', {"a": None, "b": 1}),
         ('{"a": }', {"a": None}),
         ('{"a": "1,234", }', {"a": "1,234"}),
+        ('{ [{"a": 1}, {"a": 2}] }', [{"a": 1}, {"a": 2}]),
+        ('{"a": {[1]}}', {"a": [1]}),
+        ("{[1], [2]}", None),
+        ("{1}", None),
+        ("{{}}", None),
+        ("{[1]", None),
         ("[{'user_id': 'a', 'amplitude_My Cohort_7k': true},]", [{"user_id": "a", "amplitude_My Cohort_7k": True}]),
     ],
 )

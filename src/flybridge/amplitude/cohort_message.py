@@ -23,13 +23,13 @@ from msgspec import Struct, structs
 from flybridge.amplitude.cohort_file import column
 from flybridge.amplitude.stream import number_of, object_of, time_ms
 from flybridge.amplitude.streamed import unwrapped
-from flybridge.lenient_json import decode
+from flybridge.lenient_json import decode, json_type
 
 FRAME: Final = "flybridge_list"
 _FIELDS: Final = frozenset({"amplitude_id", "amplitude_attribution_ids", "amplitude_event_type"})
 """Fields of users and events whose names begin as those of flags do."""
 _SAID: Final = {"1": True, "0": False, "yes": True, "no": False}
-"""How a template may write whether users enter, beside true and false."""
+"""How a template may write whether users are in a cohort, beside true and false."""
 ADD: Final = "add"
 REMOVE: Final = "remove"
 
@@ -122,7 +122,7 @@ def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
     bare = named is traits and user.get("type") == "identify"
     flags = {}
     for name, value in named.items():
-        if cohort := _flag_of(name) or (bare and _flag(value) is not None and cohort_of(name)):
+        if cohort := _flag_of(name) or (bare and _boolean(value) is not None and cohort_of(name)):
             flags[cohort] = _flag(value)
     return flags
 
@@ -146,8 +146,7 @@ def _batch(message: Any) -> CohortMessage | None:
         return None
     if FRAME in message:
         return _list_call(message)
-    said = message.get("in_cohort")
-    cohort, entering = _text(message.get("cohort_id")), _SAID.get(str(said).strip().lower(), _flag(said))
+    cohort, entering = _text(message.get("cohort_id")), _flag(message.get("in_cohort"))
     if not cohort or entering is None or (members := _members(message.get("users"))) is None:
         return None
     return CohortMessage(
@@ -159,6 +158,20 @@ def _batch(message: Any) -> CohortMessage | None:
         time_ms(message.get("computed_time")),
         members[1],
     )
+
+
+def fault_of(message: Any) -> str:
+    """Return which field of a batch can't be read, as part of a sentence; empty if the message has none of a batch."""
+    if not isinstance(message, Mapping) or not {"cohort_id", "in_cohort"} & message.keys():
+        return ""
+    said, users = message.get("in_cohort"), message.get("users")
+    if not _text(message.get("cohort_id")):
+        return "cohort_id is missing"
+    if said is None or _flag(said) is None:
+        return f"in_cohort is {'missing' if said is None else 'neither true nor false'}"
+    if not isinstance(users, list):
+        return "users is missing" if users is None else f"users is {json_type(users)} and not a list"
+    return "no member of users has a user_id"
 
 
 def without_frame(message: Any) -> Any:
@@ -205,6 +218,10 @@ def _text(value: Any) -> str:
 
 
 def _flag(value: Any) -> bool | None:
+    return _boolean(value) if _boolean(value) is not None else _SAID.get(str(value).strip().lower())
+
+
+def _boolean(value: Any) -> bool | None:
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.stream import object_of, platform_of, text_of, time_ms
 from flybridge.identity.masking import masked
-from flybridge.lenient_json import decode
+from flybridge.lenient_json import decode, json_type
 from flybridge.records import Dead
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")
@@ -199,11 +199,13 @@ def reshaped(message: Any, names: Mapping[str, str]) -> Any:
     return fields
 
 
-def not_understood(message: Any, expected: str) -> Dead:
-    """Return the dead letter of a message that is no event, user or cohort. It names the keys that the message has."""
+def not_understood(message: Any, expected: str, fault: str = "") -> Dead:
+    """Return the dead letter of a message that is no event, user or cohort. It names the keys that the message has, or
+    the `fault` of one of them.
+    """
     first = next((one for one in message if isinstance(one, Mapping)), None) if isinstance(message, list) else message
     if not isinstance(first, Mapping):
-        kind = "an empty list" if message == [] else f"a {type(message).__name__}"
+        kind = "an empty list" if message == [] else json_type(message)
         return Dead("decode", "not_an_object", f"The message is JSON, but {kind} and not an object.", _DEFAULT_PAYLOAD)
     keys = keys_of(first)
     names = f"its keys are {', '.join(keys)}" if keys else "it has no keys"
@@ -211,7 +213,7 @@ def not_understood(message: Any, expected: str) -> Dead:
         "decode",
         "not_understood",
         f"The message can't be read as {'a cohort' if expected == 'cohort' else 'an event or a user'} of Amplitude: "
-        f"{names}.",
+        f"{fault or names}.",
         _DEFAULT_PAYLOAD if expected == "cohort" else _OWN_TEMPLATE,
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import compress
+from json import JSONDecodeError
 from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -24,7 +25,7 @@ from flybridge.appsflyer.amounts import amount_of, reported_amount
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
-from flybridge.lenient_json import mended, printed, text_of
+from flybridge.lenient_json import json_type, mended, printed, text_of
 from flybridge.records import Dead, Media
 from flybridge.system.text_encoding import BLANKS, bare_text, with_other_bytes
 
@@ -199,7 +200,7 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
             return Dead(
                 "decode",
                 "not_json",
-                f"The message is not readable JSON: {type(problem).__name__}.",
+                f"The message is not readable JSON: {_fault(problem)}.",
                 "Check that AppsFlyer's Push API, and nothing else, posts to this address.",
             )
         notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
@@ -209,10 +210,18 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
         return Dead(
             "decode",
             "not_an_object",
-            f"The message is JSON, but a {type(message).__name__} and not an object with fields.",
+            f"The message is JSON, but {json_type(message)} and not an object with fields.",
             "Send one AppsFlyer message per request, as a JSON object.",
         )
     return _coerce(message, body, notes)
+
+
+def _fault(problem: Exception) -> str:
+    """Return what breaks JSON, and where. Nothing of the text, which may name a person."""
+    if isinstance(problem, JSONDecodeError):
+        what = problem.msg.partition(":")[0]
+        return f"{what} at line {problem.lineno}, character {problem.colno}"
+    return "it holds what no text does"
 
 
 def _clean(text: str) -> bytes:

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from flybridge.amplitude import cohort_message
 from flybridge.amplitude.cohort_message import CohortMessage, shows_any, value_of
-from flybridge.amplitude.streamed import keys_of, not_understood
+from flybridge.amplitude.streamed import keys_of, not_understood, unwrapped
 from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.identity import Keyring
 from flybridge.lenient_json import decode
@@ -27,7 +27,8 @@ def with_members(filing: Filing, rules: Sequence[AudienceRule], keyring: Keyring
     messages = cohort_message.read_all(envelope.body)
     if not messages:
         sent = cohort_message.without_frame(decode(envelope.body))
-        return structs.replace(filing, decision=not_understood(sent, "cohort"))
+        fault = cohort_message.fault_of(unwrapped(sent))
+        return structs.replace(filing, decision=not_understood(sent, "cohort", fault))
     followed = [(message, rule) for message in messages for rule in rules if rule.settings.cohort == message.cohort]
     if not followed:
         return filing

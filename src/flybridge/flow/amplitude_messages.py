@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from flybridge.amplitude import attribution, stream
-from flybridge.amplitude.cohort_message import without_frame
+from flybridge.amplitude.cohort_message import fault_of, without_frame
 from flybridge.amplitude.merged import Merge, merges
 from flybridge.amplitude.streamed import (
     Streamed,
@@ -79,7 +79,8 @@ class AmplitudeMessages:
         found += [sighting for merge in merged for sighting in self._merged(envelope, merge)]
         decision: Decision = Apply("sighting") if found else Filter("nothing_to_learn")
         if not merged and not _is_understood(message, seen, envelope.source, app):
-            decision = not_understood(without_frame(message), envelope.source.value)
+            fault = fault_of(message) if envelope.source is Source.COHORT else ""
+            decision = not_understood(without_frame(message), envelope.source.value, fault)
         filing = Filing(
             envelope,
             decision,

@@ -199,8 +199,8 @@ def _decided(app: App, message: GivenMessage, decision: Decision, received_ms: i
             sentence = f"It is sent as {decision.event_type} through {decision.endpoint}."
             return outcome("delivered", "", sentence, endpoint=decision.endpoint, event=decision.event_type)
         case Hold() if decision.expires_ms <= received_ms:
-            known, kinds = reason_of("filtered", decision.unmet), ", ".join(decision.key_kinds)
-            sentence = f"{_sentence(known.meaning)[:-1]}, unless one of {kinds} has been seen with an id before."
+            known = reason_of("filtered", decision.unmet)
+            sentence = f"{_sentence(known.meaning)[:-1]}, unless a postback of this person was seen before."
             return outcome("filtered", decision.unmet, sentence, _sentence(known.remedy), keys=decision.key_kinds)
         case Hold(item=item):
             hours = (decision.expires_ms - received_ms) / HOUR_MS
