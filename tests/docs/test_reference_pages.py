@@ -171,3 +171,14 @@ def test_the_equation_of_the_account_names_every_outcome(root):
     assert sorted(sum_.split(" + ")) == sorted(
         "in flight" if kind is OutcomeKind.PENDING else kind.value for kind in OutcomeKind
     )
+
+
+def test_the_set_up_names_every_field_that_doctor_asks_for(root):
+    """And no other, but for the identifiers of the platform."""
+    from flybridge.appsflyer.push_config import FIELDS, OF_STREAMS
+
+    text = (root / "docs/how-to/push-api.md").read_text(encoding="utf-8")
+    (row,) = re.findall(
+        r"^\| fields \| all\. At least `([\w ]+)`, with `apps\.streams` also `([\w ]+)`", text, re.MULTILINE
+    )
+    assert [set(names.split()) for names in row] == [set(FIELDS), set(OF_STREAMS)]
