@@ -22,7 +22,7 @@ from flybridge.records import HOUR_MS
 from flybridge.sandbox.vendors.raw_data import as_csv, header
 from flybridge.sealing import Seal
 from flybridge.store.job_runs import read_runs
-from flybridge.store.postgres.pool import unavailable
+from flybridge.store.postgres.refusals import unavailable
 from flybridge.store.sqlite.store import SqliteStore
 from flybridge.testing.clocks import ManualClock
 

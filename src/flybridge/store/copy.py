@@ -17,7 +17,8 @@ import psycopg
 from flybridge.errors import FlybridgeError, StoreUnavailable
 from flybridge.store.core.reports import audit
 from flybridge.store.migrate import COLUMNS, apply_postgres, apply_sqlite, scripts
-from flybridge.store.postgres.connection import GATE, Db, checked, connect, place_of, refusal
+from flybridge.store.postgres.connection import GATE, Db, checked, connect
+from flybridge.store.postgres.refusals import place_of, refusal
 from flybridge.store.postgres.tables import PostgresRows
 from flybridge.store.sqlite.connection import connect as open_file
 from flybridge.store.sqlite.tables import SqliteRows

@@ -16,7 +16,8 @@ from psycopg import errors
 
 from flybridge.errors import StoreUnavailable
 from flybridge.store.core.tables import Rows
-from flybridge.store.postgres.connection import Db, reason_of
+from flybridge.store.postgres.connection import Db
+from flybridge.store.postgres.refusals import reason_of, unavailable
 from flybridge.store.postgres.tables import Conflict, PostgresRows
 
 ATTEMPTS: Final = 8
@@ -130,15 +131,6 @@ class Pool:
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
         for db in self._all:
             db.close()
-
-
-def unavailable(error: psycopg.Error) -> StoreUnavailable:
-    """Return the error that the server does not answer, or refuses."""
-    gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
-    if gone:  # or going: what it was asked to keep may be kept or not
-        return StoreUnavailable(f"The store did not answer: {reason_of(error)}.")
-    room = " Free space on PostgreSQL's disk." if isinstance(error, errors.DiskFull) else ""
-    return StoreUnavailable(f"The store did not commit: {reason_of(error)}. Nothing was changed.{room}")
 
 
 def reading(query: Callable[[Rows], T]) -> Callable[[Db], T]:

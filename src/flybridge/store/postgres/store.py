@@ -19,7 +19,8 @@ from flybridge.store.audiences.snapshot import Snapshot
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.tables import Changes, Rows
 from flybridge.store.postgres.connection import Db, connect, connect_reader, connect_writer, prepare
-from flybridge.store.postgres.pool import Pool, reading, repeated, transaction, unavailable
+from flybridge.store.postgres.pool import Pool, reading, repeated, transaction
+from flybridge.store.postgres.refusals import unavailable
 from flybridge.store.postgres.snapshot import PostgresSnapshot
 from flybridge.store.postgres.sql import FOLD
 from flybridge.store.postgres.tables import CounterIds, IdBlocks, PostgresChanges, PostgresTables
