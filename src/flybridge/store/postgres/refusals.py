@@ -23,6 +23,11 @@ def place_of(dsn: str) -> str:
     return f"the database {name} at {host}{port}"
 
 
+READ_ONLY: Final = (
+    "This server is a standby, or default_transaction_read_only is on: name the primary, or all of them, in [cluster] "
+    "postgres, or set that off for the server, the database and the user."
+)
+
 # What the server says when it refuses a connection (in English unless it was configured otherwise), and the remedy.
 # libpq returns no codes here.
 REFUSALS: Final[tuple[tuple[str, str], ...]] = (
@@ -32,10 +37,18 @@ REFUSALS: Final[tuple[tuple[str, str], ...]] = (
     ("role", "The user does not exist: CREATE ROLE ... LOGIN, or correct [cluster] postgres."),
     ("database", "The database does not exist: CREATE DATABASE ..., or correct [cluster] postgres."),
     ("permission denied for database", "The user may not connect: GRANT CONNECT ON DATABASE ... TO the user."),
-    ("session is read-only", "This server is a standby: name the primary, or all of them, in [cluster] postgres."),
+    ("session is read-only", READ_ONLY),
     ("too many clients", "The server has no connection left: raise its max_connections, or start fewer workers."),
+    (
+        "too many connections for",
+        "Raise its CONNECTION LIMIT with ALTER ROLE or ALTER DATABASE, or start fewer workers.",
+    ),
     ("remaining connection slots", "The server has no connection left: raise its max_connections."),
+    ("not currently accepting connections", "Open it: ALTER DATABASE ... WITH ALLOW_CONNECTIONS true."),
+    ("does not support SSL", "Set up TLS on the server, or correct sslmode in [cluster] postgres."),
     ("starting up", "The server is starting: it will be tried again."),
+    ("not yet accepting connections", "The server is starting: it will be tried again."),
+    ("in recovery mode", "The server is starting: it will be tried again."),
     ("shutting down", "The server is being stopped: start it again."),
     ("refused", "No server answers there: start it, or correct the host and port in [cluster] postgres."),
     ("timeout", "No server answers there: check the host, the port and the firewall."),
@@ -59,11 +72,13 @@ def refusal(dsn: str, error: Exception) -> StoreUnavailable:
         )
     if isinstance(error, psycopg.OperationalError):
         said = reason_of(error)
-        for words, remedy in REFUSALS:
-            if _says(said, words):
-                return StoreUnavailable(f"The store can't be opened: {where}: {said}. {remedy}")
-        return StoreUnavailable(f"The store can't be opened: {where}: {said}. Is the server there?")
+        remedy = _remedy(said) or "Is the server there?"
+        return StoreUnavailable(f"The store can't be opened: {where}: {said}. {remedy}")
     return StoreUnavailable(f"The store can't be opened: {where}: {reason_of(error)}.")
+
+
+def _remedy(said: str) -> str:
+    return next((remedy for words, remedy in REFUSALS if _says(said, words)), "")
 
 
 def _says(said: str, words: str) -> bool:
@@ -79,10 +94,40 @@ def reason_of(error: Exception) -> str:
     return (primary or (lines[0] if lines else type(error).__name__)).rstrip(".")
 
 
+POOLER: Final = (
+    "A pooler between flybridge and PostgreSQL has to keep sessions: pool_mode = session in PgBouncer, or name the "
+    "server itself in [cluster] postgres."
+)
+RIGHTS: Final = (
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES and USAGE ON ALL SEQUENCES IN SCHEMA public, and TEMPORARY ON "
+    "the DATABASE, TO the user in [cluster] postgres."
+)
+OTHER_TABLES: Final = (
+    "The tables are not those of this version, as after the restore of an older backup: run `flybridge migrate`."
+)
+
+# What the server says when it refuses a statement, and the remedy. The first that fits counts.
+STATEMENTS: Final[tuple[tuple[type[psycopg.Error], str, str], ...]] = (
+    (errors.DiskFull, "", "Free space on PostgreSQL's disk."),
+    (errors.ReadOnlySqlTransaction, "", READ_ONLY),
+    (errors.InsufficientPrivilege, "", RIGHTS),
+    (errors.LockNotAvailable, "", "Another session keeps a lock: look for a long transaction in pg_stat_activity."),
+    (errors.UndefinedObject, "flybridge.shard", POOLER),
+    (errors.InvalidSqlStatementName, "", POOLER),
+    (errors.DuplicatePreparedStatement, "", POOLER),
+    (errors.UndefinedTable, "pg_temp", POOLER),
+    (errors.UndefinedTable, "", OTHER_TABLES),
+    (errors.UndefinedColumn, "", OTHER_TABLES),
+)
+
+
 def unavailable(error: psycopg.Error) -> StoreUnavailable:
-    """Return the error that the server does not answer, or refuses."""
-    gone = error.sqlstate is None or error.sqlstate.startswith(("08", "57"))
-    if gone:  # or going: what it was asked to keep may be kept or not
-        return StoreUnavailable(f"The store did not answer: {reason_of(error)}.")
-    room = " Free space on PostgreSQL's disk." if isinstance(error, errors.DiskFull) else ""
-    return StoreUnavailable(f"The store did not commit: {reason_of(error)}. Nothing was changed.{room}")
+    """Return the error that the server does not answer, or refuses, with a remedy where one is known."""
+    said = reason_of(error)
+    known = (remedy for kind, words, remedy in STATEMENTS if isinstance(error, kind) and words in said)
+    remedy = next(known, "") or _remedy(said)
+    rest = f" {remedy}" if remedy else ""
+    if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
+        # Gone, or going: what it was asked to keep may be kept or not.
+        return StoreUnavailable(f"The store did not answer: {said}.{rest}")
+    return StoreUnavailable(f"The store did not commit: {said}. Nothing was changed.{rest}")
