@@ -148,12 +148,16 @@ class Bench:
         worker = Worker(context, endpoints_of(self.config))
         await worker.drain()
 
-    async def upload(self, messages: Iterable[dict], *, streamed: bool = True) -> None:
-        """Let another integration send these installs to Amplitude, which shows them in its stream if there is one."""
+    async def upload(self, messages: Iterable[dict], *, streamed: bool = True, name: str = "") -> None:
+        """Let another integration send these installs to Amplitude, which shows them in its stream if there is one.
+
+        With a `name` it is the app that sends them, as an event of that name: without a media source.
+        """
         events = [
-            {"event_type": "[AppsFlyer] Install", "device_id": f"native-{one['appsflyer_id']}",
-             "insert_id": f"native {one['appsflyer_id']}", "time": _ms(one["event_time"]),
-             "event_properties": {"[AppsFlyer] media source": one["media_source"]}}
+            {"event_type": name or "[AppsFlyer] Install", "device_id": f"native-{one['appsflyer_id']}",
+             "insert_id": f"native {name}{one['appsflyer_id']}", "time": _ms(one["event_time"]),
+             "revenue": one.get("event_revenue") if name else None,
+             "event_properties": {} if name else {"[AppsFlyer] media source": one["media_source"]}}
             for one in messages
         ]  # fmt: skip
         async with (

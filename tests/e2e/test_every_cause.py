@@ -40,6 +40,8 @@ from flybridge.store.sqlite.store import SqliteStore
 
 ANY = "any source"
 """What can't be read names no source, and what never came is shared with it by sums."""
+NO_SOURCE = "no source"
+"""What the app itself has sent names none in Amplitude."""
 LATER_MS = NOON_MS + HOUR_MS
 Table = dict[tuple[str, str], tuple[int, int]]
 """What was planted and found, by cause and media source."""
@@ -74,7 +76,8 @@ async def of_one_day(bench: Bench) -> Table:
     planted: dict[tuple[str, str, str, str], int] = {}
 
     def plant(code: str, n: int, *, source: str = "", kind: str = "install", event: str = "") -> None:
-        planted[code, source or f"{code}_int", kind, event] = n
+        named = "" if source == NO_SOURCE else source or f"{code}_int"
+        planted[code, named, kind, event] = n
 
     def people(code: str, n: int, **fields) -> list[dict]:
         return bench.people(n, f"{code}_int", **fields)
@@ -157,6 +160,9 @@ async def of_one_day(bench: Bench) -> Table:
     # Another integration sends a part of the installs only.
     await bench.upload(twice[:7])
     plant("second_integration", 7)
+    # The app logs the event "won" to Amplitude, too.
+    await bench.upload(back[:4], name="won")
+    plant("sent_by_app", 4, source=NO_SOURCE, kind="event", event="won")
     for who in forgotten:
         person, keyring = PersonIds(appsflyer_id=who["appsflyer_id"]), Keyring(*bench.config.secrets)
         await forget(person, bench.config.apps, bench.store, keyring, clock=bench.clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from planting import APP_ID, DAY, NOON_MS, SCOPES, amounts, bought
+from planting import APP_ID, DAY, NOON_MS, SCOPES, amounts, bought, of_source
 
 from flybridge.errors import ConfigError
 from flybridge.history.uptime import note_downtime
@@ -109,6 +109,24 @@ async def test_each_fate_takes_its_own_amounts(new_bench):
         assert amounts(day, "debug_tip") == {"filtered event_excluded": -5.0}
         assert three(day, "pinterest_int") == (8.8, 8.8, 0.0)
         assert three(day, "restricted") == (0.0, 0.0, 8.0)
+
+
+@pytest.mark.parametrize("by_export", ["true", "false"])
+async def test_what_the_app_sends_by_itself_is_revenue_of_its_own(new_bench, by_export):
+    """Amplitude adds it up under the same event, without a media source: no other integration is at fault."""
+    async with new_bench(by_export=by_export) as bench:
+        people = bench.people(4, "tiktokglobal_int")
+        sales = [bought(who, LATER_MS + 1000 * n, 5.0) for n, who in enumerate(people)]
+        for messages in (people, sales):
+            bench.happened(messages)
+            await bench.receive(messages)
+        await bench.deliver()
+        await bench.upload(sales, name="af_purchase")
+        bench.clock.advance(4 * 3600)
+        (day,) = await bench.reconcile()
+        assert amounts(day) == {"sent_by_app": 20.0}
+        assert of_source(day, "", "event", "af_purchase") == {"sent_by_app": 4}
+        assert three(day, "tiktokglobal_int") == (20.0, 20.0, 20.0)
 
 
 @pytest.mark.parametrize("secret", [True, False])

@@ -228,6 +228,26 @@ def test_another_integration_is_more_in_amplitude():
     }  # fmt: skip
 
 
+def test_what_the_app_sends_by_itself_is_no_second_integration():
+    """It is an in-app event without a media source; the stream shows another integration by its conversions only."""
+    rows = {("event", "buy", "a", "delivered"): 5, ("event", "buy", "", "delivered"): 1}
+    found = compare(evidence(rows, amplitude=amplitude({"a": 5, "": 31}, "buy"), native=9))
+    assert parts(found, "event", "buy") == {"a": {}, "": {"sent_by_app": 30}}
+    exact = {"buy": {"a": AmplitudeCount(7, 7, 2), "": AmplitudeCount(31, 31, 29)}}
+    assert parts(compare(evidence(rows, amplitude=exact)), "event", "buy") == {
+        "a": {"second_integration": 2}, "": {"sent_by_app": 29, "unexplained amplitude": 1},
+    }  # fmt: skip
+
+
+def test_events_that_have_lost_their_source_are_not_taken_for_those_of_the_app():
+    """What named sources lack may be what Amplitude has without a source."""
+    rows = {("event", "buy", "a", "delivered"): 5, ("event", "buy", "b", "delivered"): 4}
+    found = compare(evidence(rows, amplitude=amplitude({"a": 2, "b": 4, "": 5}, "buy")))
+    assert parts(found, "event", "buy") == {
+        "a": {"unexplained amplitude": -3}, "b": {}, "": {"sent_by_app": 2, "unexplained amplitude": 3},
+    }  # fmt: skip
+
+
 def test_a_day_that_begins_at_another_hour():
     """By Amplitude's own hours; what is shown is what its dashboard shows."""
     told = {"[AppsFlyer] Install": {"a": AmplitudeCount(12, 10)}}

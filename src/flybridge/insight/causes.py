@@ -249,6 +249,16 @@ _ALL: Final = (
         "AppsFlyer events in Amplitude that flybridge has not sent",
     ),
     _AMPLITUDE(
+        "sent_by_app",
+        "The app sends it, too",
+        "Amplitude has in-app events of this name without AppsFlyer's media source: the app, its server or another "
+        "tool sends them by itself.",
+        "If they are the same events, leave them out with `mapping.exclude`, or keep them apart with `mapping.rename`: "
+        "else Amplitude counts them twice.",
+        "in-app events in Amplitude without a media source that flybridge has not sent: by their insert ids where each "
+        "is looked for, else beyond what is lacking of named sources",
+    ),
+    _AMPLITUDE(
         "currency",
         "Amounts of several currencies added up",
         "Amplitude adds up the amounts of all currencies as plain numbers; flybridge and AppsFlyer convert them first.",

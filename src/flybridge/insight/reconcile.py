@@ -32,6 +32,10 @@ from flybridge.records import OutcomeKind, PerformanceKind
 from flybridge.store.figures import CountedOn, OutcomeCount
 
 ATTRIBUTION: Final = "attribution"
+SECOND_INTEGRATION: Final = "second_integration"
+SENT_BY_APP: Final = "sent_by_app"
+BY_OTHERS: Final = frozenset({SECOND_INTEGRATION, SENT_BY_APP})
+"""Causes of events in Amplitude that flybridge has not sent."""
 
 _K: Final = OutcomeKind
 CODES: Final[Mapping[tuple[str, str], str]] = {
@@ -98,11 +102,11 @@ class DayEvidence(Struct, frozen=True):
 
     `amplitude` has for each event name its counts by media source. `name_of` returns the name of a kind and event in
     Amplitude, None if it is never sent. `changed` counts events whose source a policy changed: by source, then policy.
-    `native` counts events of another integration that the stream has shown, `unreadable` dead letters of the day that
-    were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case, that are
-    known to forbid naming them. `was_down`: at some time of the day no process was running. `missing` counts by kind
-    the conversions in AppsFlyer's raw data that never came, and `missing_events` in-app events by name; None where it
-    was not read. `gap_causes` say why conversions of a kind are missing, where a search for gaps has told.
+    `native` counts conversions that the stream has shown of another integration, `unreadable` dead letters of the day
+    that were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case,
+    that are known to forbid naming them. `was_down`: at some time of the day no process was running. `missing` counts
+    by kind the conversions in AppsFlyer's raw data that never came, and `missing_events` in-app events by name; None
+    where it was not read. `gap_causes` say why conversions of a kind are missing, where a search for gaps has told.
     `cohort_events` are the in-app events of the installations of this day, by source, to date.
     """
 
@@ -301,12 +305,18 @@ class _Rows:
             row.amplitude = found.on_day
             add(row, "day_boundary", found.on_day - found.in_zone)
         self._changed(kind, event, rows, changed)
+        # What has lost its source on its way, as by a rule of Amplitude's, is lacking elsewhere.
+        lacking = sum(max(0, -left(row, AMPLITUDE)) for source, row in rows.items() if source)
         for source, row in sorted(rows.items()):
             more, foreign = left(row, AMPLITUDE), counts.get(source, AmplitudeCount(0, 0)).foreign
+            # All that flybridge sends has a media source, if its message had one.
+            is_of_app = kind == PerformanceKind.EVENT and not source
             if foreign is not None:
-                add(row, "second_integration", min(max(more, 0), foreign))
-            elif more > 0 and (taken := min(more, native[0])):
-                add(row, "second_integration", taken)
+                add(row, SENT_BY_APP if is_of_app else SECOND_INTEGRATION, min(max(more, 0), foreign))
+            elif is_of_app:
+                add(row, SENT_BY_APP, max(0, more - lacking))
+            elif more > 0 and kind != PerformanceKind.EVENT and (taken := min(more, native[0])):
+                add(row, SECOND_INTEGRATION, taken)
                 native[0] -= taken
             elif more < 0 and self._evidence.route == ATTRIBUTION:
                 add(row, "amplitude_unmatched", more)

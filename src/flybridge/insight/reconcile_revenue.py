@@ -27,9 +27,9 @@ from flybridge.insight.compared_rows import (
     move_withheld,
     respelled,
 )
-from flybridge.insight.comparison import ComparedKey, ComparedRow
+from flybridge.insight.comparison import ComparedKey, ComparedRow, Part
 from flybridge.insight.performance import ORGANIC, RESTRICTED
-from flybridge.insight.reconcile import AmplitudeCount, DayEvidence
+from flybridge.insight.reconcile import BY_OTHERS, AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
 
 CENT: Final = 10_000
@@ -103,9 +103,8 @@ def compare_revenue(evidence: DayEvidence, money: RevenueEvidence, counts: Seque
     rows.count()
     rows.step_from_appsflyer()
     foreign = {
-        (row.key.event, row.key.media_source) for row in counts for part in row.parts
-        if part.code == "second_integration"
-    }  # fmt: skip
+        (row.key.event, row.key.media_source): part for row in counts for part in row.parts if part.code in BY_OTHERS
+    }
     rows.step_to_amplitude(foreign)
     rows.book()
     return rows.rows.sorted()
@@ -182,8 +181,8 @@ class _RevenueRows:
             else:
                 add(row, "rate", fact.counted - fact.reported, fact.currency, fact.n)
 
-    def step_to_amplitude(self, foreign: set[tuple[str, str]]) -> None:
-        """Compare with what Amplitude adds up. `foreign` are events and sources that another integration sends too."""
+    def step_to_amplitude(self, foreign: Mapping[tuple[str, str], Part]) -> None:
+        """Compare with what Amplitude adds up. `foreign` are events and sources that others send, too."""
         named: defaultdict[str, list[str]] = defaultdict(list)
         for event in sorted({key.event for key in self.rows.by_key}):
             name = self._evidence.name_of(EVENT, event)
@@ -209,8 +208,9 @@ class _RevenueRows:
                 found = sums.get(source, AmplitudeCount(0, 0))
                 row.amplitude = found.on_day
                 add(row, "day_boundary", found.on_day - found.in_zone)
-                if (events[0], source) in foreign and left(row, AMPLITUDE) >= CENT:
-                    add(row, "second_integration", left(row, AMPLITUDE))
+                sent = foreign.get((events[0], source))
+                if sent is not None and left(row, AMPLITUDE) >= CENT:
+                    add(row, sent.code, left(row, AMPLITUDE), "", sent.n)
 
     def _sent(self, events: Sequence[str]) -> None:
         """Add what became of events with one name in Amplitude, where all are compared with the first of them."""
