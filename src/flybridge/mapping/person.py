@@ -19,6 +19,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, device_identifier, installation, usable
+from flybridge.identity.placeholders import BEGINNINGS, is_placeholder
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.passed import EMPTY, OPTIONAL, custom_data, look_up
 from flybridge.mapping.personal import MIN_TELLING
@@ -34,8 +35,8 @@ MAX_NAME: Final = 64
 MAX_UNLIKE: Final = 4096
 SECONDS: Final = range(EARLIEST_MS // 1000, LATEST_MS // 1000)
 GROUPED: Final = re.compile(r"\d{1,3}(?:[,\u00a0\u202f ]\d{3})+")
-WRAPPED: Final = frozenset("\"'O[{")
-"""How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`."""
+WRAPPED: Final = frozenset("\"'O[{") | BEGINNINGS
+"""How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`, and placeholders of ids."""
 
 # Looking up an enum member costs more than a module's name.
 APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
@@ -174,6 +175,8 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     if user_id is None and device_id is None and says_something(postback.custom_data):
         notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
     customer_user_id = named_user(postback.customer_user_id) if keys.customer_user_id != "never" else None
+    if customer_user_id is None and is_placeholder((postback.customer_user_id or "").strip()):
+        notes.append("The customer user id is a placeholder that was not filled in and was not used.")
     if user_id is None and customer_user_id is not None and keys.customer_user_id == "send":
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
             user_id = customer_user_id
@@ -238,12 +241,18 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
 
 
 def named_user(raw: str | None) -> str | None:
-    """Return the customer user id without quotes around it, and without Swift's `Optional(...)`; None if it is none."""
+    """Return the customer user id without quotes around it, and without Swift's `Optional(...)`; None if it is none, or
+    a placeholder.
+    """
     return usable(_bare(raw)) if raw is not None and raw[:1] in WRAPPED else usable(raw)
 
 
 def _bare(text: str) -> str:
-    """Return an id without quotes, a list or Swift's `Optional(...)` around it; empty for JSON that is no one id."""
+    """Return an id without quotes, a list or Swift's `Optional(...)` around it; empty for a placeholder, and for JSON
+    that is no one id.
+    """
+    if is_placeholder(text.strip()):
+        return ""
     if text[:1] in ("[", "{"):
         try:
             parts = _decode(text)

@@ -1,0 +1,24 @@
+"""Placeholders that were not filled in, where an id of a user should stand: they are the same for many people.
+
+They come from templates of tag managers, networks and servers (`{{user_id}}`, `${userId}`, `%%USER%%`, `[[uid]]`), and
+from JavaScript, which writes an object as `[object Object]`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+BEGINNINGS: Final = frozenset("{$#@%_[<")
+_PLACEHOLDER: Final = re.compile(
+    r"""\{\{[^{}]{1,60}\}\} | \[\[[^\[\]]{1,60}\]\] | [$\#@]\{[^{}]{1,60}\}
+      # Digits and dashes would rather be those of an id that stands in brackets.
+      | \{[A-Za-z_. ]{1,60}\} | <[A-Za-z_. ]{1,60}> | \[[A-Z]{1,30}(?:_[A-Z]{1,30}){0,5}\]
+      | %{1,2}[A-Za-z_. ]{1,60}%{1,2} | __[A-Za-z_]{1,60}__ | \[object\ [A-Za-z]{1,30}\]""",
+    re.VERBOSE,
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text is a placeholder and nothing else."""
+    return text[:1] in BEGINNINGS and _PLACEHOLDER.fullmatch(text) is not None
