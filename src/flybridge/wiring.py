@@ -20,6 +20,7 @@ from flybridge.clock import Clock
 from flybridge.config.apps import App, streams_of
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Endpoint
+from flybridge.errors import ConfigError
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope
@@ -32,17 +33,21 @@ from flybridge.system.secret import Secret
 from flybridge.web.intake import IntakeApp, StreamRoutes
 
 
-def rules_of(app: App) -> Rules:
-    """Return the mapping rules of one app."""
-    return Rules(
-        app=app.name,
-        platform=app.platform.value,
-        app_id=app.appsflyer_app_id,
-        route=app.route.value,
-        min_id_length=app.amplitude.min_id_length,
-        restrictions={source: policy.value for source, policy in app.restrictions.items()},
-        **asdict(app.mapping),
-    )
+def rules_of(app: App, path: str = "apps") -> Rules:
+    """Return the mapping rules of one app. Raises `ConfigError`; `path` is the app's path in the configuration."""
+    try:
+        return Rules(
+            app=app.name,
+            platform=app.platform.value,
+            app_id=app.appsflyer_app_id,
+            route=app.route.value,
+            min_id_length=app.amplitude.min_id_length,
+            restrictions={source: policy.value for source, policy in app.restrictions.items()},
+            **asdict(app.mapping),
+        )
+    except ConfigError as error:
+        section = path if error.path.startswith("restrictions.") else f"{path}.mapping"
+        raise ConfigError(f"{section}.{error.path}", error.problem, error.remedy) from None
 
 
 def check(config: Config) -> None:
@@ -59,7 +64,7 @@ def build_flow(config: Config) -> Flow:
     """Build the flow of all apps."""
     apps = {
         app.name: AppFlow(
-            rules_of(app),
+            rules_of(app, f"apps[{number}]"),
             hold_window_hours=app.hold.window_hours,
             hold_attribution=app.hold.v1 == "when-seen",
             customer_user_at_expiry=app.hold.at_expiry == "send-as-customer-user-id",

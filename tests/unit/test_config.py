@@ -13,6 +13,7 @@ from flybridge.config.settings import Config, load, loads, shown
 from flybridge.delivery.lifecycle import Uncertain
 from flybridge.errors import ConfigError
 from flybridge.system.secret import Secret
+from flybridge.wiring import check
 
 SMALL = """
 secret = "0123456789abcdef"
@@ -264,6 +265,18 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
             "apps[0].mapping.rows[0].target",
             "is missing",
         ),
+        (
+            "[apps.amplitude]",
+            '[apps.amplitude]\nstream_fields = { event_typ = "name" }',
+            "apps[0].amplitude.stream_fields.event_typ",
+            "Amplitude's payload has no field 'event_typ'. Write 'event_type'.",
+        ),
+        (
+            "[apps.amplitude]",
+            '[apps.amplitude]\nstream_fields = { "user_propertys.plan" = "plan" }',
+            'apps[0].amplitude.stream_fields."user_propertys.plan"',
+            "Write 'user_properties.plan'",
+        ),
         ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "ftp://h"', "apps[0].amplitude.base_url", "https://host"),
         ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "https://h/"', "apps[0].amplitude.base_url", "slash"),
         ("[apps.amplitude]", '[apps.amplitude]\nbase_url = "https://u:p@h"', "apps[0].amplitude.base_url", "a user"),
@@ -280,6 +293,38 @@ def test_a_fault_is_refused_with_its_path_and_a_remedy(replace, by, path, words)
     error = refusal(replace, by)
     assert error.path == path
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("lines", "path"),
+    [
+        ('mapping.without = ["compaign"]', "mapping.without"),
+        ('mapping.rows = [{ source = "media_sorce", target = "user_properties.x" }]', "mapping.rows.media_sorce"),
+        ('mapping.rename = { "[AppsFlyer] Instal" = "x" }', "mapping.rename"),
+        ('mapping.exclude = ["re-engagment"]', "mapping.exclude"),
+        ('mapping.user_id_key = "."', "mapping.user_id_key"),
+        ("mapping.prefix = 'a\"b'", "mapping.prefix"),
+        ('restrictions = { "Facebook Ads/impresion" = "drop" }', "restrictions.Facebook Ads/impresion"),
+        ('streams = [{ events = ["*"], without = ["advertising_idd"] }]', "streams[0].without"),
+    ],
+)
+def test_what_no_vendor_has_is_refused_with_the_path_of_its_app(lines, path):
+    """There may be several apps, and several settings of one name."""
+    second = SMALL.partition("[[apps]]")[2].replace('"shop"', '"second"').replace("com.example.shop", "com.example.two")
+    second = second.replace("platform", f"{lines}\nplatform").replace('"key"', '"another"')
+    with pytest.raises(ConfigError) as caught:
+        check(loads(f"{SMALL}[[apps]]{second}", Path(), {}))
+    assert caught.value.path == f"apps[1].{path}"
+
+
+@pytest.mark.parametrize(
+    "fields", ['event_type = "name"', 'plan = "x"', '"user_properties.planet" = "x"', 'insert_id = "i"', 'time = "t"']
+)
+def test_other_names_of_a_template_are_allowed(fields):
+    """`apps.streams.properties` may look for them."""
+    assert (
+        small("[apps.amplitude]", f"[apps.amplitude]\nstream_fields = {{ {fields} }}").apps[0].amplitude.stream_fields
+    )
 
 
 def test_two_apps_may_not_share_a_name():

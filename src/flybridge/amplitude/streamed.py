@@ -38,6 +38,13 @@ USER_KEYS: Final = frozenset(
     }
 )  # fmt: skip
 
+# https://amplitude.com/docs/apis/analytics/export, with what events of the HTTP V2 API have beside.
+EVENT_KEYS: Final = USER_KEYS | {
+    "event_type", "event_properties", "event_id", "$insert_id", "insert_id", "data", "amplitude_event_type",
+    "client_upload_time", "server_received_time", "processed_time", "is_attribution_event", "location_lat",
+    "location_lng", "sample_rate", "revenue", "price", "quantity", "productId", "revenueType", "currency",
+}  # fmt: skip
+
 EMPTY: Final[Mapping[str, Any]] = {}
 
 
