@@ -87,6 +87,11 @@ def test_a_question_survives_its_own_address(query):
     assert filters_of(dict(parse_qsl(asked.query())), SCOPES) == asked
 
 
+def test_a_country_is_found_by_either_of_its_codes():
+    """A link may say GB, and AppsFlyer says UK."""
+    assert [filters_of({"country": code}, SCOPES).country for code in ("gb", "UK", "de", "")] == ["UK", "UK", "DE", ""]
+
+
 def test_what_is_usual_is_not_in_the_address():
     """A link without filters is short."""
     assert filters_of({}, SCOPES).query() == ""

@@ -86,6 +86,13 @@ def test_a_campaign_country_or_currency_that_is_not_known_is_none(unknown):
     assert (row.campaign, row.country, row.currency) == ("", "", "USD")
 
 
+@pytest.mark.parametrize("code", ["GB", "gb", "UK", " uk "])
+def test_the_united_kingdom_is_the_country_of_appsflyers_installs(code):
+    """AppsFlyer writes UK, networks GB: spend and installs of one country stand in one row."""
+    (row,) = read(HEAD + f"2026-01-31,x,,{code},1,,,\n").rows
+    assert row.country == "UK"
+
+
 def test_an_amount_with_an_unquoted_comma_is_not_cut():
     """1,234.50 is two values, of which the second would be left out without a word."""
     found = read("date,media_source,spend\n2026-01-31,x,1,234.50\n2026-01-31,y,5,\n")

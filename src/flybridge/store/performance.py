@@ -69,9 +69,15 @@ def source_label(text: str) -> str:
 
 
 def country_label(text: str | None) -> str:
-    """Return the two letters of a country; empty if it is none."""
+    """Return the two letters of a country as AppsFlyer writes them; empty if it is none.
+
+    The United Kingdom is `UK` there, while networks that report spend follow ISO 3166 and write `GB`
+    (https://support.appsflyer.com/hc/en-us/articles/360000847378, read 2026-11-29).
+    """
     code = (text or "").strip().upper()
-    return code if len(code) == 2 and code.isascii() and code.isalpha() else ""
+    if len(code) != 2 or not code.isascii() or not code.isalpha():
+        return ""
+    return "UK" if code == "GB" else code
 
 
 class Slice(Struct, frozen=True):

@@ -70,7 +70,7 @@ class Country(Struct, frozen=True):
 COUNTRIES: Final = (
     Country("US", "NA", 30, "English", "USD", 1.0, (("New York", "NY"), ("Austin", "TX"), ("San José", "CA")),
           ("Verizon", "T-Mobile", "AT&T"), 73),
-    Country("GB", "EU", 9, "English", "GBP", 0.79, (("London", "ENG"), ("Leeds", "ENG")), ("EE", "O2 - UK"), 81),
+    Country("UK", "EU", 9, "English", "GBP", 0.79, (("London", "ENG"), ("Leeds", "ENG")), ("EE", "O2 - UK"), 81),
     Country("DE", "EU", 10, "Deutsch", "EUR", 0.92, (("Berlin", "BE"), ("München", "BY")),
             ("Telekom.de", "o2 - de"), 91),
     Country("FR", "EU", 8, "français", "EUR", 0.92, (("Paris", "IDF"), ("Nîmes", "OCC")), ("Orange F", "SFR"), 90),

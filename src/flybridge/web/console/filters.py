@@ -16,7 +16,7 @@ from flybridge.errors import ConfigError
 from flybridge.insight.metrics import HORIZONS
 from flybridge.insight.performance import AppScope, Question, last_day_over
 from flybridge.insight.question import asked
-from flybridge.store.performance import date_of, day_number, label, source_label
+from flybridge.store.performance import country_label, date_of, day_number, label, source_label
 
 PERIODS: Final[Mapping[str, str]] = {
     "yesterday": "Yesterday",
@@ -112,7 +112,7 @@ def filters_of(query: Mapping[str, str], scopes: Sequence[AppScope]) -> Filters:
         app=query.get("app", ""),
         media_source=source_label(query.get("media_source", "")),
         campaign=label(query.get("campaign")),
-        country=query.get("country", "").upper(),
+        country=country_label(query.get("country")) or query.get("country", ""),
         platform=label(query.get("platform")),
         organic=query.get("organic") != "off",
         view=_one_of("view", query, VIEWS),
