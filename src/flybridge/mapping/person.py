@@ -230,8 +230,7 @@ def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
     if not isinstance(raw, str):
         if isinstance(raw, list) and len(raw) == 1:
             raw = raw[0]
-        if not isinstance(raw, str):
-            raw = plain(raw) if not isinstance(raw, bool) else None
+        raw = None if isinstance(raw, bool) else plain(raw)
     if raw is not None and raw[:1] in WRAPPED:
         raw = _bare(raw)
     found = identifier(raw, keys.min_id_length)
