@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -11,17 +12,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
 
+import aiohttp
 import pytest
 import pytest_asyncio
-from starting import INSTALL, amplitude, bridge, devices_of_installs, environment, until, written
+from starting import INSTALL, amplitude, bridge, devices_of_installs, environment, serving, until, written
 from starting import command as here
 
+from flybridge.clock import SystemClock
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario, started
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.watch import read_figures
 from flybridge.errors import FlybridgeError
+from flybridge.roles import Role
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
 from flybridge.service.backends import opened_transport
 from flybridge.testing.nats import NatsCluster, binary
@@ -189,6 +193,29 @@ async def test_the_demo_of_a_cluster_agrees_and_leaves_nothing_behind(nats):
     assert all(server.returncode is not None for server in servers)
     assert environment.postgres.pid is None
     assert not environment.directory.exists()
+
+
+async def test_a_clock_that_differs_from_the_servers_is_named(configured, monkeypatch):
+    """By the process itself, and by the doctor on the same machine."""
+    path = configured("http://127.0.0.1:9")
+    right = SystemClock.now_ms
+    async with bridge(path, "--only", "work") as worker:
+        assert "warnings" not in (await worker.ready())[1]
+        assert await worker.end() == 0
+    monkeypatch.setattr(SystemClock, "now_ms", lambda clock: right(clock) + 300_000)
+    async with serving(path, Role.WORK) as origin, aiohttp.ClientSession() as session:
+        async with session.get(f"{origin}/readyz") as answer:
+            found = await answer.json()
+        async with session.get(f"{origin}/metrics") as answer:
+            metrics = await answer.text()
+        doctor = await here(path, "doctor", "--no-vendors")
+    assert (found["ready"], len(found["warnings"])) == (True, 1)
+    assert "300 seconds ahead of that of PostgreSQL's server" in found["warnings"][0]
+    assert "NTP" in found["warnings"][0]
+    (seconds,) = re.findall(r"^flybridge_clock_ahead_seconds (.+)$", metrics, re.MULTILINE)
+    assert 299 < float(seconds) < 301
+    assert doctor.exit_code == 1
+    assert "BAD  clock: This machine's clock is 300 seconds ahead" in doctor.stdout
 
 
 async def at_rest(origin, n):

@@ -38,6 +38,7 @@ from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
 from flybridge.store.protocol import Store
 from flybridge.store.receipt import Receipt
+from flybridge.store.server_clock import ServerClock
 from flybridge.system.running import run
 from flybridge.wiring import channel_names, endpoints_of
 
@@ -194,12 +195,15 @@ async def _running(settings: Config) -> list[Check]:
         async with backends.opened(settings) as (inbox, store):
             drawn, _ = await read_account(inbox, store, audit=True)
             depth = await inbox.depth(SystemClock().now_ms())
+            server = ServerClock(store, SystemClock())
+            await server.measure()
             return [
                 look.readable(depth),
                 look.roomy(await inbox.room()),
                 look.balanced(drawn),
                 *look.started(await read_refused_starts(store, SystemClock().now_ms())),
                 *look.written(await read_unwritten(store, SystemClock().now_ms())),
+                *look.in_step(server.ahead_ms),
                 *look.listening(await read_heard(store), SystemClock().now_ms()),
                 *await _audiences(settings),
                 *await _stuck(settings, store),

@@ -37,7 +37,10 @@ class Settings(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True):
-    """What a worker sends with. `owner` names this process in its leases and must be unique."""
+    """What a worker sends with. `owner` names this process in its leases and must be unique.
+
+    `ahead_ms` returns by how much the clock by which leases end, which all workers share, is ahead of `clock`.
+    """
 
     store: Store
     transport: Transport
@@ -48,3 +51,4 @@ class Context(Struct, frozen=True):
     observer: Observer = Silent()
     owner: str = field(default_factory=lambda: f"worker-{uuid4().hex}")
     jitter: Callable[[], float] = random.random
+    ahead_ms: Callable[[], int] = lambda: 0

@@ -202,7 +202,8 @@ class LaneWork:
             return
         self._more = False
         context, limit, now_ms = self._context, self._room(), self._context.clock.now_ms()
-        items = await context.store.lease(self.lane, limit, now_ms, context.settings.lease_ms, context.owner)
+        lease_ms = context.settings.lease_ms + context.ahead_ms()
+        items = await context.store.lease(self.lane, limit, now_ms, lease_ms, context.owner)
         self._more = len(items) >= limit
         await self._enqueue(items, now_ms + context.settings.lease_ms)
 

@@ -91,7 +91,8 @@ class Worker:
         """Return how many more each lane takes, on a lease from now on; nothing unless the worker runs."""
         if not self._takes:
             return ()
-        until_ms = self._context.clock.now_ms() + self._context.settings.lease_ms
+        context = self._context
+        until_ms = context.clock.now_ms() + context.settings.lease_ms + context.ahead_ms()
         return [one for work in self._lanes.values() if (one := work.capacity(until_ms)) is not None]
 
     async def take(self, filed: Filed, capacity: Sequence[Capacity]) -> None:
@@ -101,7 +102,7 @@ class Worker:
         for item in filed.leased:
             leased.setdefault(Lane(item.app, item.endpoint), []).append(item)
         for lane, items in leased.items():
-            self._lanes[lane].hand(items, until_ms[lane])
+            self._lanes[lane].hand(items, until_ms[lane] - self._context.ahead_ms())
         if self._takes:
             self._wake.set()
         else:
@@ -220,7 +221,7 @@ class Worker:
 
     async def _rescue(self) -> None:
         context = self._context
-        now_ms, passed_ms = context.clock.now_ms(), self._time.now_ms()
+        now_ms, passed_ms = context.clock.now_ms() + context.ahead_ms(), self._time.now_ms()
         if self._rescued_ms is not None and passed_ms - self._rescued_ms < context.settings.rescue_ms:
             return
         resend = context.policy.uncertain is Uncertain.RESEND

@@ -58,5 +58,5 @@ def silent_sentence(silent: str) -> str:
     """Return what to say of workers that write nothing, for a duration as people read it."""
     return (
         f"No worker has written to the store for {silent}, so that nothing is filed or sent: see whether one runs, "
-        "what its log says, and whether the store's disk has room."
+        "what its log says, whether the store's disk has room, and whether the machines' clocks agree."
     )

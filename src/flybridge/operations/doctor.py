@@ -24,6 +24,7 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
+from flybridge.insight.clocks import clock_sentence
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.standstill import RefusedStart, audience_sentence, refused_start_sentence, standing_still
 from flybridge.insight.unwritten import Unwritten, unwritten_sentence
@@ -212,6 +213,12 @@ def started(refused: Sequence[RefusedStart]) -> list[Check]:
 def written(found: Unwritten) -> list[Check]:
     """Check that what workers write is taken by the store. One whose workers run is not worth a line."""
     return [Check("store", False, unwritten_sentence(found.problem))] if found.problem else []
+
+
+def in_step(ahead_ms: int) -> list[Check]:
+    """Check the clock of this machine, which the store's server is ahead of by so much. One that agrees has no line."""
+    sentence = clock_sentence(ahead_ms)
+    return [Check("clock", False, sentence)] if sentence else []
 
 
 def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:

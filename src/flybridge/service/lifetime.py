@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from flybridge.clock import Clock, rest
@@ -16,12 +17,14 @@ from flybridge.records import DAY_MS, day_of
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.store.protocol import Store
 from flybridge.store.records import Retention
+from flybridge.store.server_clock import ServerClock
 from flybridge.telemetry.door_counts import Received, log_received
 from flybridge.telemetry.reporter import Reporter
 from flybridge.web.app import WebApp
 from flybridge.web.server import serve
 
 HOUSEKEEPING_S: Final = 1.0
+COMPARE_S: Final = 2.0
 PRUNE_MS: Final = 3_600_000
 COVERAGE_MS: Final = 600_000
 COVERAGE_DAYS: Final = 14
@@ -99,6 +102,15 @@ async def housekeeping(
         except FlybridgeError as problem:
             report.failed(problem)
         await rest(halt, HOUSEKEEPING_S)
+
+
+async def compare_clocks(server: ServerClock, report: Reporter, halt: asyncio.Event) -> None:
+    """Measure every few seconds by how much the machine's clock differs from that of the store's server."""
+    while not halt.is_set():
+        with suppress(FlybridgeError):  # a store that is away is reported by what needs it
+            await server.measure()
+        report.on_server_clock(server.ahead_ms)
+        await rest(halt, COMPARE_S)
 
 
 WANTED: Final = 65_536

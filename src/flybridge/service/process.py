@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from msgspec.structs import replace
+
 from flybridge import __version__
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import keep_in_step
@@ -52,6 +54,7 @@ from flybridge.service.notifying import notifying
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
 from flybridge.store.records import Filed
+from flybridge.store.server_clock import ServerClock
 from flybridge.telemetry import metrics as telemetry
 from flybridge.telemetry.door_counts import Received
 from flybridge.telemetry.hearing import Hearing
@@ -127,6 +130,11 @@ class Service:
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
             worker, reader, hearing, jobs = None, None, None, dict[str, lifetime.Job]()
+            server = None
+            if store is not None and config.cluster is not None and not self._moves:
+                server = ServerClock(store, self._clock)
+                await server.measure()
+                jobs["clocks"] = partial(lifetime.compare_clocks, server, report)
             transport = await stack.enter_async_context(opened_transport(config.delivery.timeout_s))
             download = await stack.enter_async_context(opened_download())
             if owner is not None and store is not None:
@@ -136,9 +144,9 @@ class Service:
                     await note_downtime(store, self._clock.now_ms())
                 if not self._moves:
                     self._confirmed.begin(await store.confirmed_ms())
-                worker = self._worker(store, transport, owner, report)
+                worker = self._worker(store, transport, owner, report, server)
                 hearing = Hearing(intake.counts, "alone" if owner.alone else owner.name)
-                jobs = self._jobs(inbox, store, worker, report, hearing)
+                jobs |= self._jobs(inbox, store, worker, report, hearing)
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._scheduled(inbox, store, transport, download, report)
                 jobs["uptime"] = self._uptime(store, intake, hearing)
@@ -165,15 +173,20 @@ class Service:
                 roles=roles,
                 metrics_token=clear(config.server.metrics_token),
                 hearing=hearing,
+                server_clock=server,
             )
             received = Received(intake.counts)
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
-    def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Reporter) -> Worker:
+    def _worker(
+        self, store: Store, transport: Transport, owner: WorkerId, report: Reporter, server: ServerClock | None
+    ) -> Worker:
         endpoints = endpoints_of(self._config)
         report.sends_through(endpoints)
         sends = self._config.delivery
         context = Context(store, transport, self._clock, sends.policy, sends.circuit, sends.times, report, owner.name)
+        if server is not None:
+            context = replace(context, ahead_ms=lambda: server.ahead_ms)
         return Worker(
             context,
             endpoints,

@@ -506,6 +506,10 @@ class Store(ABC):
         """Return the depth of every lane that has deliveries."""
         return await self._list(reports.depth, Read.DEPTHS, now_ms)
 
+    async def time_ms(self) -> int | None:
+        """Return the time of the server that keeps the store, in milliseconds; None where that is this machine."""
+        return None
+
     async def confirmed_ms(self) -> int:
         """Return the last time that was known to be right; 0 if none was noted."""
         return readable(await self.states(CONFIRMED), int).get(CONFIRMED, 0)

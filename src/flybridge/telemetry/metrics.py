@@ -121,6 +121,8 @@ class Metrics(Collector):
         self.circuit = gauged("flybridge_circuit_open", "1 while sending through this lane is paused.", lane)
         jump = "By how much the machine's clock has jumped, while that is not confirmed."
         self.jump_s = gauged("flybridge_clock_jump_seconds", jump)
+        ahead = "By how much the machine's clock is ahead of that of PostgreSQL's server; negative if it is behind."
+        self.clock_ahead_s = gauged("flybridge_clock_ahead_seconds", ahead)
         self.filed = counter("flybridge_filed", "Envelopes filed by this process, by first outcome.", ("outcome",))
         self.matched = counter("flybridge_matched", "Holds that found their user in this process.")
         remarks = "What was noticed about events on their way to AppsFlyer."

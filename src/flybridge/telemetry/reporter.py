@@ -11,6 +11,7 @@ from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
 from flybridge.insight.causes import UNEXPLAINED
+from flybridge.insight.clocks import clock_sentence
 from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison, events_by_cause
 from flybridge.insight.coverage import Fall
@@ -30,6 +31,7 @@ class Reporter:
         self.audiences = AudienceMetrics(metrics.registry)
         self._native: set[str] = set()
         self._jumped = False
+        self._differs = False
         self._fallen: set[tuple[str, str, str, str]] = set()
         self._log = structlog.get_logger("flybridge")
 
@@ -120,6 +122,16 @@ class Reporter:
             self._log.warning("clock", jump_s=round(jump_s), problem=problem)
         else:
             self._log.info("clock", jump_s=0)
+
+    def on_server_clock(self, ahead_ms: int) -> None:
+        """The clock of the store's server is ahead by so much. Logged when a difference begins or ends."""
+        self._metrics.clock_ahead_s.set(-ahead_ms / 1000)
+        problem = clock_sentence(ahead_ms)
+        if bool(problem) == self._differs:
+            return
+        self._differs = bool(problem)
+        write = self._log.warning if problem else self._log.info
+        write("clock", ahead_s=round(-ahead_ms / 1000), **({"problem": problem} if problem else {}))
 
     def failed(self, problem: FlybridgeError) -> None:
         """Report a step that failed and will be tried again."""

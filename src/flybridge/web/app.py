@@ -23,9 +23,11 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
+from flybridge.insight.clocks import clock_sentence
 from flybridge.insight.unwritten import read_unwritten, silent_sentence, unwritten_sentence
 from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
+from flybridge.store.server_clock import ServerClock
 from flybridge.telemetry.hearing import Hearing
 from flybridge.telemetry.metrics import Metrics, bridge_state
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
@@ -51,8 +53,8 @@ _STOPPING: Final = Refusal(
 class WebApp(Struct, dict=True):
     """Dispatches requests.
 
-    `store` is absent in a process that only receives, and so is `hearing`. `roles` decide which endpoints there are and
-    what /readyz checks.
+    `store` is absent in a process that only receives, and so is `hearing`; `server_clock` is there in a cluster.
+    `roles` decide which endpoints there are and what /readyz checks.
     """
 
     intake: Intake
@@ -65,6 +67,7 @@ class WebApp(Struct, dict=True):
     roles: Roles = ALL_ROLES
     metrics_token: bytes | None = None
     hearing: Hearing | None = None
+    server_clock: ServerClock | None = None
     is_leaving: bool = False
     is_draining: bool = False
 
@@ -171,6 +174,8 @@ class WebApp(Struct, dict=True):
                 warnings.append(unwritten_sentence(problem) if details else "The store can't be written.")
             elif found.silent_ms:
                 warnings.append(silent_sentence(f"{found.silent_ms // 60_000} minutes"))
+        if self.server_clock is not None and (sentence := clock_sentence(self.server_clock.ahead_ms)):
+            warnings.append(sentence)
         return warnings
 
     async def _reasons(self, *, details: bool) -> Sequence[str]:

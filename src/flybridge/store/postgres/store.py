@@ -85,9 +85,18 @@ class PostgresStore(Store):
     async def _read(self, query: Callable[[Rows], T]) -> T:
         return await self._readers.run(reading(query))
 
+    async def time_ms(self) -> int | None:
+        return await self._readers.run(_time_ms)
+
     async def _compact(self, now_ms: int) -> None:
         """Fold together what connections have counted of days that are over."""
         await self._write_exclusively(_fold, day_of(now_ms - FOLD_DAYS * DAY_MS))
+
+
+def _time_ms(db: Db) -> int:
+    with transaction(db):
+        ((seconds,),) = db.execute(b"SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
+    return round(float(seconds) * 1000)
 
 
 def _fold(ledger: LedgerWriter, before_day: str) -> None:

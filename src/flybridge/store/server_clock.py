@@ -1,0 +1,31 @@
+"""The clock of the server that keeps the store, which all processes of a cluster share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flybridge.clock import Clock
+from flybridge.store.protocol import Store
+
+PRECISE_MS: Final = 1_000
+"""An answer that took longer shows the server's time of no certain moment."""
+
+
+class ServerClock:
+    """By how many milliseconds the server's clock is ahead of this process's, as measured last; negative if behind.
+
+    0 until it was measured, and where the store is on this machine.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.ahead_ms = 0
+        self._store = store
+        self._clock = clock
+
+    async def measure(self) -> None:
+        """Ask the server. Raises `errors.StoreUnavailable`; the last measure stays then."""
+        before_ms = self._clock.now_ms()
+        there_ms = await self._store.time_ms()
+        after_ms = self._clock.now_ms()
+        if there_ms is not None and 0 <= after_ms - before_ms <= PRECISE_MS:
+            self.ahead_ms = there_ms - (before_ms + after_ms) // 2
