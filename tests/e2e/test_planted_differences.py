@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -201,6 +202,29 @@ async def test_an_outage_across_midnight_is_found_on_both_days(bench):
     await note_downtime(bench.store, NOON_MS + 14 * HOUR_MS)
     before, after = await bench.reconcile(DAY + 1, 2)
     assert (sums(before), sums(after)) == ({"gap": -4}, {"gap": -9})
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+async def test_a_dead_letter_explains_one_message_and_no_other(new_bench, zone):
+    """AppsFlyer pushed several messages to nowhere on two days; one came, and could not be read."""
+    async with new_bench(insight=f'timezone = "{zone}"', more="reconcile_by_master = true") as bench:
+        bench.sandbox.reports.apps[APP_ID] = ReportedApp(zone)
+        came, garbled = bench.people(5, "applovin_int"), bench.people(1, "applovin_int")
+        played = [who | {"event_name": "play", "event_time": written_time(NOON_MS + HOUR_MS + 1001 * n)}
+                  for n, who in enumerate(came)]  # fmt: skip
+        lost, next_day = bench.people(2, "unityads_int"), bench.people(3, "unityads_int", at_ms=NOON_MS + DAY_MS)
+        for messages in (came, garbled, played, lost, next_day):
+            bench.happened(messages)
+        await bench.receive([*came, *played[:3]])
+        await bench.receive([json.dumps(garbled[0]).encode()[:-1]])
+        await bench.deliver()
+        days = await bench.reconcile(DAY + 1, 2)
+        found = Counter(dict.fromkeys(("unreadable", "gap"), 0))
+        for day in days:
+            assert {row.unexplained(APPSFLYER) for row in day.rows if row.key.event != ALL_EVENTS} <= {0, None}
+            for row in day.rows:
+                found.update({part.code: part.n for part in row.parts if row.key.event != ALL_EVENTS})
+        assert found == {"unreadable": -1, "gap": -2 - 2 - 3}
 
 
 async def test_what_a_search_for_gaps_has_found_is_named(new_bench):

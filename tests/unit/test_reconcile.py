@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -21,6 +22,7 @@ from flybridge.insight.comparison import (
     read,
     written,
 )
+from flybridge.insight.never_came import unreadable_among
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
 from flybridge.operations.reconcile import Gathered
 from flybridge.records import OutcomeKind, Source
@@ -161,6 +163,52 @@ def test_no_more_is_withheld_than_came_without_its_source():
     assert parts(compare(evidence(rows, appsflyer=counts, is_final=False)))["tiktok"] == {
         "restricted": -2, "not_final": -3,
     }  # fmt: skip
+
+
+def test_what_never_came_is_of_the_source_that_raw_data_names():
+    """A source that lacks more for another reason does not take it."""
+    rows = {("install", "", "a", "delivered"): 5, ("install", "", "b", "delivered"): 5}
+    counts = AppsFlyerCounts("aggregate", {"a": 12, "b": 9})
+    missing = {ComparedKey("install", "", "b"): 3, ComparedKey("install", "", "restricted"): 2}
+    found = compare(evidence(rows, appsflyer=counts, missing=missing, unreadable_among={("install", ""): 1}))
+    assert parts(found) == {
+        "a": {"gap": -2, "unexplained appsflyer": -5},
+        "b": {"unreadable": -1, "gap": -2, "unexplained appsflyer": -1},
+    }
+    searched = compare(evidence(rows, appsflyer=counts, missing_of_kind={"install": 3}))
+    assert parts(searched) == {
+        "a": {"gap": -3, "unexplained appsflyer": -4}, "b": {"unexplained appsflyer": -4},
+    }  # fmt: skip
+
+
+INSTALLS, BUYS = ("install", ""), ("event", "buy")
+
+
+@pytest.mark.parametrize(
+    ("received", "stopped", "found"),
+    [
+        ({}, (), {}),
+        ({"1970-01-02": 9}, (), {1: {INSTALLS: 2, BUYS: 3}}),
+        ({"1970-01-02": 1}, (), {1: {INSTALLS: 1}}),
+        ({"1970-01-02": 1, "1970-01-03": 3}, (), {1: {INSTALLS: 1}, 2: {INSTALLS: 3}}),
+        ({"1970-01-03": 5}, (), {1: {INSTALLS: 1}, 2: {INSTALLS: 4}}),
+        ({"1970-01-05": 5}, (), {1: {INSTALLS: 1}, 2: {INSTALLS: 4}}),
+        ({"1970-01-05": 5}, (2,), {1: {INSTALLS: 2, BUYS: 3}}),
+        ({"1970-01-01": 5}, (), {}),
+    ],
+)
+def test_each_dead_letter_is_one_of_the_messages_that_never_came(received, stopped, found):
+    """Of the day of its reception first, else of the last day before on which something was running."""
+    missing = {1: Counter({INSTALLS: 2, BUYS: 3}), 2: Counter({INSTALLS: 4})}
+    dates = {1: ["1970-01-02"], 2: ["1970-01-03"]}
+    assert unreadable_among(missing, received, dates, stopped) == found
+
+
+def test_a_dead_letter_on_a_date_of_two_days_is_counted_once():
+    """Where the app's day begins within one of UTC."""
+    missing = {1: Counter({INSTALLS: 1}), 2: Counter({INSTALLS: 1})}
+    dates = {1: ["1970-01-01", "1970-01-02"], 2: ["1970-01-02", "1970-01-03"]}
+    assert unreadable_among(missing, {"1970-01-02": 1}, dates, ()) == {1: {INSTALLS: 1}}
 
 
 def test_more_than_appsflyer_counts_is_no_outage():

@@ -95,7 +95,9 @@ _ALL: Final = (
         "Received, but not readable",
         "The message came and could not be processed; it waits as a dead letter and is not counted yet.",
         "See `flybridge dead`; correct what its remedy names, and replay it.",
-        "dead letters of that day, and for all in-app events together of later days too, that were never mapped",
+        "dead letters that were never mapped: each as one of the messages of its day, or of a day before it, that "
+        "AppsFlyer's raw data has and flybridge has not; else dead letters of that day, and for all in-app events "
+        "together of later days too",
     ),
     _APPSFLYER(
         "gap",

@@ -27,6 +27,7 @@ from flybridge.insight.compared_rows import (
     respelled,
 )
 from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison
+from flybridge.insight.never_came import Counted
 from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.records import OutcomeKind, PerformanceKind
 from flybridge.store.figures import CountedOn, OutcomeCount
@@ -105,9 +106,10 @@ class DayEvidence(Struct, frozen=True):
     `native` counts conversions that the stream has shown of another integration, `unreadable` dead letters of the day
     that were never mapped, `unreadable_since` those from this day on. `withholding` are the sources, in lower case,
     that are known to forbid naming them. `was_down`: at some time of the day no process was running. `missing` counts
-    by kind the conversions in AppsFlyer's raw data that never came, and `missing_events` in-app events by name; None
-    where it was not read. `gap_causes` say why conversions of a kind are missing, where a search for gaps has told.
-    `cohort_events` are the in-app events of the installations of this day, by source, to date.
+    what is in AppsFlyer's raw data and never came; None where it was not read. `missing_of_kind` counts the conversions
+    that a search for gaps has found missing, and `gap_causes` say why. How many of what is missing may have come
+    unreadable is in `unreadable_among`. `cohort_events` are the in-app events of the installations of this day, by
+    source, to date.
     """
 
     app: str
@@ -129,16 +131,12 @@ class DayEvidence(Struct, frozen=True):
     unreadable_since: int = 0
     withholding: Collection[str] = ()
     was_down: bool = False
-    missing: Mapping[str, int] | None = None
-    missing_events: Mapping[str, int] | None = None
+    missing: Mapping[ComparedKey, int] | None = None
+    missing_of_kind: Mapping[str, int] | None = None
     gap_causes: Mapping[str, str] = field(default_factory=dict)
+    unreadable_among: Mapping[Counted, int] = field(default_factory=dict)
     cohort_events: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    @property
-    def may_be_unreadable(self) -> int:
-        """How many messages that never came may be dead letters: also of later days, if something was running."""
-        return self.unreadable if self.was_down else self.unreadable_since
 
 
 def compare(evidence: DayEvidence) -> DayComparison:
@@ -205,7 +203,8 @@ class _Rows:
     # --- from AppsFlyer
 
     def step_from_appsflyer(self, told: AppsFlyerCounts) -> None:
-        unreadable = [self._evidence.unreadable]
+        # What is one of the messages that are known to be missing is none of the others.
+        unreadable = [max(0, self._evidence.unreadable - sum(self._evidence.unreadable_among.values()))]
         if told.installs is not None:
             self._compared(PerformanceKind.INSTALL, "", told.installs, unreadable, told.unknown)
         for kind, counts in told.conversions.items():
@@ -235,33 +234,43 @@ class _Rows:
             add(row, "conversion_definition", self._retargeted[row.key])
             add(row, "secondary_copies", -self._secondary[row.key])
         move_withheld(rows, self._evidence.withholding)
-        missing, is_counted = self._missing(kind, event)
-        if is_counted:
-            # Raw data tells on which day what happened that can't be read; its reception does not.
-            unreadable = [min(missing, self._evidence.may_be_unreadable)]
+        missing, by_source = self._missing(kind, event)
+        if missing is not None:
+            unreadable = [min(missing, self._evidence.unreadable_among.get((kind, event), 0))]
             missing -= unreadable[0]
-        for row in largest(rows.values(), lambda row: -left(row, APPSFLYER)):
-            taken = min(-left(row, APPSFLYER), unreadable[0])
-            if taken > 0:
-                add(row, "unreadable", -taken)
-                unreadable[0] -= taken
-            never_came = min(-left(row, APPSFLYER), missing)
-            if never_came > 0:
-                add(row, "gap", -never_came, self._evidence.gap_causes.get(kind, ""))
-                missing -= never_came
+        else:
+            missing = sys.maxsize if self._evidence.was_down else 0
+        lacking = {source: min(-left(row, APPSFLYER), by_source.get(source, 0)) for source, row in rows.items()}
+        by_size = largest(rows.values(), lambda row: -left(row, APPSFLYER))
+        # What raw data names is of its source. Of the rest, as of what is withheld, the source is a guess.
+        for row in by_size:
+            missing = self._never_came(row, lacking[row.key.media_source], unreadable, missing)
+        for row in by_size:
+            missing = self._never_came(row, -left(row, APPSFLYER), unreadable, missing)
         if not self._evidence.is_final:
             for row in rows.values():
                 add(row, "not_final", left(row, APPSFLYER))
 
-    def _missing(self, kind: str, event: str) -> tuple[int, bool]:
-        """Return how many messages may not have come, and whether that is counted.
+    def _never_came(self, row: ComparedRow, lacking: int, unreadable: list[int], missing: int) -> int:
+        """Add why messages that a row is `lacking` were not counted. Returns how many are still `missing`."""
+        unread = max(0, min(lacking, unreadable[0]))
+        never_came = max(0, min(lacking - unread, missing))
+        add(row, "unreadable", -unread)
+        add(row, "gap", -never_came, self._evidence.gap_causes.get(row.key.kind, ""))
+        unreadable[0] -= unread
+        return missing - never_came
 
-        Else it is any number while nothing was running.
-        """
-        of_kind = self._evidence.missing if kind in CONVERSIONS else self._evidence.missing_events
-        if of_kind is not None and event != ALL_EVENTS:
-            return of_kind.get(event or kind, 0), True
-        return (sys.maxsize if self._evidence.was_down else 0), False
+    def _missing(self, kind: str, event: str) -> tuple[int | None, Mapping[str, int]]:
+        """Return how many messages have not come, None if that is not counted, and of which sources they are known."""
+        evidence = self._evidence
+        if evidence.missing is not None and event != ALL_EVENTS:
+            of_source = {
+                key.media_source: n for key, n in evidence.missing.items() if (key.kind, key.event) == (kind, event)
+            }
+            return sum(of_source.values()), of_source
+        if evidence.missing_of_kind is not None and kind in CONVERSIONS:
+            return evidence.missing_of_kind.get(kind, 0), {}
+        return None, {}
 
     # --- to Amplitude
 

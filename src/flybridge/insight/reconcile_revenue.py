@@ -167,14 +167,15 @@ class _RevenueRows:
                 row.appsflyer = reported[key]
             if row.appsflyer is None:
                 self._not_reported.add(key)
-        unreadable = 0 if self._evidence.was_down else self._evidence.unreadable_since
+        unreadable = dict(self._evidence.unreadable_among)
         for fact in facts:
             row = self._row(fact.event, fact.media_source)
             if fact.reported is None or row.appsflyer is None:
                 continue
             if fact.code == MISSING:
-                is_unread = fact.n <= unreadable
-                unreadable -= fact.n if is_unread else 0
+                counted = (EVENT, fact.event)
+                is_unread = fact.n <= unreadable.get(counted, 0)
+                unreadable[counted] = unreadable.get(counted, 0) - (fact.n if is_unread else 0)
                 add(row, "unreadable" if is_unread else MISSING, -fact.reported, fact.detail, fact.n)
             elif fact.code in NOT_COUNTED:
                 add(row, SECONDARY, -fact.reported, fact.detail, fact.n)

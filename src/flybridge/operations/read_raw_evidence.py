@@ -24,7 +24,8 @@ from flybridge.delivery.exchange import Download
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.pull import HistoryPull, Pulled, note
 from flybridge.history.rows import UTC_TIMES, RawRow
-from flybridge.insight.comparison import CONVERSIONS
+from flybridge.insight.compared_rows import family
+from flybridge.insight.comparison import ComparedKey
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
@@ -59,13 +60,11 @@ IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 class RawEvidence(Struct):
     """What raw data says about some days.
 
-    `missing` counts conversions that never came, by day and kind, and `missing_events` in-app events by day and name;
-    `booked` is by the day and the source of the install.
+    `missing` counts by day what never came; `booked` is by the day and the source of the install.
     """
 
     rows: int = 0
-    missing: Counter[tuple[int, str]] = field(default_factory=Counter)
-    missing_events: Counter[tuple[int, str]] = field(default_factory=Counter)
+    missing: defaultdict[int, Counter[ComparedKey]] = field(default_factory=lambda: defaultdict(Counter))
     facts: defaultdict[int, list[RevenueFact]] = field(default_factory=lambda: defaultdict(list))
     booked: Mapping[tuple[int, str], BookedSums] = field(default_factory=dict)
     problem: str = ""
@@ -165,12 +164,10 @@ class RawReader:
             self._booked.add(found, is_rated=is_rated)
             if found.day not in self._days:
                 continue
-            kind = found.dimensions.kind
-            if kind in CONVERSIONS and not is_known:
-                self._evidence.missing[found.day, kind] += 1
-            elif kind in IN_EVENTS:
-                if not is_known and kind != PerformanceKind.SECONDARY:
-                    self._evidence.missing_events[found.day, found.dimensions.event] += 1
+            of = found.dimensions
+            if not is_known and (kind := family(of.kind)) is not None:
+                self._evidence.missing[found.day][ComparedKey(kind, of.event, of.media_source)] += 1
+            if of.kind in IN_EVENTS:
                 self._event(row.fields, filing, is_known=is_known)
 
     def _event(self, fields: Mapping[str, str], filing: Filing, *, is_known: bool) -> None:

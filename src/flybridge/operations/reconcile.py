@@ -23,6 +23,7 @@ from flybridge.history.uptime import Uptime, read_uptime
 from flybridge.insight import comparison
 from flybridge.insight.comparison import CONVERSIONS, DayComparison
 from flybridge.insight.native import REASON as NATIVE
+from flybridge.insight.never_came import Counted, unreadable_among
 from flybridge.insight.reasons import NEVER_MAPPED
 from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
 from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
@@ -36,7 +37,7 @@ from flybridge.operations.count_appsflyer import (
     count_activity,
     count_appsflyer,
 )
-from flybridge.operations.known_gaps import gaps_of, known_gap
+from flybridge.operations.known_gaps import KnownGap, gaps_of, known_gap
 from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
@@ -102,18 +103,17 @@ class Reconciler:
             except ReportRefused as problem:
                 by_name = f"In-app events were not compared by name with AppsFlyer: {problem}"
         raw = await self._raw(plan, evidence, first, last)
-        searched = await gaps_of(self._store, plan.app)
+        searched, days = await gaps_of(self._store, plan.app), range(first, last + 1)
+        gaps = {day: gap for day in days if searched and (gap := known_gap(searched, *span_of(plan, day)))}
+        unreadable = self._unreadable_among(plan, evidence, raw, gaps, days)
         counter = AmplitudeCounter(plan, self._budget)
         found = []
-        for day in range(first, last + 1):
+        for day in days:
             notes = [problem for problem in (*told.problems, raw.problem, by_name) if problem]
             appsflyer = told.days.get(day)
             if appsflyer is not None and day in activity:
                 appsflyer = structs.replace(appsflyer, origin=f"{ORIGIN} and master", events=activity[day])
-            gap = known_gap(searched, *span_of(plan, day)) if searched is not None else None
-            missing: Mapping[str, int] | None = _of_day(raw, raw.missing, day)
-            if missing is None and gap is not None:
-                missing = gap.missing
+            gap = gaps.get(day)
             amplitude = AmplitudeAnswer()
             if plan.credentials is not None and plan.source_property:
                 amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)
@@ -136,9 +136,10 @@ class Reconciler:
                 unreadable=evidence.unreadable_on(days_of(plan, day)),
                 unreadable_since=evidence.unreadable_on(days_of(plan, day), since=True),
                 was_down=evidence.uptime.was_stopped(*span_of(plan, day)),
-                missing=missing,
-                missing_events=_of_day(raw, raw.missing_events, day),
+                missing=raw.missing[day] if _is_told(raw) else None,
+                missing_of_kind=gap.missing if gap is not None else None,
                 gap_causes=gap.causes if gap is not None else {},
+                unreadable_among=unreadable.get(day, {}),
                 amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
                 cohort_events=evidence.cohorts[day],
                 notes=tuple(notes),
@@ -155,6 +156,20 @@ class Reconciler:
             found.append(compared)
         await self._store.put_day_reports([comparison.written(one) for one in found])
         return found
+
+    def _unreadable_among(
+        self, plan: ReconcilePlan, evidence: Gathered, raw: RawEvidence, gaps: Mapping[int, KnownGap], days: range
+    ) -> Mapping[int, Mapping[Counted, int]]:
+        """Return how many of what is known to be missing on each day may be dead letters."""
+        missing: dict[int, Counter[Counted]] = {day: Counter() for day in days}
+        for day in days:
+            if _is_told(raw):
+                for key, n in raw.missing[day].items():
+                    missing[day][key.kind, key.event] += n
+            elif day in gaps:
+                missing[day].update({(kind, ""): n for kind, n in gaps[day].missing.items()})
+        stopped = [day for day in days if evidence.uptime.was_stopped(*span_of(plan, day))]
+        return unreadable_among(missing, evidence.unreadable(), {day: days_of(plan, day) for day in days}, stopped)
 
     async def _gather(self, plan: ReconcilePlan, first: int, last: int) -> Gathered:
         outcomes = await self._store.outcomes(plan.app, first, last)
@@ -291,24 +306,22 @@ class Gathered:
         days = days_of(plan, day)
         return sum(one.n for one in self.counts if one.day in days and one.reason == NATIVE)
 
+    def unreadable(self) -> Counter[str]:
+        """Return how many dead letters there are, by the date of their reception, that were never mapped."""
+        found: Counter[str] = Counter()
+        for one in self.counts:
+            if one.source in POSTBACKS and one.outcome == OutcomeKind.DEAD and one.reason in NEVER_MAPPED:
+                found[one.day] += one.n
+        return found
+
     def unreadable_on(self, days: frozenset[str], *, since: bool = False) -> int:
-        return sum(
-            one.n
-            for one in self.counts
-            if (one.day >= min(days) if since else one.day in days)
-            and one.source in POSTBACKS
-            and one.outcome == OutcomeKind.DEAD
-            and one.reason in NEVER_MAPPED
-        )
+        found = self.unreadable().items()
+        return sum(n for day, n in found if (day >= min(days) if since else day in days))
 
 
 def _is_told(raw: RawEvidence) -> bool:
     """Whether raw data was read. An app of which AppsFlyer's reports are empty is one that it does not report."""
     return raw.rows > 0 and not raw.problem
-
-
-def _of_day(raw: RawEvidence, missing: Mapping[tuple[int, str], int], day: int) -> dict[str, int] | None:
-    return {name: n for (of, name), n in missing.items() if of == day} if _is_told(raw) else None
 
 
 def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:
