@@ -52,11 +52,11 @@ def booked(*rows: Performance, rated: bool = True) -> dict[tuple[int, str], Book
 def test_an_event_is_booked_under_the_source_and_on_the_day_of_the_install():
     """Whatever source brought the person back since."""
     found = booked(began(b"a", "tiktokglobal_int"), retargeted(b"a", "criteo_int", DAY + 2, -250))
-    assert found == {(DAY, "tiktokglobal_int"): BookedSums(1, 1, 250)}
+    assert found == {(DAY, "tiktokglobal_int"): BookedSums(1, 1, 250, events=1)}
 
 
 def test_an_event_tells_of_an_install_that_is_not_in_raw_data():
-    assert booked(event(b"a", "organic", DAY + 1)) == {(DAY, "organic"): BookedSums(1, 1, 100)}
+    assert booked(event(b"a", "organic", DAY + 1)) == {(DAY, "organic"): BookedSums(1, 1, 100, events=1)}
     assert booked(retargeted(b"a", "criteo_int", DAY + 1)) == {}
 
 
@@ -66,7 +66,7 @@ def test_the_earliest_conversion_counts():
         began(b"a", "organic"),
         event(b"a", "Facebook Ads", DAY + 2, install_day=DAY + 1),
     )
-    assert booked(*rows) == {(DAY, "organic"): BookedSums(1, 1, 100)}
+    assert booked(*rows) == {(DAY, "organic"): BookedSums(1, 1, 100, events=1)}
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,15 @@ def test_what_happened_after_the_last_day_of_a_cohort_is_told_apart():
     rows = (began(b"a", "organic", DAY + 1), *(event(b"a", "organic", DAY + 1 + LAST + n, 10) for n in (0, 1, 5)))
     unknown = structs.replace(event(b"a", "organic", DAY + 100, 0), not_converted=True)
     found = booked(*rows, unknown, rated=False)
-    assert found == {(DAY + 1, "organic"): BookedSums(3, late=3, late_revenue=20, late_not_converted=1)}
+    assert found == {(DAY + 1, "organic"): BookedSums(3, late=3, late_revenue=20, late_not_converted=1, events=4)}
+
+
+def test_what_is_not_known_is_missing_where_it_is_booked():
+    """Under the source of the install, whatever its amount; what no cohort counts is not."""
+    events = BookedEvents(DAYS)
+    events.add(began(b"a", "organic"), is_rated=False, is_missing=True)
+    events.add(event(b"a", "organic", DAY + 1, 0), is_rated=False, is_missing=True)
+    events.add(event(b"a", "organic", DAY + 2), is_rated=False)
+    events.add(event(b"a", "organic", DAY + LAST + 1), is_rated=False, is_missing=True)
+    found = events.sums()[DAY, "organic"]
+    assert (found.events, found.missing, found.late) == (3, 1, 1)

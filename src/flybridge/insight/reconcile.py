@@ -109,7 +109,8 @@ class DayEvidence(Struct, frozen=True):
     what is in AppsFlyer's raw data and never came; None where it was not read. `missing_of_kind` counts the conversions
     that a search for gaps has found missing, and `gap_causes` say why. How many of what is missing may have come
     unreadable is in `unreadable_among`. `cohort_events` are the in-app events of the installations of this day, by
-    source, to date.
+    source, to date, and `cohort_missing` those that raw data has of them and that never came; None where it was not
+    read.
     """
 
     app: str
@@ -136,6 +137,7 @@ class DayEvidence(Struct, frozen=True):
     gap_causes: Mapping[str, str] = field(default_factory=dict)
     unreadable_among: Mapping[Counted, int] = field(default_factory=dict)
     cohort_events: Mapping[str, int] = field(default_factory=dict)
+    cohort_missing: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -236,8 +238,9 @@ class _Rows:
         move_withheld(rows, self._evidence.withholding)
         missing, by_source = self._missing(kind, event)
         if missing is not None:
-            unreadable = [min(missing, self._evidence.unreadable_among.get((kind, event), 0))]
-            missing -= unreadable[0]
+            if event != ALL_EVENTS:
+                unreadable = [min(missing, self._evidence.unreadable_among.get((kind, event), 0))]
+            missing = max(0, missing - unreadable[0])
         else:
             missing = sys.maxsize if self._evidence.was_down else 0
         lacking = {source: min(-left(row, APPSFLYER), by_source.get(source, 0)) for source, row in rows.items()}
@@ -263,7 +266,10 @@ class _Rows:
     def _missing(self, kind: str, event: str) -> tuple[int | None, Mapping[str, int]]:
         """Return how many messages have not come, None if that is not counted, and of which sources they are known."""
         evidence = self._evidence
-        if evidence.missing is not None and event != ALL_EVENTS:
+        if event == ALL_EVENTS:
+            of_cohort = evidence.cohort_missing
+            return (None, {}) if of_cohort is None else (sum(of_cohort.values()), of_cohort)
+        if evidence.missing is not None:
             of_source = {
                 key.media_source: n for key, n in evidence.missing.items() if (key.kind, key.event) == (kind, event)
             }

@@ -23,8 +23,9 @@ COUNTED: Final = (PerformanceKind.EVENT, PerformanceKind.RETARGETED_EVENT)
 class BookedSums(Struct):
     """What raw data tells of the events of a cohort. Amounts are in millionths of the app's currency.
 
-    `paid` events have revenue, of which `rated` were converted by the rate table, into `rated_amount`. `late` events
-    happened after the last day that flybridge's cohorts count; some could not be converted.
+    Of all `events`, `paid` have revenue, of which `rated` were converted by the rate table, into `rated_amount`. `late`
+    ones happened after the last day that flybridge's cohorts count; some could not be converted. `missing` ones are not
+    known to have come.
     """
 
     paid: int = 0
@@ -33,6 +34,8 @@ class BookedSums(Struct):
     late: int = 0
     late_revenue: int = 0
     late_not_converted: int = 0
+    missing: int = 0
+    events: int = 0
 
 
 class _Began(Struct, frozen=True, order=True):
@@ -53,6 +56,7 @@ class _ToBook(Struct, frozen=True):
     revenue: int
     not_converted: bool
     is_rated: bool
+    is_missing: bool
 
 
 class BookedEvents:
@@ -61,27 +65,35 @@ class BookedEvents:
     def __init__(self, days: range) -> None:
         self._days = days
         self._began: dict[bytes, _Began] = {}
+        self._seen: Counter[tuple[bytes, _Began | None]] = Counter()
         self._paid: Counter[tuple[bytes, _Began | None]] = Counter()
         self._events: list[_ToBook] = []
 
-    def add(self, found: Performance, *, is_rated: bool) -> None:
-        """Take what a row is counted as. `is_rated`: its revenue was converted by the rate table."""
+    def add(self, found: Performance, *, is_rated: bool, is_missing: bool = False) -> None:
+        """Take what a row is counted as.
+
+        `is_rated`: its revenue was converted by the rate table. `is_missing`: no message of it is known.
+        """
         if not found.keys:
             return
         key, kind, began = found.keys[0], found.dimensions.kind, _began(found)
         if found.begins and began is not None:
             self._began[key] = min(began, self._began.get(key, began))
         elif kind in COUNTED:
+            self._seen[key, began] += 1
             self._paid[key, began] += bool(found.revenue)
-            if is_rated or found.day - self._days[0] > LAST:
-                self._events.append(_ToBook(key, began, found.day, found.revenue, found.not_converted, is_rated))
+            if is_rated or is_missing or found.day - self._days[0] > LAST:
+                money = (found.revenue, found.not_converted)
+                self._events.append(_ToBook(key, began, found.day, *money, is_rated, is_missing))
 
     def sums(self) -> dict[tuple[int, str], BookedSums]:
         """Return what was found by the day and the source of the install."""
         sums: defaultdict[tuple[int, str], BookedSums] = defaultdict(BookedSums)
-        for (key, reported), n in self._paid.items():
-            if n and (began := self._booked(key, reported)) is not None:
-                sums[began.day, began.media_source].paid += n
+        for (key, reported), n in self._seen.items():
+            if (began := self._booked(key, reported)) is not None:
+                of = sums[began.day, began.media_source]
+                of.events += n
+                of.paid += self._paid[key, reported]
         for event in self._events:
             began = self._booked(event.key, event.reported)
             if began is None:
@@ -94,6 +106,8 @@ class BookedEvents:
                 of.late += 1
                 of.late_revenue += event.revenue
                 of.late_not_converted += event.not_converted
+            elif event.is_missing:
+                of.missing += 1
         return dict(sums)
 
     def _booked(self, key: bytes, reported: _Began | None) -> _Began | None:

@@ -44,7 +44,7 @@ from flybridge.records import (
     Refuse,
     Source,
 )
-from flybridge.store.figures import EventOutcome, OutcomeCount
+from flybridge.store.figures import CountedOn, EventOutcome, OutcomeCount
 from flybridge.store.performance import source_label
 from flybridge.store.protocol import Store
 
@@ -70,30 +70,48 @@ class RawEvidence(Struct):
     problem: str = ""
 
 
+_Row = tuple[int, ComparedKey]
+"""What a row of raw data is counted as, and on which day."""
+
 _Event = tuple[int, RevenueFact]
 """The day of one in-app event of a row, and what it was worth; its fate is not known yet."""
 
 
 class RawReader:
-    """Reads the raw data of some days of an app whose plan has a source of it. `outcomes` are those of the ledger."""
+    """Reads the raw data of some days of an app whose plan has a source of it.
+
+    `counted` is what flybridge counts on these days, and `outcomes` are those of its ledger.
+    """
 
     def __init__(
-        self, plan: ReconcilePlan, store: Store, clock: Clock, *, days: range, outcomes: Sequence[OutcomeCount]
+        self,
+        plan: ReconcilePlan,
+        store: Store,
+        clock: Clock,
+        *,
+        days: range,
+        counted: Sequence[CountedOn],
+        outcomes: Sequence[OutcomeCount],
     ) -> None:
         assert plan.raw is not None, "the caller has looked"
         self._plan, self._source, self._store, self._clock = plan, plan.raw, store, clock
         self._days, self._currency = days, plan.insight.currency
         self._evidence, self._booked = RawEvidence(), BookedEvents(days)
+        # By day and what is counted: rows of raw data, those that are not known, and what flybridge counts.
+        self._rows, self._unknown, self._counted = Counter[_Row](), Counter[_Row](), Counter[_Row]()
+        for one in counted:
+            if (kind := family(one.kind)) is not None:
+                self._counted[one.day, ComparedKey(kind, one.event, one.media_source)] += one.n
         self._known: defaultdict[bytes, list[EventOutcome]] = defaultdict(list)
         self._also_known: dict[bytes, bytes] = {}
         self._unsent: Counter[tuple[int, str, str, str]] = Counter()
         # The ledger's rows of people who were forgotten have no identity any more, and their outcome still.
         self._nameless: defaultdict[tuple[int, str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
-        for one in outcomes:
-            code = CODES.get((one.outcome, one.reason)) or OUTCOMES.get(one.outcome, "")
-            self._unsent[one.day, one.event, one.media_source, code] += one.n
-            if one.kind in COUNTED:
-                self._nameless[one.day, one.event, one.media_source][_standing(one)] += one.n
+        for done in outcomes:
+            code = CODES.get((done.outcome, done.reason)) or OUTCOMES.get(done.outcome, "")
+            self._unsent[done.day, done.event, done.media_source, code] += done.n
+            if done.kind in COUNTED:
+                self._nameless[done.day, done.event, done.media_source][_standing(done)] += done.n
         self._groups: dict[tuple[int, tuple[str, str, str, str, str, str]], list[int | None]] = {}
         # Whether these came can be told when all are known: in the order of the rows.
         self._lost: list[_Event] = []
@@ -161,12 +179,14 @@ class RawReader:
             if found is None:
                 continue
             is_rated = bool(found.revenue) and _amount(row.fields, self._currency)[0] is None
-            self._booked.add(found, is_rated=is_rated)
+            self._booked.add(found, is_rated=is_rated, is_missing=not is_known)
             if found.day not in self._days:
                 continue
             of = found.dimensions
-            if not is_known and (kind := family(of.kind)) is not None:
-                self._evidence.missing[found.day][ComparedKey(kind, of.event, of.media_source)] += 1
+            if (kind := family(of.kind)) is not None:
+                at = found.day, ComparedKey(kind, of.event, of.media_source)
+                self._rows[at] += 1
+                self._unknown[at] += not is_known
             if of.kind in IN_EVENTS:
                 self._event(row.fields, filing, is_known=is_known)
 
@@ -226,6 +246,10 @@ class RawReader:
 
     def _finish(self) -> None:
         """Tell what never came from what the ledger can't name, and add up."""
+        for (day, key), unknown in self._unknown.items():
+            # Identities are remembered for a while only: what is counted came, though it is not known any more.
+            if (uncounted := self._rows[day, key] - self._counted[day, key]) > 0:
+                self._evidence.missing[day][key] = min(unknown, uncounted)
         whole = Counter((day, one.event, one.media_source, code) for (day, one), code, _, _ in self._left_out)
         for (day, one), code, reason, is_known in self._left_out:
             at = (day, one.event, one.media_source, code)

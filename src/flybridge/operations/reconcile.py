@@ -134,7 +134,8 @@ class Reconciler:
                 native=evidence.native_on(plan, day),
                 withholding=VIEW_RESTRICTED,
                 unreadable=evidence.unreadable_on(days_of(plan, day)),
-                unreadable_since=evidence.unreadable_on(days_of(plan, day), since=True),
+                # What is known to be a conversion is no in-app event.
+                unreadable_since=evidence.unreadable_on(days_of(plan, day), since=True) - _conversions(unreadable, day),
                 was_down=evidence.uptime.was_stopped(*span_of(plan, day)),
                 missing=raw.missing[day] if _is_told(raw) else None,
                 missing_of_kind=gap.missing if gap is not None else None,
@@ -142,6 +143,7 @@ class Reconciler:
                 unreadable_among=unreadable.get(day, {}),
                 amplitude_origin="segmentation and export" if plan.by_export else "segmentation",
                 cohort_events=evidence.cohorts[day],
+                cohort_missing=_of_cohort(raw, day, evidence.cohorts[day]),
                 notes=tuple(notes),
             )
             money = RevenueEvidence(
@@ -200,6 +202,7 @@ class Reconciler:
             self._store,
             self._clock,
             days=range(first, last + 1),
+            counted=[one for day in evidence.counted.values() for one in day],
             outcomes=[done for day in evidence.outcomes.values() for done in day],
         )
         found = await reader.read(self._download, span_of(plan, first)[0])
@@ -322,6 +325,19 @@ class Gathered:
 def _is_told(raw: RawEvidence) -> bool:
     """Whether raw data was read. An app of which AppsFlyer's reports are empty is one that it does not report."""
     return raw.rows > 0 and not raw.problem
+
+
+def _of_cohort(raw: RawEvidence, day: int, counted: Mapping[str, int]) -> Mapping[str, int] | None:
+    """Return by source how many in-app events of the installs of a day never came; None if raw data was not read."""
+    if not _is_told(raw):
+        return None
+    booked = {source: sums for (of, source), sums in raw.booked.items() if of == day}
+    return {source: min(sums.missing, max(0, sums.events - counted.get(source, 0))) for source, sums in booked.items()}
+
+
+def _conversions(unreadable: Mapping[int, Mapping[Counted, int]], first: int) -> int:
+    """Return how many of the dead letters that are among what is missing are conversions, from a day on."""
+    return sum(n for day, of in unreadable.items() if day >= first for (_, event), n in of.items() if not event)
 
 
 def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:
