@@ -101,7 +101,7 @@ _ALL: Final = (
     ),
     _APPSFLYER(
         "gap",
-        "flybridge was not running",
+        "Never received",
         "AppsFlyer sent messages while flybridge was not running, and does not send them again; or it did not push an "
         "event that its raw data has.",
         "See `flybridge gaps --fill`: it reads exactly what is missing.",

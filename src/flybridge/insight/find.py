@@ -117,7 +117,7 @@ def _of_comparisons(evidence: FindingEvidence) -> Iterator[Finding]:
         if code == "gap" and n <= -FEWEST:
             yield evidence.finding(
                 "missed_messages",
-                f"AppsFlyer counts {-n:,} {event} of {_source(source)} that came while flybridge was not running.",
+                f"AppsFlyer counts {-n:,} {event} of {_source(source)} that flybridge has never received.",
                 {"n": -n},
                 source,
                 event=event,

@@ -49,9 +49,10 @@ _ALL: Final = (
     ),
     FindingKind(
         "missed_messages",
-        "AppsFlyer sent messages while flybridge was not running",
-        "Import AppsFlyer's raw data report of the day.",
-        "10 events or more of a source that AppsFlyer counts on such days, and flybridge has not received",
+        "Messages of AppsFlyer were never received",
+        "See `flybridge gaps --fill`, or import AppsFlyer's raw data report of the day.",
+        "10 events or more of a source that AppsFlyer counts and flybridge has not received: it was not running, or "
+        "they were not pushed",
     ),
     FindingKind(
         "source_silent",
