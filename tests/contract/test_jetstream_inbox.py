@@ -263,6 +263,9 @@ async def test_servers_that_are_away_are_told_of_soon_and_come_back_by_themselve
         await cluster.kill(cluster.nodes[0])
         answers = await asyncio.gather(*(inbox.accept(envelope()) for _ in range(20)), return_exceptions=True)
         assert [InboxUnavailable] * 20 == [type(answer) for answer in answers]
+        assert all(
+            str(answer).endswith("no connection. Start its servers, or correct cluster.nats.") for answer in answers
+        )
         with pytest.raises(InboxUnavailable):
             await inbox.lease(1, NOW_MS, 1000)
         late = [inbox.accept(envelope()) for _ in range(20)]

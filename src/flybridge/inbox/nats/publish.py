@@ -36,6 +36,9 @@ TALLY_ENTRIES: Final = 64
 ATTEMPT_S: Final = 1.5
 KNOWN: Final = frozenset({10071, 10158, 10201})  # wrong last sequence, message id known: perhaps of an earlier try
 OLDEST: Final = "Flybridge-Oldest-Ms"
+NO_ANSWER: Final = "no answer"
+NO_CONNECTION: Final = "no connection"
+REMEDIES: Final = {NO_ANSWER: NO_LEADER, NO_CONNECTION: "Start its servers, or correct cluster.nats."}
 OTHERWISE: Final = (
     "Restart flybridge, which sets the stream up anew; if that does not help, see whether the servers' disks are full."
 )
@@ -167,10 +170,10 @@ class Publisher:
         chunks = [self._chunk(app, day, envelopes) for (app, day), envelopes in by_day.items()]
         counted = Counter({key: len(envelopes) for key, envelopes in by_day.items()})
         tally = slot.tally + counted
-        due, batches, reason = group[0].due, set[str](), "no answer"
+        due, batches, reason = group[0].due, set[str](), NO_ANSWER
         while self._loop.time() < due:
             if not self._link.up:
-                reason = "no connection"
+                reason = NO_CONNECTION
                 await asyncio.sleep(0.05)
                 continue
             batches.add(batch := token_hex(16))
@@ -192,12 +195,12 @@ class Publisher:
             except TimeoutError as problem:
                 if isinstance(problem.__cause__, NoRespondersError):
                     await self._link.check_stream()
-                reason = "no answer"
+                reason = NO_ANSWER
                 await asyncio.sleep(0.05)
                 continue
             slot.tally = tally
             return slot if len(tally) < TALLY_ENTRIES else self._fresh_slot()
-        remedy = NO_LEADER if reason == "no answer" else OTHERWISE
+        remedy = REMEDIES.get(reason, OTHERWISE)
         raise InboxUnavailable(f"NATS at {self._link.hosts} did not confirm in time: {reason}. {remedy}")
 
     async def _stored(self, slot: PublishSlot) -> tuple[int, str]:
