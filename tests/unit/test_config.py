@@ -318,6 +318,59 @@ def test_what_no_vendor_has_is_refused_with_the_path_of_its_app(lines, path):
 
 
 @pytest.mark.parametrize(
+    ("lines", "path", "words"),
+    [
+        (
+            'mapping.where = [{ property = "contry_code", is = "DE" }]',
+            "mapping.where[0].property",
+            "AppsFlyer's message has no field 'contry_code'. Write 'country_code'.",
+        ),
+        (
+            'mapping.where = [{ property = "event_valu.plan", is = "DE" }]',
+            "mapping.where[0].property",
+            "Write 'event_value.plan'.",
+        ),
+        (
+            'streams = [{ events = ["*"], where = [{ property = "event_propertys.plan", is = "a" }] }]',
+            "streams[0].where[0].property",
+            "Amplitude's payload has no field 'event_propertys'. Write 'event_properties.plan'.",
+        ),
+        (
+            'streams = [{ events = ["*"], properties = { "eventValue.plan" = "user_property.plan" } }]',
+            'streams[0].properties."eventValue.plan"',
+            "Write 'user_properties.plan'.",
+        ),
+        (
+            'streams = [{ events = ["*"], properties = { idfv = "device_idd" } }]',
+            "streams[0].properties.idfv",
+            "Write 'device_id'.",
+        ),
+    ],
+)
+def test_a_field_that_looks_misspelt_is_refused_with_the_right_one(lines, path, words):
+    """Nothing would be found under it, and events would be left out, or go without it, and nobody would know."""
+    error = refusal("platform", f"{lines}\nplatform")
+    assert error.path == f"apps[0].{path}"
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'mapping.where = [{ property = "brand_new", is = "a" }, { property = "event_value.x", is = "a" }]',
+        'mapping.where = [{ property = "custom_data.user.plan", is = "a" }, { property = "country_code", is = "a" }]',
+        'streams = [{ events = ["*"], properties = { "eventValue.a" = "value:event_propertys.b", ua = "agent" } }]',
+        'streams = [{ events = ["*"], where = [{ property = "groups.a", is = "b" }, { property = "sku", is = "a" }] }]',
+        'amplitude.stream_fields.event_type = "name"\nstreams = [{ events = ["*"], properties.ua = "device_idd" }]',
+    ],
+)
+def test_fields_that_are_newer_or_the_customers_own_are_allowed(lines):
+    """They are like none that is known, or of a template."""
+    keys = 'appsflyer.push_token = "t"\nappsflyer.s2s_key = "k"\namplitude.api_key = "a"\namplitude.webhook_token = "w"'
+    assert loads(f"{SMALL.partition('[apps.appsflyer]')[0]}{keys}\n{lines}\n", Path(), {}).apps
+
+
+@pytest.mark.parametrize(
     "fields", ['event_type = "name"', 'plan = "x"', '"user_properties.planet" = "x"', 'insert_id = "i"', 'time = "t"']
 )
 def test_other_names_of_a_template_are_allowed(fields):

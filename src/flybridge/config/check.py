@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -12,11 +11,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec.structs import fields
 
-from flybridge.amplitude.streamed import EVENT_KEYS, SECTIONS
 from flybridge.appsflyer.app_id import plain_app_id
 from flybridge.audiences.settings import AudienceSettings, Identifier, called
 from flybridge.config.apps import App, AppInsight, AppsFlyer, Platform, Route, streams_of
 from flybridge.config.console import Console
+from flybridge.config.spelling import check_spelling
 from flybridge.errors import ConfigError
 from flybridge.mapping.conditions import Condition
 from flybridge.mapping.to_appsflyer.settings import Stream
@@ -25,8 +24,6 @@ from flybridge.system.secret import Secret
 
 MIN_SECRET_CHARACTERS: Final = 16
 MAX_TOKEN_CHARACTERS: Final = 2000
-SIMILAR: Final = 0.85
-"""How alike two names are, from 0 to 1, for one to be taken for the other misspelt."""
 
 # What AppsFlyer lets a customer enter as the Push API token
 # (https://support.appsflyer.com/hc/en-us/articles/207034356, read 2026-11-24).
@@ -205,7 +202,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     if app.insight.costs != "nowhere":
         _needs(f"{path}.appsflyer.api_token", app.appsflyer.api_token, "apps.insight.costs")
     _check_zone(f"{path}.amplitude.timezone", app.amplitude.timezone)
-    _check_stream_fields(f"{path}.amplitude.stream_fields", app.amplitude.stream_fields)
+    check_spelling(path, app)
     for number, stream in enumerate(app.streams):
         _check_stream(f"{path}.streams[{number}]", stream)
     _check_conditions(f"{path}.mapping", app.mapping.where)
@@ -289,21 +286,6 @@ def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> 
             "holds characters that AppsFlyer does not take in a token, or too many.",
             f"Use letters, digits, `-`, `_` and `.`, {MAX_TOKEN_CHARACTERS} characters at most.",
         )
-
-
-def _check_stream_fields(path: str, names: Iterable[str]) -> None:
-    """Raise `ConfigError` for a name that looks like a field of Amplitude's payload misspelt: nothing would be found
-    under it.
-    """
-    for name in names:
-        section, dot, key = name.partition(".")
-        known = SECTIONS if dot else EVENT_KEYS
-        found = get_close_matches(section, known, 1, SIMILAR)
-        if section not in known and found:
-            here = f'{path}."{name}"' if dot else f"{path}.{name}"
-            raise ConfigError(
-                here, f"Amplitude's payload has no field {section!r}.", f"Write {found[0] + dot + key!r}."
-            )
 
 
 def _check_stream(path: str, stream: Stream) -> None:
