@@ -82,8 +82,10 @@ def revenue_of(postback: Postback, event_value: Any, rule: RevenueRule, notes: l
     product, quantity = bought.get("af_content_id"), bought.get("af_quantity")
     if product is not None and not isinstance(product, str):
         product = plain(only(product))
+    if product in ABSENT:
+        product = None
     if quantity is not None:
-        quantity = integer(quantity)
+        quantity = integer(only(quantity)) if not isinstance(quantity, bool) else None
     return Revenue(amount, currency, kind, product[:MAX_TEXT] if product else None, quantity or None)
 
 
