@@ -120,7 +120,7 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
         ),
         "no_identity": Reason(
             "no user, no device, and no identifier to wait with",
-            "select the identifier fields in AppsFlyer's Push API settings",
+            "select the identifier fields in AppsFlyer's Push API settings; in a report, AppsFlyer ID",
         ),
         "platform_unsupported": Reason("the Attribution API knows Android and iOS only", "route `http_v2`"),
     },
@@ -160,7 +160,8 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "objects or lists nested deeper than can be read", "find out who sends to this address"
         ),
         "no_event_name": Reason(
-            "no `event_name`, and not what a conversion looks like", "select `event_name` in AppsFlyer"
+            "no `event_name`, and not what a conversion looks like",
+            "select `event_name` in AppsFlyer; in a report, Event Name",
         ),
         "no_event_time": Reason(
             "a row of a file or report without a time that can be read: history can't be dated to today",

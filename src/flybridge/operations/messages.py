@@ -23,6 +23,7 @@ from flybridge.history.progress import RowIdentity, identifying, row_identity
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, dated, is_of_app
 from flybridge.records import Media, Source
 from flybridge.system.text_encoding import as_utf8, encoding_of, line_text, utf8
+from flybridge.web.body import unpacked
 
 AMPLITUDE_ONLY: Final = frozenset(
     {
@@ -54,6 +55,7 @@ FORMS: Final = {
 
 THE_FILE: Final = "the file"
 LEFT_OUT: Final = "left_out"
+MAX_UNPACKED: Final = 1 << 28
 
 _QUERY: Final = re.compile(r"(?:(?:GET\s+)?\S*\?)?([\w.$%\[\]+-]+=[^\s]*)(?:\s+HTTP/[\d.]+)?")
 
@@ -87,11 +89,13 @@ def read_messages(
 ) -> list[GivenMessage]:
     """Return the messages in a file or text: JSON, a query string or an address with one, or CSV with a header.
 
-    Text in UTF-8 (with or without a byte order mark), UTF-16, UTF-32 and Windows-1252 is read. Without a `source`
-    the fields decide whether JSON is AppsFlyer's or Amplitude's; `fields` are the app's `stream_fields`, and
-    `by_attribution` says whether its events are counted by their attributions. Rows of another app than `app_id` are
-    left out.
+    What is compressed with gzip is unpacked. Text in UTF-8 (with or without a byte order mark), UTF-16, UTF-32 and
+    Windows-1252 is read. Without a `source` the fields decide whether JSON is AppsFlyer's or Amplitude's; `fields` are
+    the app's `stream_fields`, and `by_attribution` says whether its events are counted by their attributions. Rows of
+    another app than `app_id` are left out.
     """
+    if isinstance(plain := unpacked(raw, _no_header, MAX_UNPACKED), bytes):
+        raw = plain
     stripped = as_text(raw).strip()
     if stripped[:1] not in ("{", "[") and source in (None, Source.PUSH):
         if (query := _QUERY.fullmatch(stripped)) is not None:
@@ -101,6 +105,10 @@ def read_messages(
     body = utf8(raw).removeprefix(BOM_UTF8).strip()
     chosen = source or kind_of(body, fields or {})
     return [GivenMessage(FORMS[chosen], chosen, Media.JSON, body)]
+
+
+def _no_header(_: str) -> str | None:
+    return None
 
 
 def as_text(raw: bytes) -> str:

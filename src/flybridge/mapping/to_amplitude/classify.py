@@ -85,7 +85,8 @@ def _outcome(
             "map",
             "no_event_name",
             f"The message names no event: {missing}",
-            "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings.",
+            "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings; in a report, "
+            "Event Name.",
         )
     event_type = _event_type(reported, postback, rules, compiled)
     if not isinstance(event_type, str):
