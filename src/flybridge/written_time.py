@@ -20,8 +20,8 @@ MAX_CHARACTERS: Final = 80
 AROUND: Final = " \t\r\n\v\f\u00a0\u200b\u200e\u200f\ufeff\"'"
 """What stands around a time that was encoded once more, or copied from a page."""
 PLACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " "})
-FACTORS: Final = {10: 1000, 13: 1, 16: 1 / 1000, 19: 1 / 1_000_000}
-"""What makes milliseconds of a number with so many digits."""
+FACTORS: Final = {10: 1000, 13: 1}
+"""What makes milliseconds of a number with so many digits. Those of one with 16 or 19 are the first 13."""
 
 MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FULL_MONTHS: Final = (
@@ -88,7 +88,10 @@ def moment_of(text: str) -> datetime | None:
 
 def _since_1970(text: str) -> datetime:
     digits = text.partition(".")[0]
-    ms = float(text) * FACTORS.get(len(digits), 1000 if text[-1] == "9" else 1)
+    if len(digits) > len("1770112800000"):  # more digits than a float holds
+        ms: float = int(digits[:13])
+    else:
+        ms = float(text) * FACTORS.get(len(digits), 1000 if text[-1] == "9" else 1)
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=round(ms))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from flybridge.appsflyer.postback_time import has_fraction, time_ms, zoned_ms
+from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS, has_fraction, local_time, time_ms, zoned_ms
 
 NOON = 1_769_860_811_000
 
@@ -46,6 +48,17 @@ NOON = 1_769_860_811_000
 def test_times_are_milliseconds_utc_or_nothing(text: str, expected: int | None) -> None:
     """What is no time is None; without a zone a time is UTC."""
     assert time_ms(text) == expected
+
+
+@given(st.integers(EARLIEST_MS, LATEST_MS - 1))
+@example(1_770_112_800_000)  # the 28th of November 1770, it seems
+@example(2_008_112_810_000)
+def test_a_number_is_a_time_since_1970_whatever_date_its_digits_look_like(ms: int) -> None:
+    """In milliseconds, with a fraction, in microseconds, and without a zone of its own."""
+    assert time_ms(str(ms)) == time_ms(f"{ms}.0") == time_ms(f" {ms}") == zoned_ms(str(ms), "Asia/Tokyo") == ms
+    assert time_ms(f"{ms}999") == time_ms(f"{ms}999999") == ms
+    assert time_ms(str(ms // 1000)) == ms // 1000 * 1000
+    assert local_time(str(ms)) is None
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,11 @@ def time_ms(text: str) -> int | None:
         found = moment_of(text)
         return None if found is None else _bounded(_since_epoch(found))
     ms = _since_epoch(moment)
-    return ms if EARLIEST_MS <= ms < LATEST_MS else None
+    if EARLIEST_MS <= ms < LATEST_MS and text[4] == "-":
+        return ms
+    # Python reads `1770112800000` as a date without signs between its parts, of the year 1770.
+    found = moment_of(text)
+    return _bounded(ms if found is None else _since_epoch(found))
 
 
 def has_fraction(text: str) -> bool:
@@ -108,9 +112,10 @@ def _zoned(text: str, zone: str | None) -> datetime | None:
 
 def _moment(text: str) -> datetime | None:
     try:
-        return _read(text.strip())
+        read = _read(text.strip())
     except ValueError:
         return moment_of(text)
+    return read if text.strip()[4] == "-" else moment_of(text) or read
 
 
 def _since_epoch(moment: datetime) -> int:
