@@ -98,7 +98,9 @@ NATIONAL = (
         ("contact_no", "017000000"), ("telefon", "0170 000000"), ("any", "0170 0000000"), ("any", "(0170) 0000000"),
         ("recipient_name", "Ada"), ("vorname", "Ada"), ("correo", "x"), ("any", {"email": "withheld"}),
         ("any", [{"deep": {"phone": "017000000"}}]), ("someone@example.com", 1), ("any", {"someone@example.com": 1}),
-        ("any", "someone\uff20example.com"),
+        ("any", "someone\uff20example.com"), ("fax", "030123456"), ("gsm_no", 491700000000), ("celular", "11987654321"),
+        ("billing_name", "Ada Lovelace"), ("shippingName", "Ada"), ("buyer-name", "Ada"), ("guest_name", "Ada"),
+        ("passengerName", "Ada"), ("order.cardholder", "Ada"), ("beneficiary_name", "Ada"),
         *(("any", number) for number in NATIONAL), *(("any", f" {number}\n") for number in NATIONAL),
     ],
 )  # fmt: skip
@@ -114,6 +116,7 @@ def test_contacts_are_recognised(key, value):
         ("title", "half an emoji"),
         ("item_name", "Cap"), ("telemetry", "on"), ("order_id", "2026-000123"), ("name", "Summer sale"),
         ("color", "[email]"),
+        ("guest_count", "4"), ("shipping_method", "express"), ("fax_model", "X 10"), ("passengers", "2"),
         ("emails_sent", 4), ("sku", "AB-12345678"), ("rating", "4.5"),
         ("headphones", "WH-1000"), ("any", {"title": "Cap", "n": [1, "2026-11-27"]}), ("microphone", True),
         ("hotel", "Ritz"), ("any", "10:00-18:00"), ("any", "2026-11-27 10:00"), ("any", "0-1 000"),

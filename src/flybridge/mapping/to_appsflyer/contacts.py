@@ -23,10 +23,11 @@ ADDRESS_PARTS: Final = ("email", "mailaddress", "mailadresse", "correoelectronic
 PHONE_PARTS: Final = ("phone", "telefon", "msisdn", "whatsapp", "mobileno", "mobilenum", "handynummer", "contactno")
 NAME_PARTS: Final = (
     "firstname", "lastname", "surname", "fullname", "familyname", "givenname", "middlename", "username", "customername",
-    "contactname", "recipientname", "holdername", "vorname", "nachname", "prenom", "apellido", "cognome", "sobrenome",
+    "contactname", "recipientname", "holdername", "cardholder", "billingname", "shippingname", "buyername", "guestname",
+    "passengername", "beneficiaryname", "vorname", "nachname", "prenom", "apellido", "cognome", "sobrenome",
 )  # fmt: skip
 ADDRESS_WORDS: Final = frozenset({"mail", "emails", "correo", "courriel"})
-PHONE_WORDS: Final = frozenset({"mobile", "tel", "cell", "contact", "handy"})
+PHONE_WORDS: Final = frozenset({"mobile", "tel", "cell", "celular", "contact", "handy", "fax", "gsm"})
 KEYS: Final = frozenset(
     {
         "email", "e-mail", "email_address", "phone", "phone_number", "first_name", "last_name", "full_name", "name",
