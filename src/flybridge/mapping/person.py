@@ -175,7 +175,7 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     if user_id is None and device_id is None and says_something(postback.custom_data):
         notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
     customer_user_id = named_user(postback.customer_user_id) if keys.customer_user_id != "never" else None
-    if customer_user_id is None and is_placeholder((postback.customer_user_id or "").strip()):
+    if customer_user_id is None and (raw := postback.customer_user_id) is not None and is_placeholder(raw.strip()):
         notes.append("The customer user id is a placeholder that was not filled in and was not used.")
     if user_id is None and customer_user_id is not None and keys.customer_user_id == "send":
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
