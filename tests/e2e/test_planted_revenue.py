@@ -169,6 +169,22 @@ async def test_revenue_is_booked_on_the_day_of_the_install(bench):
     assert [(part.code, part.n) for part in named.parts] == [("restricted", -100_000_000)]
 
 
+async def test_what_never_came_is_lacking_of_the_revenue_of_its_install(bench):
+    """Nothing was down: AppsFlyer pushed some to nowhere, and counts others that no raw data has."""
+    people = bench.people(4, "applovin_int") + bench.people(2, "unityads_int")
+    sales = [bought(who, LATER_MS + 1000 * n, 5.0) for n, who in enumerate(people)]
+    others = [bought(who, LATER_MS + 60_000 + 1000 * n, 7.0) for n, who in enumerate(people[4:])]
+    for messages in (people, sales):
+        bench.happened(messages)
+    bench.knows(others)
+    await bench.receive([*people, *sales[2:]])
+    await bench.deliver()
+    (day,) = await bench.reconcile()
+    assert amounts(day, ALL_EVENTS) == {"gap": -10.0, "unexplained appsflyer": 14.0}
+    events = {part.code: part.events for row in day.revenue if row.key.event == ALL_EVENTS for part in row.parts}
+    assert events == {"gap": 2}
+
+
 async def test_what_has_no_rate_is_told_by_the_number_of_events(bench):
     """AppsFlyer has converted it, and flybridge could not."""
     people = bench.people(4, "tiktokglobal_int")

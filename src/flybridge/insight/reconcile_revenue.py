@@ -27,7 +27,7 @@ from flybridge.insight.compared_rows import (
     move_withheld,
     respelled,
 )
-from flybridge.insight.comparison import ComparedKey, ComparedRow, Part
+from flybridge.insight.comparison import ALL_EVENTS, ComparedKey, ComparedRow, Part
 from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.insight.reconcile import BY_OTHERS, AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
@@ -40,6 +40,7 @@ USUAL_RATE: Final = 0.1
 
 DELIVERED: Final = ""
 MISSING: Final = "gap"
+UNREADABLE: Final = "unreadable"
 SECONDARY: Final = "secondary_copies"
 SECONDARY_SENT: Final = "secondary_sent"
 NOT_COUNTED: Final = frozenset({MISSING, SECONDARY, SECONDARY_SENT})
@@ -106,7 +107,7 @@ def compare_revenue(evidence: DayEvidence, money: RevenueEvidence, counts: Seque
         (row.key.event, row.key.media_source): part for row in counts for part in row.parts if part.code in BY_OTHERS
     }
     rows.step_to_amplitude(foreign)
-    rows.book()
+    rows.book(counts)
     return rows.rows.sorted()
 
 
@@ -176,7 +177,7 @@ class _RevenueRows:
                 counted = (EVENT, fact.event)
                 is_unread = fact.n <= unreadable.get(counted, 0)
                 unreadable[counted] = unreadable.get(counted, 0) - (fact.n if is_unread else 0)
-                add(row, "unreadable" if is_unread else MISSING, -fact.reported, fact.detail, fact.n)
+                add(row, UNREADABLE if is_unread else MISSING, -fact.reported, fact.detail, fact.n)
             elif fact.code in NOT_COUNTED:
                 add(row, SECONDARY, -fact.reported, fact.detail, fact.n)
             else:
@@ -236,18 +237,26 @@ class _RevenueRows:
             add(row, "restricted_by_policy", fact.counted, policy, fact.n)
         add(row, "currency", fact.sent - fact.counted, fact.currency, fact.n)
 
-    def book(self) -> None:
-        """Compare all in-app events together, whose revenue AppsFlyer books on the day of the install."""
+    def book(self, counts: Sequence[ComparedRow]) -> None:
+        """Compare all in-app events together, whose revenue AppsFlyer books on the day of the install.
+
+        What of their number was not counted explains what revenue lacks: by the cause of most of them.
+        """
         booked = self._money.booked
         if booked is None:
             return
         evidence, cohorts = self._evidence, self._money.cohorts
+        lost = {
+            row.key.media_source: min(parts, key=lambda part: part.n)
+            for row in counts if row.key.event == ALL_EVENTS
+            if (parts := [part for part in row.parts if part.code in {UNREADABLE, MISSING}])
+        }  # fmt: skip
         rows, _ = booked_rows(self.rows, booked, {source: one.revenue for source, one in cohorts.items()})
         explain_conversion(rows, lambda source: cohorts.get(source, CohortRevenue()), evidence.withholding)
         for row in rows.values():
-            for code, counts in (("unreadable", evidence.unreadable_since > 0), ("gap", evidence.was_down)):
-                if counts and left(row, APPSFLYER) <= -CENT:
-                    add(row, code, left(row, APPSFLYER))
+            never_counted = lost.get(row.key.media_source)
+            if never_counted is not None and left(row, APPSFLYER) <= -CENT:
+                add(row, never_counted.code, left(row, APPSFLYER), never_counted.detail, -never_counted.n)
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
 
