@@ -475,15 +475,17 @@ async def test_the_command_prints_what_it_found(bench, tmp_path):
     path = tmp_path / "flybridge.toml"
     path.write_text(bench.text.replace('"data"', f'"{tmp_path}"'))
     await bench.store.close()
-    day = date_of(DAY).isoformat()
+    day, told = date_of(DAY).isoformat(), []
 
     async def run(*words: str) -> str:
-        given = ["reconcile", "--config", str(path), "--day", day, *words]
+        given = ["reconcile", "--config", str(path), *(words if "--from" in words else ["--day", day, *words])]
         done = await asyncio.to_thread(CliRunner().invoke, app, given, env={"COLUMNS": "80"}, catch_exceptions=False)
         assert done.exit_code == 0, done.output
+        told.append(done.stderr)
         return done.stdout
 
     text = await run()
+    assert "compared" not in told[-1]
     assert all(len(line) <= 80 for line in text.splitlines())
     for word in ("tiktokglobal_int", "Waits for its user", "-2", "appsflyer_id -2"):
         assert word in text
@@ -493,6 +495,9 @@ async def test_the_command_prints_what_it_found(bench, tmp_path):
     ((row),) = found["rows"]
     assert (row["appsflyer"], row["flybridge"], row["amplitude"]) == (7, 7, 5)
     assert row["unexplained"] == {"appsflyer": 0, "amplitude": 0}
+    text = await run("--stored", "--from", date_of(DAY - 9).isoformat(), "--to", day, "--by", "source")
+    assert "tiktokglobal_int" in text
+    assert "shop: 1 of 10 days was compared, and the figures are of no others." in " ".join(told[-1].split())
 
 
 @pytest.mark.parametrize("token", ["api-token", "nocohorts"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -22,11 +23,14 @@ from flybridge.insight.comparison import (
     read,
     written,
 )
+from flybridge.insight.differences import partly_compared
 from flybridge.insight.never_came import unreadable_among
+from flybridge.insight.performance import AppScope
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
 from flybridge.operations.reconcile import Gathered
 from flybridge.records import OutcomeKind, Source
 from flybridge.store.figures import Count, CountedOn, OutcomeCount
+from flybridge.store.performance import day_number
 
 NAMES = {("install", ""): "[AppsFlyer] Install", ("reinstall", ""): "[AppsFlyer] Reinstall"}
 
@@ -429,3 +433,22 @@ def test_causes_are_added_up_for_metrics():
     found = events_by_cause([final, structs.replace(final, is_final=False)])
     assert {cause: n for cause, n in found.items() if n} == {"restricted": 8, "held": 2, "unexplained": 1}
     assert set(found) == {*CAUSES, UNEXPLAINED}
+
+
+ONLY = "1 of 2 days was compared, and the figures are of no others."
+
+
+@pytest.mark.parametrize(
+    ("compared", "sentences"),
+    [
+        ([], []),
+        ([("shop", "02"), ("shop", "03"), ("game", "02"), ("game", "03")], []),
+        ([("shop", "02")], [f"shop: {ONLY}", "game: none of 2 days was compared."]),
+        ([("shop", "02"), ("shop", "03"), ("game", "03")], [f"game: {ONLY}"]),
+    ],
+)
+def test_days_that_were_not_compared_are_told(compared, sentences):
+    """Those that are over: the fourth day of the month is today."""
+    scopes = [AppScope(name, "USD", {}, "android", day_number(date(2026, 3, 4))) for name in ("shop", "game")]
+    days = [{"app": app, "date": f"2026-03-{day}"} for app, day in compared]
+    assert partly_compared({"from": "2026-03-02", "to": "2026-03-08", "days": days}, scopes) == sentences

@@ -15,7 +15,13 @@ from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.insight.causes import CAUSES, STEPS
-from flybridge.insight.differences import REVENUE, DifferenceQuestion, asked_differences, read_differences
+from flybridge.insight.differences import (
+    REVENUE,
+    DifferenceQuestion,
+    asked_differences,
+    partly_compared,
+    read_differences,
+)
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope, last_day_over
 from flybridge.insight.question import chosen_scopes, day_asked
@@ -82,6 +88,8 @@ def reconcile(
         print_json(found)
         return
     _print(found)
+    for sentence in partly_compared(found, scopes):
+        complain(sentence)
 
 
 def findings(config: ConfigPath = None, only_app: AppName = None, as_json: AsJson = False) -> None:

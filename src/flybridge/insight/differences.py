@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,7 @@ from flybridge.insight.performance import AppScope, Question
 from flybridge.insight.question import asked, groups_asked, source_asked
 from flybridge.records import PerformanceKind, utc_time
 from flybridge.store.figures import UNEXPLAINED_EVENTS
-from flybridge.store.performance import date_of
+from flybridge.store.performance import date_of, day_number
 from flybridge.store.protocol import Store
 
 GROUPS: Final[Mapping[str, str]] = {"app": "app", "date": "date", "day": "date", "source": "media_source",
@@ -157,6 +158,19 @@ async def read_differences(store: Store, scopes: Sequence[AppScope], question: D
             for one in CAUSES.values()
         ],
     }
+
+
+def partly_compared(found: Mapping[str, Any], scopes: Sequence[AppScope]) -> list[str]:
+    """Return a sentence for each app of which not all days of the period that are over were compared, if some were."""
+    first, last = (day_number(date.fromisoformat(found[name])) for name in ("from", "to"))
+    sentences = []
+    for scope in scopes:
+        n, over = sum(day["app"] == scope.name for day in found["days"]), min(last, scope.today - 1) - first + 1
+        if not found["days"] or n >= over:
+            continue
+        compared = f"{n:,} of {over:,} days {'was' if n == 1 else 'were'} compared, and the figures are of no others"
+        sentences.append(f"{scope.name}: {compared if n else f'none of {over:,} days was compared'}.")
+    return sentences
 
 
 async def _named(store: Store, apps: Collection[str], question: DifferenceQuestion) -> list[dict[str, Any]]:

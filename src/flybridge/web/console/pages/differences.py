@@ -15,7 +15,7 @@ from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REVENUE
 from flybridge.insight.cohort_differences import CohortDifferenceQuestion, read_cohort_differences
 from flybridge.insight.comparison import ALL_EVENTS
 from flybridge.insight.csv_text import csv_text
-from flybridge.insight.differences import asked_differences, last_compared, read_differences
+from flybridge.insight.differences import asked_differences, last_compared, partly_compared, read_differences
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
@@ -144,7 +144,10 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "cohorts": [_cohort(one, cohorts["currency"]) for one in cohorts["total"]],
         "cohort_days": len({day["date"] for day in cohorts["days"] if day["made_at"]}),
         "cohort_notes": sorted({masked_sentence(note) for day in cohorts["days"] for note in day["notes"]}),
-        "notes": sorted({masked_sentence(note) for day in whole["days"] for note in day["notes"]}),
+        "notes": [
+            *partly_compared(whole, scopes),
+            *sorted({masked_sentence(note) for day in whole["days"] for note in day["notes"]}),
+        ],
         "open": sum(not day["is_final"] for day in whole["days"]),
         "zones": sorted({(day["zone"], day["amplitude_zone"]) for day in whole["days"]}),
         "source": shown(it.filters.media_source) if it.filters.media_source else "",
