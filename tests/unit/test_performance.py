@@ -166,6 +166,20 @@ def test_sources_that_no_spend_is_known_of_are_named_beside_those_of_which_it_is
 
 
 @pytest.mark.parametrize("by", ["source", "country", "app,date"])
+def test_days_with_a_spend_of_which_nothing_was_received_are_named(priced, by):
+    """As those before flybridge: costs are pulled for three months."""
+    assert "nothing was received" not in said(priced, "--by", by)
+    costs = priced.parent / "before.csv"
+    costs.write_text(f"date,media_source,spend\n{ago(20)},Facebook Ads,9\n{ago(15)},Facebook Ads,9\n{ago(12)},Meta,0\n")
+    run(priced, "costs", "import", str(costs))
+    sentence = f"shop: nothing was received of 2 days with a spend, {ago(20)} to {ago(15)}. eCPI"
+    assert sentence in said(priced, "--by", by)
+    assert f"shop: nothing was received of {ago(15)}, which has a spend." in said(priced, "--from", ago(16))
+    for words in (("--from", ago(12)), ("--source", "organic")):
+        assert "nothing was received" not in said(priced, "--by", by, *words), words
+
+
+@pytest.mark.parametrize("by", ["source", "country", "app,date"])
 def test_days_that_no_spend_is_known_of_yet_are_named(priced, by):
     """Networks report late, and AppsFlyer's Master API lacks two days."""
     sentence = f"shop: no spend is known of the days after {ago(3)}. eCPI"

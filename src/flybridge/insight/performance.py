@@ -243,11 +243,8 @@ async def _read_app(
     costed = await _read_costs(store, app, asked, figures, notes, horizons=horizons)
     if costed and (free := sorted(brought - costed - WITHOUT_COST)):
         notes.append(_uncosted_note(app, free))
-    if costed and (until := await _last_cost(store, asked)) < min(asked.last, app.today - 1):
-        notes.append(
-            f"{app.name}: no spend is known of the days after {date_of(until)}. eCPI, ROAS and the like of "
-            "all days have their installs and revenue all the same."
-        )
+    if costed:
+        notes += await _of_days(store, app, asked)
     if not horizons:
         return
     unseen = sum(
@@ -299,10 +296,28 @@ async def costs_in(store: Store, app: AppScope, asked: Slice, horizons: Sequence
     return [structs.replace(cost, labels=structs.replace(cost.labels, platform=app.platform)) for cost in found]
 
 
-async def _last_cost(store: Store, asked: Slice) -> int:
-    """Return the last day of a period that a spend is known of, where there is one."""
-    by_day = await store.costs(structs.replace(asked, by=frozenset({"day"})), (WHOLE,))
-    return max(cost.labels.day for cost in by_day if cost.spend is not None)
+async def _of_days(store: Store, app: AppScope, asked: Slice) -> list[str]:
+    """Return sentences about days that lack the spend, or all that it is divided by, where other days have both."""
+    costs = await store.costs(structs.replace(asked, by=frozenset({"day"})), (WHOLE,))
+    notes = []
+    until = max(cost.labels.day for cost in costs if cost.spend is not None)
+    if until < min(asked.last, app.today - 1):
+        notes.append(
+            f"{app.name}: no spend is known of the days after {date_of(until)}. eCPI, ROAS and the like of "
+            "all days have their installs and revenue all the same."
+        )
+    # Of any source: one alone may have brought nobody.
+    whole = Slice(asked.first, asked.last, asked.today, frozenset({"day"}), app.name)
+    received = {row.labels.day for row in await store.performance(whole) if row.n}
+    spent = {cost.labels.day for cost in costs if cost.spend and cost.labels.day < app.today}
+    if silent := sorted(spent - received):
+        first, last = date_of(silent[0]), date_of(silent[-1])
+        several = f"{len(silent):,} days with a spend, {first} to {last}"
+        notes.append(
+            f"{app.name}: nothing was received of {several if first < last else f'{first}, which has a spend'}. "
+            "eCPI, ROAS and the like have that spend all the same."
+        )
+    return notes
 
 
 def _uncosted_note(app: AppScope, sources: Sequence[str]) -> str:
