@@ -57,6 +57,16 @@ def test_every_operator_of_a_condition_decides(
     assert "x" in rule.properties
 
 
+@pytest.mark.parametrize("value", [1234567, 1234567.0, "1234567", " 1234567 ", [1234567]])
+def test_a_number_is_the_same_identifier_however_it_is_written(value: Any) -> None:
+    """As a template or a file may have it."""
+    member = member_of(
+        audience_rule("shop", "vips", "c1", "cuid", property="id"), Keyring(b"secret"), "ada", "", {"id": value}.get
+    )
+    assert member is not None
+    assert member.identifier == "1234567"
+
+
 def test_a_member_without_properties_is_not_sent_under_a_condition() -> None:
     """A message that carries no properties says nothing about them."""
     where = Condition(path="x", absent=True)

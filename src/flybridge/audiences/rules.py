@@ -16,6 +16,7 @@ from flybridge.amplitude.stream import bare, only
 from flybridge.appsflyer.additional import extra_of
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import CASELESS, IdKind, Keyring, device_identifier, usable
+from flybridge.mapping.table import plain
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
 from flybridge.store.audiences.records import NEVER_MS, Lack
 
@@ -141,10 +142,7 @@ def _key(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    value = only(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value).strip() if isinstance(value, str | int | float) else ""
+    return (plain(only(value)) or "").strip()
 
 
 def next_ms(app: str, audience: str, cadence: str, now_ms: int) -> int:
