@@ -93,6 +93,12 @@ def test_the_united_kingdom_is_the_country_of_appsflyers_installs(code):
     assert row.country == "UK"
 
 
+def test_namibia_is_a_country():
+    """Its code is a word for what is missing elsewhere, as R writes it in a column of figures."""
+    (row,) = read(HEAD + "2026-01-31,x,NA,NA,1,USD,NA,\n").rows
+    assert (row.campaign, row.country, row.clicks) == ("NA", "NA", None)
+
+
 def test_an_amount_with_an_unquoted_comma_is_not_cut():
     """1,234.50 is two values, of which the second would be left out without a word."""
     found = read("date,media_source,spend\n2026-01-31,x,1,234.50\n2026-01-31,y,5,\n")

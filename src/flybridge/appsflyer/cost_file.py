@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import SpendRow
+from flybridge.appsflyer.report import SpendRow, stated
 
 REPORTS: Final = ("geo", "summary", "channel")
 """The reports that can be read, the best first: of one day and source, rows of the first that has any count."""
@@ -115,8 +115,7 @@ def newest(files: Iterable[tuple[CostFilePlace, list[CostFileRow]]]) -> list[Cos
 
 
 def _text(value: Any) -> str:
-    text = value.strip() if isinstance(value, str) else ""
-    return "" if text.lower() in {"n/a", "none", "null"} else text
+    return stated(value) if isinstance(value, str) else ""
 
 
 def _day(value: Any) -> date:

@@ -24,6 +24,7 @@ from flybridge.errors import FlybridgeError
 
 ORIGIN: Final = "https://hq1.appsflyer.com"
 UNKNOWN: Final = frozenset({"", "n/a", "none", "null", "-"})
+"""What figures say of what is not known, in lower case. `NA` is a country."""
 QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit")
 MINUTE_S: Final = 60.0
 
@@ -120,6 +121,12 @@ def said(body: bytes) -> str:
     return found if isinstance(found, str) else text
 
 
+def stated(text: str) -> str:
+    """Return what a cell says, without blanks around it; empty if it says that this is not known."""
+    text = text.strip()
+    return "" if text.lower() in UNKNOWN else text
+
+
 class ReportLine(Struct, frozen=True):
     """One line of a report by the names of its columns, in lower case."""
 
@@ -130,8 +137,7 @@ class ReportLine(Struct, frozen=True):
         """Return the first of these columns that is there; empty if it says that there is none."""
         for name in names:
             if name in self.values:
-                value = self.values[name].strip()
-                return "" if value.lower() in UNKNOWN else value
+                return stated(self.values[name])
         return ""
 
     def source(self, name: str) -> str:
@@ -142,8 +148,8 @@ class ReportLine(Struct, frozen=True):
 
     def figure(self, name: str) -> float | None:
         """Return a number; None if it is not known. Raises `ReportRefused`."""
-        value = self.values.get(name, "").strip()
-        if value.lower() in UNKNOWN:
+        value = stated(self.values.get(name, ""))
+        if not value:
             return None
         try:
             number = float(value)

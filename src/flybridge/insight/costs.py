@@ -16,13 +16,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from flybridge.appsflyer.report import stated
 from flybridge.insight.metrics import MICRO
 from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
 COLUMNS: Final = ("date", "media_source", "campaign", "country", "spend", "currency", "clicks", "impressions")
 NEEDED: Final = ("date", "media_source")
 FIGURES: Final = ("spend", "clicks", "impressions")
-UNKNOWN: Final = frozenset({"", "n/a", "na", "null", "none", "-"})
 LARGEST: Final = 1e9
 SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """What spreadsheets write between columns where a comma begins the fraction of an amount, or is asked to be none."""
@@ -96,7 +96,7 @@ def _named(header: list[str], values: list[str]) -> Mapping[str, str]:
     found = dict(zip(header, values, strict=False))
     if len(values) < len(header) and not any(name in found for name in FIGURES):
         raise ValueError(f"The line ends before {' or '.join(name for name in FIGURES if name in header)}.")
-    return {name: "" if value.lower() in UNKNOWN else value for name, value in found.items()}
+    return {name: stated(value) for name, value in found.items()}
 
 
 def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
@@ -131,7 +131,7 @@ def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
 
 def _figure(values: Mapping[str, str], name: str) -> float | None:
     text = values.get(name, "")
-    if not text:
+    if text.upper() in {"", "NA"}:  # as R writes what is missing; of a country it is Namibia
         return None
     try:
         number = float(text)
