@@ -95,7 +95,9 @@ IDFV = "95C9BD22-4A4C-41C8-9548-ED07C5C8C145"
         ("imei", {"imei": "{imei}"}, None),
         ("imei", {"imei": "990000862471854"}, "990000862471854"),
         ("idfv", {"idfv": f"{{{IDFV}}}"}, IDFV),
-        ("braze_id", {"braze_id": "{a}"}, "{a}"),
+        ("braze_id", {"braze_id": "{a-1}"}, "{a-1}"),
+        ("braze_id", {"braze_id": "{braze_id}"}, None),
+        ("cuid", {"cuid": "{{user_id}}"}, "ada-00001"),
         ("cuid", {}, "ada-00001"),
     ],
 )

@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.identity import IdKind, usable
+from flybridge.identity.bare import bare, text_of
 from flybridge.written_time import moment_of
 
 # Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use. They are
@@ -73,8 +74,6 @@ _GROUPED: Final = re.compile(r"[0-9]{1,3}(?:[,\u00a0\u202f][0-9]{3}){1,6}")
 _POINTED: Final = re.compile(
     r"([0-9]{2})\.([0-9]{2})\.([0-9]{4}),? ([0-9:.]{5,12})"
 )  # of Amplitude's page of templates
-WRAPPED: Final = "\"')"
-_WRAPPED: Final = re.compile(r"""Optional\(["']?([^"'()]+)["']?\)|["']([^"']+)["']""")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -199,26 +198,6 @@ def number_of(value: Any) -> str | None:
     if text is not None and _GROUPED.fullmatch(text):
         text = text.translate(_SEPARATORS)
     return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None
-
-
-def bare(value: Any) -> str | None:
-    """Return an identifier without what an app may have left around it: a list, quotes, Swift's `Optional(...)`."""
-    text = text_of(only(value))
-    if text is not None and text[-1] in WRAPPED and (found := _WRAPPED.fullmatch(text)) is not None:
-        return usable(found[1] or found[2])
-    return text
-
-
-def only(value: Any) -> Any:
-    """Return the part of a list of one; anything else as it is."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def text_of(value: Any) -> str | None:
-    """Return an id, also one that is written as a number; None if it is none, or says nothing."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return usable(value) if isinstance(value, str) else None
 
 
 def time_ms(value: Any) -> int | None:

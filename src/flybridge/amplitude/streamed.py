@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.stream import object_of, platform_of, text_of, time_ms
+from flybridge.amplitude.stream import object_of, platform_of, time_ms
+from flybridge.identity.bare import text_of
 from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode, json_type
 from flybridge.records import Dead

@@ -13,6 +13,7 @@ from typing import Any, Final
 from unicodedata import category
 
 from flybridge.appsflyer.currencies import SIGNED, WITH_MILLS, WITHOUT_CENTS, WITHOUT_CENTS_IN_PRACTICE
+from flybridge.identity.bare import only
 from flybridge.system.text_encoding import bare_text
 
 MAX_AMOUNT: Final = 1e15
@@ -57,8 +58,7 @@ MULTIPLIERS: Final = frozenset({"K", "M", "MN", "MM", "MIO", "B", "BN", "T", "TN
 
 def amount_of(value: Any, currency: str | None = None) -> float | None:
     """Return an amount, or None if `value` is none, or can be read in two ways. `currency` is an ISO 4217 code."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = only(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
@@ -145,8 +145,7 @@ def _signed(around: str) -> list[frozenset[str]]:
 
 def currency_in(value: Any) -> str | None:
     """Return the code of the currency that a text names beside an amount, `9,99 €`; None for none, and for several."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = only(value)
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
         return None
     plain = bare_text(value.translate(_PLAIN))

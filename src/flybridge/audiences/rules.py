@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.amplitude.stream import bare, only
 from flybridge.appsflyer.additional import extra_of
 from flybridge.audiences.settings import AudienceSettings, called
 from flybridge.identity import CASELESS, IdKind, Keyring, device_identifier, usable
+from flybridge.identity.bare import bare, only
 from flybridge.mapping.table import plain
 from flybridge.records import DAY_MS, HOUR_MS, Member, content_key
 from flybridge.store.audiences.records import NEVER_MS, Lack
@@ -127,7 +127,7 @@ def member_of(
 def _identifier(rule: AudienceRule, user_id: str, amplitude_id: str, value: Value) -> str | None:
     is_device = IDENTIFIERS[rule.settings.identifier][0] in OF_DEVICES
     for name in rule.names:
-        found = bare(_text(value(name)))
+        found = bare(value(name))
         # A macro or a word in one property says nothing of the next.
         if (found := device_identifier(found) if is_device else found) is not None:
             return found

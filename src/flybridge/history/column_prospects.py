@@ -21,7 +21,8 @@ from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import RowIdentity
 from flybridge.history.rows import BadRow, RawRow
-from flybridge.mapping.person import WRAPPED, Keys, identify, named_user
+from flybridge.identity.bare import WRAPPED
+from flybridge.mapping.person import Keys, identify, named_user
 from flybridge.mapping.to_amplitude.facts import MAX_FLAT
 from flybridge.mapping.to_amplitude.rules import Rules
 

@@ -15,7 +15,7 @@ import msgspec
 from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.appsflyer.postback import mended
 from flybridge.relaxed_json import relaxed
-from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64
+from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64, OPTIONAL
 
 MAX_PAIRS: Final = 1000
 MAX_ENCODED: Final = 4
@@ -25,8 +25,6 @@ ESCAPED: Final = ("%7b", "%5b", "%22", "%25")
 QUOTE: Final = re.compile(r"&(?:amp;){0,3}(?:quot|#34|#x22);", re.IGNORECASE)
 BASE64: Final = re.compile(JSON_IN_BASE64 + "{5,87380}={0,2}")
 """What may be JSON in base64: it is, if it is JSON when decoded."""
-OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
-"""A value as Swift prints it that the app has not unwrapped."""
 ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
 """How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32

@@ -19,14 +19,13 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, device_identifier, installation, usable
-from flybridge.identity.placeholders import BEGINNINGS, is_placeholder
+from flybridge.identity.bare import WRAPPED, bare, only
+from flybridge.identity.placeholders import is_placeholder
 from flybridge.mapping.consent import withheld
-from flybridge.mapping.passed import EMPTY, OPTIONAL, custom_data, look_up
+from flybridge.mapping.passed import EMPTY, custom_data, look_up
 from flybridge.mapping.personal import MIN_TELLING
-from flybridge.mapping.table import plain
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder().decode
 
 MAX_DEVICE_ID: Final = 128
 MAX_SESSION: Final = 2**53
@@ -35,8 +34,6 @@ MAX_NAME: Final = 64
 MAX_UNLIKE: Final = 4096
 SECONDS: Final = range(EARLIEST_MS // 1000, LATEST_MS // 1000)
 GROUPED: Final = re.compile(r"\d{1,3}(?:[,\u00a0\u202f ]\d{3})+")
-WRAPPED: Final = frozenset("\"'O[{") | BEGINNINGS
-"""How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`, and placeholders of ids."""
 
 # Looking up an enum member costs more than a module's name.
 APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
@@ -227,12 +224,8 @@ def _take_devices(postback: Postback, person: Identified, refused: frozenset[str
 def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
     if raw == "":
         return None
-    if not isinstance(raw, str):
-        if isinstance(raw, list) and len(raw) == 1:
-            raw = raw[0]
-        raw = None if isinstance(raw, bool) else plain(raw)
-    if raw is not None and raw[:1] in WRAPPED:
-        raw = _bare(raw)
+    if not isinstance(raw, str) or raw[:1] in WRAPPED:
+        raw = bare(raw)
     found = identifier(raw, keys.min_id_length)
     if found is None:
         notes.append(f"The {what} that the app passed is not one that Amplitude takes and was left out.")
@@ -243,33 +236,15 @@ def named_user(raw: str | None) -> str | None:
     """Return the customer user id without quotes around it, and without Swift's `Optional(...)`; None if it is none, or
     a placeholder.
     """
-    return usable(_bare(raw)) if raw is not None and raw[:1] in WRAPPED else usable(raw)
-
-
-def _bare(text: str) -> str:
-    """Return an id without quotes, a list or Swift's `Optional(...)` around it; empty for a placeholder, and for JSON
-    that is no one id.
-    """
-    if is_placeholder(text.strip()):
-        return ""
-    if text[:1] in ("[", "{"):
-        try:
-            parts = _decode(text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return text
-        return (plain(parts[0]) or "") if isinstance(parts, list) and len(parts) == 1 else ""
-    if (found := OPTIONAL.fullmatch(text.strip())) is not None:
-        text = found[1].strip()
-    return text[1:-1] if text[:1] == text[-1:] and text[:1] in ('"', "'") and len(text) > 1 else text
+    return bare(raw) if raw is not None and raw[:1] in WRAPPED else usable(raw)
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:
     if raw in ("", -1, "-1"):
         return None
-    if isinstance(raw, list) and len(raw) == 1:
-        raw = raw[0]
+    raw = only(raw)
     if isinstance(raw, str):
-        raw = _bare(raw.strip()) if raw[:1] in WRAPPED else raw.strip()
+        raw = (bare(raw) or "") if raw[:1] in WRAPPED else raw.strip()
         raw = raw.removesuffix("L")
         if GROUPED.fullmatch(raw):
             raw = re.sub(r"\D", "", raw)

@@ -16,7 +16,8 @@ BLANKS: Final = (
 )
 """Characters that show nothing: at the ends of a name, and of what stands for no value, they are left out."""
 QUOTED: Final = BLANKS + "\"'"
-OPTIONAL: Final = re.compile(r"Optional\(([^()]{1,80})\)")
+OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
+"""A value as Swift prints it that the app has not unwrapped."""
 MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -14,11 +14,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT
-from flybridge.amplitude.stream import only
 from flybridge.appsflyer.amounts import amount_of as read_amount
 from flybridge.appsflyer.amounts import currency_in
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, Postback
+from flybridge.identity.bare import only
 from flybridge.mapping.table import integer, plain
 from flybridge.records import Word
 

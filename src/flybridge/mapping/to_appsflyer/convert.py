@@ -16,13 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
-from flybridge.amplitude.stream import bare, only
 from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import device_identifier, installation
-from flybridge.identity.placeholders import is_placeholder
+from flybridge.identity.bare import bare, only
 from flybridge.mapping.consent import UNKNOWN, att_of
 from flybridge.mapping.table import flag, plain
 from flybridge.system.text_encoding import BLANKS, bare_text
@@ -69,7 +68,7 @@ def appsflyer_id(value: Any) -> str | None:
 def user(value: Any) -> str | None:
     """An id, without quotes around it: not all zeros, no word for nothing, no placeholder that was not filled in."""
     found = words(only(value))
-    return bare(found) if found is not None and not is_placeholder(found) else None
+    return bare(found) if found is not None else None
 
 
 def device(value: Any) -> str | None:

@@ -21,8 +21,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from flybridge.amplitude.stream import appsflyer_ids, object_of, only
+from flybridge.amplitude.stream import appsflyer_ids, object_of
 from flybridge.amplitude.streamed import Streamed, is_attribution_event
+from flybridge.identity.bare import only
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.personal import MIN_TELLING, names_a_device

@@ -1,0 +1,51 @@
+"""Ids without what apps leave around them: messages of both vendors are read by the same function."""
+
+import pytest
+
+from flybridge.identity.bare import bare
+from flybridge.mapping.person import named_user
+
+WRITTEN = [
+    ("ada-1", "ada-1"),
+    ('"ada-1"', "ada-1"),
+    ("'ada-1'", "ada-1"),
+    ('["ada-1"]', "ada-1"),
+    ("[1234567]", "1234567"),
+    ('Optional("ada-1")', "ada-1"),
+    ("Optional('ada-1')", "ada-1"),
+    ("Optional(ada-1)", "ada-1"),
+    ('Optional("ada(1)")', "ada(1)"),
+    ("'O'Brien'", "O'Brien"),
+    ("O'Brien'", "O'Brien'"),
+    ('"ada-1', '"ada-1'),
+    ('"  ada-1 "', "ada-1"),
+    ("{gaid}", None),
+    ('"{{user_id}}"', None),
+    ("{38400000-8cf0-11bd-b23e-10b96e40000d}", "{38400000-8cf0-11bd-b23e-10b96e40000d}"),
+    ("[ada-1]", "[ada-1]"),
+    ("Optional", "Optional"),
+    ('["ada-1","bob-2"]', None),
+    ('{"a":1}', None),
+    ("[true]", None),
+    ('"null"', None),
+    ("Optional(nil)", None),
+    ('""', None),
+    ("0", None),
+]
+
+
+@pytest.mark.parametrize(("written", "meant"), WRITTEN)
+def test_an_id_is_the_same_for_both_vendors(written, meant):
+    """What Amplitude shows has to match what AppsFlyer reports, however either app has written it."""
+    assert bare(written) == meant
+    assert named_user(written) == meant
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [(1234567, "1234567"), (1234567.0, "1234567"), ([1234567], "1234567"), (["ada-1"], "ada-1"), (['"ada-1"'], "ada-1"),
+     (1.5, None), (True, None), (None, None), ([], None), (["a", "b"], None), ({"a": 1}, None), (float("inf"), None)],
+)  # fmt: skip
+def test_an_id_may_be_a_number_or_alone_in_a_list(value, meant):
+    """A number is the same with a fraction of zero; a flag is no id, and neither are several."""
+    assert bare(value) == meant
