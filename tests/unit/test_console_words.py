@@ -11,7 +11,7 @@ from flybridge.insight.findings import KINDS
 from flybridge.insight.metrics import METRICS
 from flybridge.insight.reasons import REASONS
 from flybridge.web.console.plain_words import WORDS, ticked
-from flybridge.web.console.words import share, shown, span
+from flybridge.web.console.words import share, shown
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,3 @@ def test_every_setting_and_command_in_a_sentence_for_marketers_has_words():
 def test_a_share_of_something_is_never_nothing(n, of, text):
     """Rounding hides neither the few nor that some are missing."""
     assert share(n, of) == text
-
-
-@pytest.mark.parametrize(
-    ("ms", "text"),
-    [(-5, "0 s"), (59_999, "59 s"), (3_660_000, "1 h 1 min"), (86_400_000, "24 h"), (259_100_000, "2 d 23 h")],
-)
-def test_spans_are_in_the_units_that_matter(ms, text):
-    """Two units at most."""
-    assert span(ms) == text

@@ -1,8 +1,8 @@
-"""Numbers with their nouns."""
+"""Numbers with their nouns, and lengths of time."""
 
 import pytest
 
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,12 @@ from flybridge.system.counted import plural
 def test_a_number_stands_with_its_noun(n, words, said):
     """As one and as several, with its thousands apart."""
     assert plural(n, *words) == said
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(-5, "0 s"), (59_999, "59 s"), (3_660_000, "1 h 1 min"), (86_400_000, "24 h"), (259_100_000, "2 d 23 h")],
+)
+def test_spans_are_in_the_units_that_matter(ms, text):
+    """Two units at most."""
+    assert span(ms) == text

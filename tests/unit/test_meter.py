@@ -51,8 +51,8 @@ def test_without_a_terminal_there_is_a_line_every_few_seconds(capsys):
     meter.end()
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 50 / PLAIN_S
-    assert lines[0] == "900 rows looked at, 180 a second, 9%, 0 min 46 s left"
-    assert lines[-1] == "9,800 rows looked at, 196 a second, 99%, 0 min 1 s left"
+    assert lines[0] == "900 rows looked at, 180 a second, 9%, 46 s left"
+    assert lines[-1] == "9,800 rows looked at, 196 a second, 99%, 1 s left"
 
 
 def test_what_is_read_on_is_not_measured_by_what_was_read_before(capsys):
@@ -62,7 +62,7 @@ def test_what_is_read_on_is_not_measured_by_what_was_read_before(capsys):
     for step in range(21):
         seconds.now += 1
         meter.show(file("a", 1000), 500 + step * 10, step * 100)
-    assert capsys.readouterr().err.splitlines()[-1].endswith("69%, 0 min 31 s left")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("69%, 31 s left")
 
 
 def test_without_files_only_rows_are_shown(capsys):

@@ -158,7 +158,7 @@ def test_what_fits_stands_side_by_side_and_the_rest_below(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == ["name", "people", "time", "left", "empty"]
-    assert lines[2].startswith("a name of some length       7  2 h 0 min")
+    assert lines[2].startswith("a name of some length       7        2 h")
     assert lines[3].startswith("    why: word word")
 
 

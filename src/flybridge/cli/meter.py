@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from flybridge.cli.printing import visible
+from flybridge.system.counted import span
 
 if TYPE_CHECKING:
     from flybridge.history.files import RawFile
@@ -59,15 +60,10 @@ class Meter:
         assert self._first is not None
         since, first = self._first
         gained = share - first
-        return f", {_duration((moment - since) / gained * (1 - share))} left" if gained > 0.001 else ""
+        return f", {span(1000 * round((moment - since) / gained * (1 - share)))} left" if gained > 0.001 else ""
 
     def end(self) -> None:
         """Clear the line of a terminal."""
         if sys.stderr.isatty():
             sys.stderr.write(CLEAR)
             sys.stderr.flush()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"

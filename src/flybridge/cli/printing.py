@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flybridge.records import clock_time
+from flybridge.system.counted import span
 
 console: Final = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
@@ -132,17 +133,9 @@ def label(key: str) -> str:
 def shown(key: str, value: Any) -> str:
     """Return how a value reads in a table. Keys that end in `_s` hold seconds; in `_ms`, a moment."""
     if key.endswith("_s") and isinstance(value, int):
-        return span(value)
+        return span(1000 * value)
     if key.endswith("_ms") and isinstance(value, int):
         return clock_time(value)
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if value is None else str(value)
-
-
-def span(seconds: int) -> str:
-    """Return a duration in words: minutes, hours, or days."""
-    minutes = max(0, seconds) // 60
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 48 * 60 else f"{minutes // 1440} d"

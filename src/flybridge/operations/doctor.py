@@ -29,9 +29,8 @@ from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, u
 from flybridge.insight.standstill import RefusedStart, audience_sentence, refused_start_sentence, standing_still
 from flybridge.insight.unwritten import Unwritten, unwritten_sentence
 from flybridge.notifications.notifier import ChannelState
-from flybridge.records import HOUR_MS
 from flybridge.store.audiences.records import Run
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 from flybridge.system.private_files import private_directory
 from flybridge.wiring import check
 
@@ -233,15 +232,11 @@ def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:
     ]
     found += [Check("senders", False, unstored_sentence(one, n)) for one in heard if (n := one.unstored(now_ms))]
     found += [
-        Check("senders", True, silence_sentence(one, _hours(silent), _hours(one.usual_ms or 0)), warning=True)
+        Check("senders", True, silence_sentence(one, span(silent), span(one.usual_ms or 0)), warning=True)
         for one in heard
         if (silent := one.silent_ms(now_ms))
     ]
     return found or [Check("senders", True, "None is refused, or silent for longer than usual.")]
-
-
-def _hours(ms: int) -> str:
-    return f"{ms / HOUR_MS:,.1f} hours"
 
 
 def running_audiences(runs: Iterable[tuple[str, str, Run]]) -> list[Check]:

@@ -11,7 +11,7 @@ from flybridge.operations.doctor import Check
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count
 from flybridge.store.records import Lane, LaneDepth
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 
 LONG_MS: Final = 600_000
 """An outage that is longer, or an event that is due for longer, is no passing matter."""
@@ -53,11 +53,11 @@ def _sending(
         remedy = "Configure the app and the route that they were filed for, or take them out with `flybridge lanes`."
         return Check(name, False, f"{_wait(waiting)}, and the configuration has no such lane. {remedy}")
     if circuit is not None and circuit.phase is not Phase.CLOSED:
-        for_s = max(0, now_ms - circuit.since_ms) // 1000
+        for_ms = now_ms - circuit.since_ms
         answer = f" ({circuit.words})" if circuit.words else ""
         state = "is halted" if circuit.halted else "is paused"
-        detail = f"{state} for {for_s} s: {circuit.reason}{answer}. {_wait(waiting)}. {circuit.remedy}"
-        passing = not circuit.halted and for_s * 1000 < LONG_MS
+        detail = f"{state} for {span(for_ms)}: {circuit.reason}{answer}. {_wait(waiting)}. {circuit.remedy}"
+        passing = not circuit.halted and for_ms < LONG_MS
         return Check(name, passing, detail, warning=passing)
     if depth is not None and depth.later:
         later = plural(depth.later, "event could not be sent, and waits", "events could not be sent, and wait")
@@ -69,7 +69,7 @@ def _sending(
         return Check(name, True, f"{_wait(waiting)}, and no process sends: start `flybridge serve`.", warning=True)
     if late_ms >= LONG_MS:
         due = plural(depth.due, "event is due", "events are due, one")
-        detail = f"{due} for {late_ms // 1000} s: more is filed than is sent, or see the log."
+        detail = f"{due} for {span(late_ms)}: more is filed than is sent, or see the log."
         return Check(name, True, detail, warning=True)
     return None
 

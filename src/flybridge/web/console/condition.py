@@ -19,9 +19,9 @@ from flybridge.insight.standstill import audience_sentence, refused_start_senten
 from flybridge.insight.unwritten import silent_sentence, unwritten_sentence
 from flybridge.notifications.concern import notification_key
 from flybridge.records import OutcomeKind
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 from flybridge.web.console.reading import Reading
-from flybridge.web.console.words import ENDPOINTS, masked_sentence, shown, span
+from flybridge.web.console.words import lane_name, masked_sentence, shown
 
 SLOW_INBOX_MS: Final = 300_000
 
@@ -112,7 +112,7 @@ def _of_lanes(reading: Reading) -> list[Notice]:
     return [
         Notice(
             level_of(circuit),
-            f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}: {paused(circuit, reading.at_ms)}",
+            f"{lane_name(lane)}: {paused(circuit, reading.at_ms)}",
             "/flow",
             f"lane/{lane.app}/{lane.endpoint}",
             circuit.reason if circuit.halted else "",
@@ -128,8 +128,8 @@ def _of_retries(reading: Reading) -> list[Notice]:
     return [
         Notice(
             WARN,
-            f"{shown(depth.lane.app)}, {ENDPOINTS.get(depth.lane.endpoint, depth.lane.endpoint)}: "
-            f"{plural(depth.later, 'event')} could not be sent, and {_waits(depth.later)} for another try.",
+            f"{lane_name(depth.lane)}: {plural(depth.later, 'event')} could not be sent, and "
+            f"{'waits' if depth.later == 1 else 'wait'} for another try.",
             "/flow",
             f"lane/{depth.lane.app}/{depth.lane.endpoint}",
         )
@@ -209,7 +209,7 @@ def _of_events(reading: Reading) -> list[Notice]:
     for app, n in sorted(waiting.items()):
         known = reading.known.get(app, Known())
         if not known.streaming or not known.kinds:
-            sentence = f"{plural(n, 'event')} {_waits(n)}. {hint(shown(app), (), 0, known)}"
+            sentence = f"{plural(n, 'event waits', 'events wait')}. {hint(shown(app), (), 0, known)}"
             found.append(Notice(WARN, sentence, "/holds", f"unmatched/{app}"))
     return found
 
@@ -221,10 +221,6 @@ def _of_messages(reading: Reading) -> list[Notice]:
         )
         for channel, problem in sorted(reading.unsent.items())
     ]
-
-
-def _waits(n: int) -> str:
-    return "waits" if n == 1 else "wait"
 
 
 def _magnitude(n: int) -> str:

@@ -21,7 +21,7 @@ from flybridge.insight.csv_text import BYTE_ORDER_MARK
 from flybridge.insight.performance import AppScope
 from flybridge.records import clock_time
 from flybridge.store.protocol import Store
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 from flybridge.telemetry.door_counts import StepLatency
 from flybridge.web.console.condition import condition
 from flybridge.web.console.deeds import Deeds
@@ -30,7 +30,7 @@ from flybridge.web.console.gate import ConsoleGate
 from flybridge.web.console.operations import Operations
 from flybridge.web.console.plain_words import ticked
 from flybridge.web.console.reading import ConsoleReader
-from flybridge.web.console.words import count_of, share, span
+from flybridge.web.console.words import count_of, share
 
 Scopes = Callable[[int], Sequence[AppScope]]
 """Returns what has to be known of each app at a time in milliseconds."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from flybridge.identity.masking import masked
+from flybridge.store.records import Lane
 
 MAX_TEXT: Final = 80
 
@@ -74,21 +75,14 @@ def shown(text: object) -> str:
     return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "\u2026"
 
 
+def lane_name(lane: Lane) -> str:
+    """Return what the console calls a lane."""
+    return f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}"
+
+
 def printable(text: object) -> str:
     """Return the text of an operator or of the configuration, with a mark for each character that can't be seen."""
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text))
-
-
-def span(ms: int) -> str:
-    """Return a duration in its two largest units, without a second that is 0."""
-    seconds = max(0, ms) // 1000
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if minutes < 60:
-        return f"{minutes} min"
-    parts = (f"{hours} h", minutes % 60, "min") if hours < 48 else (f"{days} d", hours % 24, "h")
-    return f"{parts[0]} {parts[1]} {parts[2]}" if parts[1] else parts[0]
 
 
 def share(n: int, of: int) -> str:

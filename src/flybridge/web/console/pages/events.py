@@ -20,7 +20,7 @@ from starlette.routing import Route
 from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
 from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, clock_time
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of, number_in
 from flybridge.web.console.deeds import DONE, REFUSED, visitor_of
@@ -35,7 +35,6 @@ from flybridge.web.console.words import (
     masked_sentence,
     printable,
     shown,
-    span,
 )
 
 ENTRY: Final = Entry("events", "/events", "Events")

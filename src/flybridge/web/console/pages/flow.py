@@ -18,6 +18,7 @@ from flybridge.delivery.circuit import Circuit, Phase
 from flybridge.delivery.lane_reports import Order, give_order
 from flybridge.records import OutcomeKind
 from flybridge.store.records import Lane
+from flybridge.system.counted import span
 from flybridge.telemetry.door_counts import StepLatency
 from flybridge.web.console import charts
 from flybridge.web.console.acting import act, first, form_of
@@ -25,7 +26,7 @@ from flybridge.web.console.condition import condition, level_of, paused
 from flybridge.web.console.operations import Done
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Answer, Entry, Site
-from flybridge.web.console.words import ENDPOINTS, SOURCES, masked_sentence, shown, span
+from flybridge.web.console.words import ENDPOINTS, SOURCES, lane_name, masked_sentence, shown
 
 ENTRY: Final = Entry("flow", "/flow", "Flow")
 
@@ -134,7 +135,7 @@ def _order(site: Site) -> Answer:
             await give_order(site.store, lane, chosen, site.clock.now_ms())
             return Done("The workers do it within a few seconds.")
 
-        where = f"{shown(lane.app)}, {ENDPOINTS.get(lane.endpoint, lane.endpoint)}"
+        where = lane_name(lane)
         return await act(
             site, request, ENTRY, action=chosen.value, button="Retry now" if chosen is Order.RETRY else "Send fewer",
             question=f"{SENTENCES[chosen].format(lane=where)}? Waiting there: {waiting:,}.", work=work,

@@ -16,14 +16,14 @@ from flybridge.insight.account import by_reason
 from flybridge.insight.hints import AGES, OLDER, Known, age_of, hint
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.store.figures import HeldCount
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 from flybridge.web.console.acting import act, first, form_of, ids_in
 from flybridge.web.console.gate import Form
 from flybridge.web.console.operations import Done
 from flybridge.web.console.pages.account import MAX_ROWS
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Answer, Entry, Site
-from flybridge.web.console.words import IDENTIFIERS, masked_sentence, shown, span
+from flybridge.web.console.words import IDENTIFIERS, masked_sentence, shown
 
 ENTRY: Final = Entry("holds", "/holds", "Holds")
 LISTED: Final = 50

@@ -13,11 +13,12 @@ from starlette.routing import Route
 from flybridge.config.apps import App
 from flybridge.records import OutcomeKind, Source, clock_time
 from flybridge.store.job_runs import JobRun, read_runs
+from flybridge.system.counted import span
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.operations import JOBS, JobState
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import masked_sentence, shown, span
+from flybridge.web.console.words import masked_sentence, shown
 
 ENTRY: Final = Entry("jobs", "/jobs", "Jobs and streams")
 RUNS: Final = 50

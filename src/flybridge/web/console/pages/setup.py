@@ -17,13 +17,13 @@ from flybridge.config.template import push_url, what_to_paste
 from flybridge.notifications.notifier import ChannelState
 from flybridge.records import OutcomeKind, Source, clock_time
 from flybridge.store.events import EventFilter, EventRow
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 from flybridge.web.console.acting import act, first, form_of
 from flybridge.web.console.deeds import BEGUN, DONE, visitor_of
 from flybridge.web.console.operations import CheckResult, Done
 from flybridge.web.console.reading import Reading
 from flybridge.web.console.site import Entry, Site
-from flybridge.web.console.words import shown, span
+from flybridge.web.console.words import shown
 
 ENTRY: Final = Entry("setup", "/setup", "Set-up")
 WAITS_S: Final = 5.0
