@@ -29,6 +29,7 @@ push_token = "a-token-of-the-tests"
 REFUSED = {
     "account --since yesterday": "--since: 'yesterday' is not a date. Write it as 2026-01-31.",
     "account --since 2026-02-30": "--since: '2026-02-30' is not a date.",
+    "gaps --locker --from 31/01/2026": "--from: '31/01/2026' is not a date. Write it as 2026-01-31.",
     "reconcile --stored --day tomorrow": "--day: 'tomorrow' is not a date. Write it as 2026-01-31.",
     "reconcile --stored --day 2026-01-02 --from 2026-01-01": "--day: is one day, and --from and --to are several.",
     "performance --json --csv": "--csv: --json prints another form.",

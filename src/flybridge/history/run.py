@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import ORDER, TAKEN, Report, report_named
 from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
@@ -23,6 +22,7 @@ from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.history.survey import Survey, SurveyedRow, Surveyor
 from flybridge.history.take import Accept, RowTaker, Taken, Waits
+from flybridge.insight.question import day_asked
 from flybridge.records import DAY_MS, Source
 from flybridge.store.protocol import Store
 
@@ -57,18 +57,10 @@ class ImportPlan(Struct, frozen=True):
     former: Sequence[RawFile] = ()
 
 
-def day_ms(option: str, day: str) -> int:
-    """Return the beginning of a UTC day. Raises `ConfigError` for text that is none."""
-    ms = time_ms(day) if len(day) == len("2026-01-31") else None
-    if ms is None:
-        raise ConfigError(option, f"{day!r} is not a day.", "Write it as 2026-01-31.")
-    return ms
-
-
 def day_span(from_day: str | None, to_day: str | None) -> tuple[int, int]:
     """Return the first millisecond of a day and that after another."""
-    start = day_ms("--from", from_day) if from_day else 0
-    end = day_ms("--to", to_day) + DAY_MS if to_day else 2**62
+    start = day_asked("--from", from_day) * DAY_MS if from_day else 0
+    end = (day_asked("--to", to_day) + 1) * DAY_MS if to_day else 2**62
     if end <= start:
         raise ConfigError("--to", f"{to_day} is before {from_day}.", "Name the later day last.")
     return start, end

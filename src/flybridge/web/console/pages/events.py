@@ -7,7 +7,6 @@ the content of a message is shown on demand only, to the role `operate`, and tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -17,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from flybridge.errors import ConfigError
+from flybridge.insight.question import day_asked
 from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
 from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, clock_time
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
@@ -286,6 +287,6 @@ def _pretty(body: bytes) -> str:
 
 def _day_ms(text: str) -> int:
     try:
-        return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError:
+        return day_asked("day", text) * DAY_MS
+    except ConfigError:
         return 0
