@@ -500,6 +500,17 @@ def test_costs_that_can_not_be_read_change_nothing(config):
     assert rows(config)[0]["spend"] is None
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_costs_are_read_as_spreadsheets_save_them(config, encoding, ends):
+    """In the encodings in which other files are read, and with any ends of lines."""
+    text = "date,media_source,campaign,spend\n2025-12-03,Bing Ads,Zürich,1\n"
+    (config.parent / "sheet.csv").write_bytes(text.replace("\n", ends).encode(encoding))
+    run(config, "costs", "import", str(config.parent / "sheet.csv"))
+    found = rows(config, "--by", "campaign", "--from", "2025-12-01", "--to", "2025-12-31")
+    assert ("Zürich", 1.0) in [(row["campaign"], row["spend"]) for row in found]
+
+
 def test_figures_as_people_read_them():
     """Thousands are grouped, shares are per cent, and what is not known is n/a."""
     assert [figure(*pair) for pair in ((1234, "count"), (0.1234, "share"), (1234.5, "money"), (None, "money"))] == [

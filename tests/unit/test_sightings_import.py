@@ -321,6 +321,13 @@ def test_a_file_of_another_encoding_is_read(encoding, tmp_path):
     assert [line.ids for line in read_file(path) if isinstance(line, FileLine)] == [("zoë",), ("ada",)]
 
 
+def test_ids_in_windows_1252_are_what_they_are(tmp_path):
+    """As spreadsheets save CSV; a mark in place of a letter would make another person of it."""
+    path = tmp_path / "users.csv"
+    path.write_bytes("user_id,appsflyer_id\nzoë,1-2\nada,1-3\n".encode("cp1252"))
+    assert [line.ids for line in read_file(path) if isinstance(line, FileLine)] == [("zoë",), ("ada",)]
+
+
 @pytest.mark.parametrize("form", ["--sightings", "--stream"])
 @pytest.mark.parametrize(
     "option", ["--dry-run", "--timezone UTC", "--from 2026-01-01", "--to 2026-01-01", "--rate 5", "--dry-run --rate 5"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from flybridge.insight.question import period
 from flybridge.insight.reported_costs import costs_of_files
 from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
+from flybridge.system.text_encoding import as_utf8, line_text
 
 if TYPE_CHECKING:
     from flybridge.operations.pull_costs import CostPull
@@ -62,11 +64,11 @@ def _import_csv(settings: Config, file: Path, only_app: str | None) -> list[dict
     one = chosen_app(settings, only_app)
     name = one.name
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            found = read_costs(lines, name, one.insight.currency)
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
-        raise ConfigError("", f"{file} can't be read: {reason}.", "Name a CSV file.") from None
+        with file.open("rb") as raw:
+            text = "".join(map(line_text, as_utf8(raw)))
+    except OSError as problem:
+        raise ConfigError("", f"{file} can't be read: {problem.strerror}.", "Name a CSV file.") from None
+    found = read_costs(io.StringIO(text, newline=""), name, one.insight.currency)
     for bad in found.bad[:SHOWN]:
         complain(f"{file}, line {bad.line}: {bad.problem}")
     if found.bad:

@@ -31,7 +31,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.lenient_json import decode
 from flybridge.operations.json_values import JsonValues
 from flybridge.records import Envelope, Media, Source
-from flybridge.system.text_encoding import as_utf8
+from flybridge.system.text_encoding import as_utf8, line_text
 
 LINES_PER_ENVELOPE: Final = 100
 LINES_SHOWN: Final = 500
@@ -164,7 +164,7 @@ def _json_line(at: int, text: bytes) -> FileLine | BadLine:
 
 
 def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
-    text = first.decode("utf-8", "replace")
+    text = line_text(first)
     delimiter = max(",;\t|", key=text.count)
     columns = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
     lower = [column.lower().replace(" ", "_") for column in columns]  # warehouses write names in capitals
@@ -181,7 +181,7 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
         for at, raw in enumerate(_whole_lines(file, file.readline(MAX_LINE)), number + 1):
             if raw is None:
                 long.add(at)
-            yield "\n" if raw is None else raw.decode("utf-8", "replace")
+            yield "\n" if raw is None else line_text(raw)
 
     reader = csv.reader(texts(), delimiter=delimiter)
     while True:
