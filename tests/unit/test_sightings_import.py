@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
@@ -319,6 +320,16 @@ def test_a_file_of_another_encoding_is_read(encoding, tmp_path):
     path = tmp_path / "some.json"
     path.write_bytes('{"user_id":"zoë","adid":"x"}\n{"user_id":"ada"}\n'.encode(encoding))
     assert [line.ids for line in read_file(path) if isinstance(line, FileLine)] == [("zoë",), ("ada",)]
+
+
+def test_files_are_unpacked_as_raw_data_is(tmp_path):
+    """Compressed twice, or with what else there is."""
+    line = b'{"user_id":"ada"}\n'
+    (tmp_path / "twice.json.gz").write_bytes(gzip.compress(gzip.compress(line)))
+    assert [one.ids for one in read_file(tmp_path / "twice.json.gz") if isinstance(one, FileLine)] == [("ada",)]
+    (tmp_path / "other.json.bz2").write_bytes(bz2.compress(line))
+    with pytest.raises(FlybridgeError, match="is packed with bzip2, which is not read: unpack it"):
+        list(read_file(tmp_path / "other.json.bz2"))
 
 
 def test_ids_in_windows_1252_are_what_they_are(tmp_path):

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final
 from zipfile import BadZipFile, ZipFile
 
 import msgspec
@@ -28,6 +27,7 @@ from flybridge.amplitude import stream
 from flybridge.amplitude.event import MIN_ID_LENGTH, identifier
 from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
+from flybridge.history.unpacked import unpacked
 from flybridge.lenient_json import decode
 from flybridge.operations.json_values import JsonValues
 from flybridge.records import Envelope, Media, Source
@@ -41,8 +41,7 @@ TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_
 WHOM: Final = frozenset({"user_id", "device_id"})
 """Columns of which a file of sightings has one."""
 _encode: Final = msgspec.json.Encoder().encode
-_gzip: Final = b"\x1f\x8b"
-_zip: Final = b"PK\x03\x04"
+ZIP: Final = b"PK\x03\x04"
 _TOO_LONG: Final = f"It is longer than {MAX_LINE:,} bytes."
 
 
@@ -80,23 +79,13 @@ def read_file(path: Path) -> Iterator[FileLine | BadLine]:
     """Yield the lines of a file of sightings. Raises `FlybridgeError` if it is none, or can't be opened."""
     try:
         with path.open("rb") as file:
-            if _starts_with(file, _zip):
+            if file.peek(len(ZIP)).startswith(ZIP):
                 yield from _archive_lines(file, path)
             else:
-                yield from read_lines(_opened(file), str(path))
+                yield from read_lines(as_utf8(unpacked(file, str(path))), str(path))
     # RuntimeError, of which NotImplementedError is one: an archive with a password, or packed in a way not known.
     except (OSError, EOFError, zlib.error, BadZipFile, RuntimeError) as problem:
         raise FlybridgeError(f"{path} can't be read: {problem}.") from problem
-
-
-def _starts_with(file: IO[bytes], mark: bytes) -> bool:
-    found = file.read(len(mark)) == mark
-    file.seek(0)
-    return found
-
-
-def _opened(file: IO[bytes]) -> IO[bytes]:
-    return as_utf8(cast("IO[bytes]", gzip.open(file, "rb")) if _starts_with(file, _gzip) else file)
 
 
 def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
@@ -105,8 +94,9 @@ def _archive_lines(file: IO[bytes], path: Path) -> Iterator[FileLine | BadLine]:
             hidden = member.filename.rpartition("/")[2].startswith(".")
             if member.is_dir() or hidden or member.filename.startswith("__MACOSX/"):  # the system has put it there
                 continue
+            name = f"{path}:{member.filename}"
             with archive.open(member) as packed:
-                for line in read_lines(_opened(packed), f"{path}:{member.filename}"):
+                for line in read_lines(as_utf8(unpacked(packed, name)), name):
                     yield (
                         BadLine(line.line, f"In {member.filename}: {line.problem}")
                         if isinstance(line, BadLine)
