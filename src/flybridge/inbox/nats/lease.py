@@ -178,7 +178,7 @@ class Leases:
         came = await self._link.client.subscribe(self._link.client.new_inbox())
         messages: list[Msg] = []
         owed = batch
-        is_there = True
+        is_there, begun_s = True, time.monotonic()
         try:
             await self._request(came.subject, batch, expires_s)
             async with asyncio.timeout((expires_s or 0) + 2):
@@ -188,8 +188,8 @@ class Leases:
                         messages.append(message)
                     elif is_there := not _gone(message):
                         owed = _owed(message, batch, len(messages))
-        except TimeoutError:
-            pass  # the question or its end was lost with a server: what came is good
+        except TimeoutError:  # the question or its end was lost with a server: what came is good
+            self._link.errors.check_permitted(begun_s)
         except BaseException:
             for message in messages:
                 await self._tell(message.reply, GIVE_BACK)
@@ -236,6 +236,7 @@ class Leases:
                 try:
                     await self._link.client.request(reply, DONE, timeout=1)
                 except _away():
+                    self._link.errors.check_permitted(due - self._link.settings.deadline_s)
                     if time.monotonic() > due:
                         raise InboxUnavailable(
                             f"NATS at {self._link.hosts} does not confirm that messages are done. They come again, "

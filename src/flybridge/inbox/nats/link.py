@@ -14,16 +14,17 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from flybridge.errors import FlybridgeError, InboxUnavailable
+from flybridge.errors import InboxUnavailable
+from flybridge.inbox.nats.client import ServerErrors, new_client
 from flybridge.inbox.protocol import Room
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.js import JetStreamContext
     from nats.js.api import ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo
     from nats.js.errors import APIError
@@ -110,25 +111,25 @@ class Link:
     def __init__(self, servers: Sequence[str], settings: StreamSettings) -> None:
         self.settings = settings
         self._servers = list(servers)
-        self._denied = asyncio.Event()
         self.hosts = ", ".join(sorted({host_of(server) for server in servers}))
         """Where the servers are, without user and password."""
+        self.errors = ServerErrors(self.hosts)
 
     async def open(self) -> None:
         """Connect, and make or update stream and consumer. Raises `InboxUnavailable`, with what to do."""
-        self.client = _client()
+        self.client = new_client()
         connecting = asyncio.create_task(self._connect())
-        denied = asyncio.create_task(self._denied.wait())
+        denied = asyncio.create_task(self.errors.denied.wait())
         try:
             await asyncio.wait(
                 {connecting, denied}, timeout=self.settings.deadline_s, return_when=asyncio.FIRST_COMPLETED
             )
-            if self._denied.is_set():
+            if self.errors.denied.is_set():
                 raise InboxUnavailable(
                     f"NATS at {self.hosts} refuses the user or password. Correct the addresses in cluster.nats."
                 )
             if not connecting.done() or connecting.exception() is not None:
-                raise InboxUnavailable(f"No NATS server answers at {self.hosts}. Start them, or correct cluster.nats.")
+                raise self.errors.unreachable()
             await self._prepare()
         except BaseException:
             connecting.cancel()
@@ -235,7 +236,7 @@ class Link:
         from nats.js.errors import APIError  # noqa: PLC0415
 
         loop = asyncio.get_running_loop()
-        due = loop.time() + self.settings.deadline_s
+        begun_s, due = monotonic(), loop.time() + self.settings.deadline_s
         api = self.client.jetstream(timeout=ASK_S)
         while True:
             problem = "JetStream does not answer: its servers are away, or it is not enabled on them."
@@ -250,7 +251,7 @@ class Link:
                 elif refused.code:  # none: there was nobody to answer
                     raise refused from None
             except (Error, OSError, TimeoutError):
-                pass
+                self.errors.check_permitted(begun_s)
             if loop.time() > due:
                 raise InboxUnavailable(f"NATS at {self.hosts}: {problem}")
             await asyncio.sleep(0.1)
@@ -294,12 +295,8 @@ class Link:
             ping_interval=5,
             max_outstanding_pings=2,
             pending_size=16 * 2**20,
-            error_cb=self._heard,
+            error_cb=self.errors.hear,
         )
-
-    async def _heard(self, error: Exception) -> None:
-        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
-            self._denied.set()
 
     async def _prepare(self) -> None:
         await self._ask(lambda api: api.account_info())
@@ -400,13 +397,3 @@ class Link:
 
 def _refused(error: APIError) -> JetStreamRefusal:
     return JetStreamRefusal(error.err_code or 0, error.description or "no reason given")
-
-
-def _client() -> Client:
-    try:
-        from nats.aio.client import Client  # noqa: PLC0415 - part of the extra `cluster`
-    except ImportError:
-        raise FlybridgeError(
-            "The inbox on NATS needs the package nats-py: install flybridge[cluster], or leave [cluster] out."
-        ) from None
-    return Client()

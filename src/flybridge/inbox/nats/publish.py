@@ -17,6 +17,7 @@ import json
 from collections import Counter, defaultdict, deque
 from itertools import count
 from secrets import token_hex
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
@@ -170,6 +171,7 @@ class Publisher:
         chunks = [self._chunk(app, day, envelopes) for (app, day), envelopes in by_day.items()]
         counted = Counter({key: len(envelopes) for key, envelopes in by_day.items()})
         tally = slot.tally + counted
+        begun_s = monotonic()
         due, batches, reason = group[0].due, set[str](), NO_ANSWER
         while self._loop.time() < due:
             if not self._link.up:
@@ -193,6 +195,7 @@ class Publisher:
                     continue
                 slot.sequence = sequence
             except TimeoutError as problem:
+                self._link.errors.check_permitted(begun_s)
                 if isinstance(problem.__cause__, NoRespondersError):
                     await self._link.check_stream()
                 reason = NO_ANSWER
