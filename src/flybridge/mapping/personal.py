@@ -29,6 +29,7 @@ ID_KEYS: Final = frozenset(DEVICE_FIELDS) | {
     "adid", "gaid", "aaid", "google_advertising_id", "advertiser_id", "app_set_id", "mac", "mac_address", "device_imei",
 }  # fmt: skip
 """Keys of `event_value` that hold an identifier by name, in lower case."""
+BETWEEN_WORDS: Final = str.maketrans("", "", "_- ")
 
 LAST: Final = 12
 """The end of an identifier that stands in each spelling of it, however the parts before are joined. To look for it is
@@ -39,6 +40,19 @@ _APART: Final = "(?:[-_.: ]|%2d)?"
 _BETWEEN: Final = re.compile(rb"[-_.: ]|%2d")
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def _letters_of(key: str) -> str:
+    return key.strip().casefold().translate(BETWEEN_WORDS)
+
+
+# Not those of one word: an `ad_id` is that of an ad.
+_ID_LETTERS: Final = frozenset(_letters_of(key) for key in ID_KEYS if "_" in key)
+
+
+def is_id_key(key: str) -> bool:
+    """Whether a key holds an identifier by its name, in any case of letters, and with any signs between its words."""
+    return key.strip().lower() in ID_KEYS or _letters_of(key) in _ID_LETTERS
 
 
 def without_ids(text: str, devices: Iterable[bytes]) -> str:

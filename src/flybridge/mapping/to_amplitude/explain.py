@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from flybridge.appsflyer.fields import Postback
 from flybridge.mapping.passed import find, parsed
-from flybridge.mapping.personal import ID_KEYS, PERSONAL, names_a_device
+from flybridge.mapping.personal import PERSONAL, is_id_key, names_a_device
 from flybridge.mapping.restrictions import PASS
 from flybridge.mapping.table import Explained, explain_rows, mask, with_prefix
 from flybridge.mapping.to_amplitude.facts import Facts, facts_of
@@ -81,7 +81,7 @@ def _derived(facts: Facts, rules: Rules, mapped: Mapped) -> Iterator[Explained]:
         if rule.target == "event_properties":
             yield from _values(facts.whole, found, rule.note, ids)
             continue
-        if PERSONAL.intersection(rule.sources) and rule.target in ID_KEYS:
+        if PERSONAL.intersection(rule.sources) and is_id_key(rule.target):
             found = mask(found)
         raws = [_raw(source, raw, ids) for source, raw in given.items()]
         shown = raws[0] if len(raws) == 1 else ", ".join(str(raw) for raw in raws)
@@ -101,7 +101,7 @@ def _raw(source: str, raw: Any, ids: Sequence[bytes]) -> Any:
     """Return a field that a rule read, masked if personal; of an object or a list only that it was present."""
     if isinstance(parsed(raw), dict | list):
         return "{…}"
-    return mask(raw) if source in ID_KEYS or names_a_device(raw, ids) else raw
+    return mask(raw) if is_id_key(source) or names_a_device(raw, ids) else raw
 
 
 def _identity(mapped: Mapped) -> Iterator[Explained]:
@@ -116,5 +116,5 @@ def _identity(mapped: Mapped) -> Iterator[Explained]:
 def mask_named(key: str, value: Any, ids: Sequence[bytes], *more: str) -> Any:
     """Mask a value under a key for what is personal, or with one of `more` in it, and one with an id of the person."""
     lower = key.lower()
-    personal = lower in ID_KEYS or any(word in lower for word in ("mail", "phone", "name", "user", "device", *more))
+    personal = is_id_key(key) or any(word in lower for word in ("mail", "phone", "name", "user", "device", *more))
     return mask(value) if personal or names_a_device(value, ids) else value

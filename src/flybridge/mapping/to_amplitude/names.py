@@ -10,7 +10,7 @@ from flybridge.amplitude.event import MAX_TEXT, is_reserved
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
-from flybridge.mapping.personal import ID_KEYS
+from flybridge.mapping.personal import is_id_key
 from flybridge.mapping.restrictions import RESTRICTED, TOUCH_TYPES
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.place import SOURCES
@@ -56,7 +56,7 @@ def check_row(source: str, target: str) -> None:
             f"The target {target!r} is not one that a row can fill.",
             f"Write event_properties.x, user_properties.x, or one of {', '.join(sorted(TOP_TARGETS))}.",
         )
-    if source.rpartition(".")[2].lower() in ID_KEYS:
+    if is_id_key(source.rpartition(".")[2]):
         raise ConfigError(
             path,
             "Device identifiers go to Amplitude's own fields, never to properties.",

@@ -14,7 +14,7 @@ from flybridge.appsflyer.postback_kind import Kind
 from flybridge.errors import ConfigError
 from flybridge.identity.masking import masked
 from flybridge.mapping.person import OF_ADID, TOP, Keys
-from flybridge.mapping.personal import ID_KEYS
+from flybridge.mapping.personal import is_id_key
 from flybridge.mapping.restrictions import Policy, policies, policy_of
 from flybridge.mapping.table import Row, as_is
 from flybridge.mapping.to_amplitude import rows as table
@@ -111,7 +111,7 @@ class CompiledRules:
         self.policy = lru_cache(4096)(lambda source, touch: policy_of(source, touch, by_source))
         self._plans = plans_of(rules.mark, all_rows(rules), rules.without, sends_place=rules.location == "appsflyer")
         passed = (rules.device_id_key, rules.session_id_key, rules.user_id_key)
-        self._hidden = ID_KEYS.union(key.lower() for key in passed)
+        self._passed = frozenset(key.lower() for key in passed)
         self._taken = frozenset(key for plan in self._plans.values() for key in plan.event.keys)
         self._left_out: dict[tuple[str, ...], tuple[tuple[str, ...], bool]] = {}
         self.conversion_name = {
@@ -147,7 +147,7 @@ class CompiledRules:
     def _leave_out(self, keys: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
         """Return which of an event's keys are left out, and whether one of them is itself an identifier."""
         named = {key for key in keys if masked(key) != key}
-        hidden = {key for key in keys if key in self._taken or key.strip().lower() in self._hidden}
+        hidden = {key for key in keys if key in self._taken or key.strip().lower() in self._passed or is_id_key(key)}
         found = tuple(key for key in keys if key in named or key in hidden), bool(named)
         if sum(map(len, keys)) <= MAX_KEYS:
             if len(self._left_out) >= MAX_REMEMBERED:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from flybridge.amplitude.event import is_reserved
 from flybridge.amplitude.streamed import Streamed
 from flybridge.errors import ConfigError
-from flybridge.mapping.personal import ID_KEYS
+from flybridge.mapping.personal import is_id_key
 from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
@@ -101,7 +101,7 @@ class CompiledStream:
 
     def _is_extra(self, section: str, key: str) -> bool:
         """Return whether a property may be an extra: not mapped already, no id, not Amplitude's own."""
-        return not (f"{section}.{key}" in self._taken or key.startswith(("$", "[Amplitude]")) or key.lower() in ID_KEYS)
+        return not (f"{section}.{key}" in self._taken or key.startswith(("$", "[Amplitude]")) or is_id_key(key))
 
 
 def _naming(events: tuple[str, ...]) -> Callable[[str], bool]:
