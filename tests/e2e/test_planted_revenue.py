@@ -111,12 +111,12 @@ async def test_each_fate_takes_its_own_amounts(new_bench):
         assert three(day, "restricted") == (0.0, 0.0, 8.0)
 
 
-@pytest.mark.parametrize("by_export", ["true", "false"])
-async def test_what_the_app_sends_by_itself_is_revenue_of_its_own(new_bench, by_export):
+@pytest.mark.parametrize(("by_export", "sign"), [("true", 1), ("false", 1), ("false", -1)])
+async def test_what_the_app_sends_by_itself_is_revenue_of_its_own(new_bench, by_export, sign):
     """Amplitude adds it up under the same event, without a media source: no other integration is at fault."""
     async with new_bench(by_export=by_export) as bench:
         people = bench.people(4, "tiktokglobal_int")
-        sales = [bought(who, LATER_MS + 1000 * n, 5.0) for n, who in enumerate(people)]
+        sales = [bought(who, LATER_MS + 1000 * n, sign * 5.0) for n, who in enumerate(people)]
         for messages in (people, sales):
             bench.happened(messages)
             await bench.receive(messages)
@@ -124,9 +124,9 @@ async def test_what_the_app_sends_by_itself_is_revenue_of_its_own(new_bench, by_
         await bench.upload(sales, name="af_purchase")
         bench.clock.advance(4 * 3600)
         (day,) = await bench.reconcile()
-        assert amounts(day) == {"sent_by_app": 20.0}
+        assert amounts(day) == {"sent_by_app": sign * 20.0}
         assert of_source(day, "", "event", "af_purchase") == {"sent_by_app": 4}
-        assert three(day, "tiktokglobal_int") == (20.0, 20.0, 20.0)
+        assert three(day, "tiktokglobal_int") == (sign * 20.0,) * 3
 
 
 @pytest.mark.parametrize("secret", [True, False])
@@ -169,18 +169,19 @@ async def test_revenue_is_booked_on_the_day_of_the_install(bench):
     assert [(part.code, part.n) for part in named.parts] == [("restricted", -100_000_000)]
 
 
-async def test_what_never_came_is_lacking_of_the_revenue_of_its_install(bench):
-    """Nothing was down: AppsFlyer pushed some to nowhere, and counts others that no raw data has."""
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_what_never_came_is_lacking_of_the_revenue_of_its_install(bench, sign):
+    """Nothing was down: AppsFlyer pushed some to nowhere, and counts others that no raw data has. Some are refunds."""
     people = bench.people(4, "applovin_int") + bench.people(2, "unityads_int")
-    sales = [bought(who, LATER_MS + 1000 * n, 5.0) for n, who in enumerate(people)]
-    others = [bought(who, LATER_MS + 60_000 + 1000 * n, 7.0) for n, who in enumerate(people[4:])]
+    sales = [bought(who, LATER_MS + 1000 * n, sign * 5.0) for n, who in enumerate(people)]
+    others = [bought(who, LATER_MS + 60_000 + 1000 * n, sign * 7.0) for n, who in enumerate(people[4:])]
     for messages in (people, sales):
         bench.happened(messages)
     bench.knows(others)
     await bench.receive([*people, *sales[2:]])
     await bench.deliver()
     (day,) = await bench.reconcile()
-    assert amounts(day, ALL_EVENTS) == {"gap": -10.0, "unexplained appsflyer": 14.0}
+    assert amounts(day, ALL_EVENTS) == {"gap": sign * -10.0, "unexplained appsflyer": 14.0}
     events = {part.code: part.events for row in day.revenue if row.key.event == ALL_EVENTS for part in row.parts}
     assert events == {"gap": 2}
 

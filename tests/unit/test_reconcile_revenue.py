@@ -36,6 +36,19 @@ def test_what_is_withheld_and_was_converted_is_withheld_first(name: str) -> None
     }
 
 
+@pytest.mark.parametrize("name", ["restricted", "organic"])
+def test_what_is_withheld_may_be_refunds(name: str) -> None:
+    """What was paid back after an install of that day. What a named source has more is withheld from none."""
+    assert parts({"Facebook Ads": -12 * EURO, name: 0}, {name: CohortRevenue(-12 * EURO)}) == {
+        "Facebook Ads": {"restricted": 12 * EURO},
+        name: {"restricted": -12 * EURO},
+    }
+    evidence = DayEvidence("shop", 1, 0, is_final=True, counted=[], outcomes=[], name_of=lambda _, event: event)
+    booked, cohorts = {"Facebook Ads": 0, name: 12 * EURO}, {"Facebook Ads": CohortRevenue(12 * EURO)}
+    rows = compare_revenue(evidence, RevenueEvidence(booked=booked, cohorts=cohorts), [])
+    assert sorted(row.unexplained("appsflyer") or 0 for row in rows) == [-12 * EURO, 12 * EURO]
+
+
 @pytest.mark.parametrize("source", ["Facebook Ads", "restricted", "organic"])
 @pytest.mark.parametrize("difference", [-100_000, 100_000])
 def test_the_rate_explains_what_is_under_the_same_source(source: str, difference: int) -> None:

@@ -102,22 +102,25 @@ def add(row: ComparedRow, code: str, n: int, detail: str = "", events: int = 0) 
     row.parts.append(Part(code, n, detail, events))
 
 
-def move_withheld(rows: Mapping[str, ComparedRow], known: Collection[str], least: int = 1) -> None:
+def move_withheld(rows: Mapping[str, ComparedRow], known: Collection[str], least: int = 1, sign: int = 1) -> None:
     """Add what came as restricted or organic beyond AppsFlyer's count to the named sources that lack it.
 
     Those that are `known` to withhold come first. The sum is certain, and how it is shared among several is not. What
-    is less than `least` is not looked at.
+    is less than `least` is not looked at. Of amounts a `sign` of -1 looks at what was refunded.
     """
-    gains = {name: gain for name in WITHHELD if name in rows and (gain := left(rows[name], APPSFLYER)) >= least}
-    lacking = [row for name, row in rows.items() if name not in WITHHELD and left(row, APPSFLYER) <= -least]
-    moved = min(sum(gains.values()), -sum(left(row, APPSFLYER) for row in lacking))
+    gains = {name: gain for name in WITHHELD if name in rows and (gain := sign * left(rows[name], APPSFLYER)) >= least}
+    lacks = {
+        name: lack for name, row in rows.items()
+        if name not in WITHHELD and sign * (row.appsflyer or 0) > 0 and (lack := -sign * left(row, APPSFLYER)) >= least
+    }  # fmt: skip
+    moved = min(sum(gains.values()), sum(lacks.values()))
     remaining = moved
-    by_size = largest(lacking, lambda row: -left(row, APPSFLYER))
+    by_size = largest([rows[name] for name in lacks], lambda row: lacks[row.key.media_source])
     for row in sorted(by_size, key=lambda row: row.key.media_source.lower() not in known):
-        taken = min(remaining, -left(row, APPSFLYER))
-        add(row, "restricted", -taken)
+        taken = min(remaining, lacks[row.key.media_source])
+        add(row, "restricted", -sign * taken)
         remaining -= taken
     for name, gain in gains.items():
         taken = min(moved, gain)
-        add(rows[name], "restricted", taken)
+        add(rows[name], "restricted", sign * taken)
         moved -= taken

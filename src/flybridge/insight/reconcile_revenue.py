@@ -35,6 +35,9 @@ from flybridge.records import PerformanceKind
 CENT: Final = 10_000
 """AppsFlyer's aggregate rounds the amount of each of its rows: what is less than a cent is no difference."""
 
+SIGNS: Final = (1, -1)
+"""What is paid, and what is refunded."""
+
 USUAL_RATE: Final = 0.1
 """By which share of an amount two tables of rates usually differ at most."""
 
@@ -211,7 +214,8 @@ class _RevenueRows:
                 row.amplitude = found.on_day
                 add(row, "day_boundary", found.on_day - found.in_zone)
                 sent = foreign.get((events[0], source))
-                if sent is not None and left(row, AMPLITUDE) >= CENT:
+                # More refunds make it less.
+                if sent is not None and _is_of(left(row, AMPLITUDE), found.in_zone):
                     add(row, sent.code, left(row, AMPLITUDE), "", sent.n)
 
     def _sent(self, events: Sequence[str]) -> None:
@@ -255,10 +259,15 @@ class _RevenueRows:
         explain_conversion(rows, lambda source: cohorts.get(source, CohortRevenue()), evidence.withholding)
         for row in rows.values():
             never_counted = lost.get(row.key.media_source)
-            if never_counted is not None and left(row, APPSFLYER) <= -CENT:
+            if never_counted is not None and _is_of(-left(row, APPSFLYER), row.appsflyer or 0):
                 add(row, never_counted.code, left(row, APPSFLYER), never_counted.detail, -never_counted.n)
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
+
+
+def _is_of(more: int, whole: int) -> bool:
+    """Whether what one side has more may be a part of its whole: both are paid, or both refunded."""
+    return abs(more) >= CENT and (more > 0) == (whole > 0)
 
 
 def explain_conversion(
@@ -272,10 +281,12 @@ def explain_conversion(
         for source, row in rows.items()
         if source in WITHHELD or not (cohort_of(source).not_converted or _is_rate(row, cohort_of(source)))
     }
-    move_withheld(nameless, withholding, CENT)
+    for sign in SIGNS:
+        move_withheld(nameless, withholding, CENT, sign)
     for source, row in rows.items():
         _add_rate(row, cohort_of(source), share=USUAL_RATE, unknown=source not in WITHHELD)
-    move_withheld(rows, withholding, CENT)
+    for sign in SIGNS:
+        move_withheld(rows, withholding, CENT, sign)
     for source, row in rows.items():
         _add_rate(row, cohort_of(source), share=1.0, unknown=True)
     _rate_of_withheld(rows, cohort_of)
