@@ -159,14 +159,22 @@ async def test_a_day_that_begins_at_half_past_is_told_apart_by_minutes(new_bench
         assert (row.amplitude, sums(day)) == (18, {"day_boundary": 6})
 
 
-@pytest.mark.parametrize(("at", "hours"), [(27, 23), (27 + 210, 25)])
-async def test_a_day_on_which_clocks_change_is_whole(new_bench, at, hours):
-    """It has 23 hours in spring, and 25 in autumn."""
-    async with new_bench(insight='timezone = "Europe/Berlin"') as bench:
+@pytest.mark.parametrize(
+    ("zone", "at", "before", "hours"),
+    [
+        ("Europe/Berlin", 27, 1, 23),
+        ("Europe/Berlin", 27 + 210, 2, 25),
+        ("Australia/Lord_Howe", 34, 11, 24.5),
+        ("Australia/Lord_Howe", 34 + 182, 10.5, 23.5),
+    ],
+)
+async def test_a_day_on_which_clocks_change_is_whole(new_bench, zone, at, before, hours):
+    """It has 23 hours in spring, and 25 in autumn; on one island half an hour less, and more."""
+    async with new_bench(insight=f'timezone = "{zone}"') as bench:
         bench.clock.advance(at * 86_400)
-        bench.sandbox.reports.apps[APP_ID] = ReportedApp("Europe/Berlin")
-        begins_ms = DAY_START_MS + at * DAY_MS - (1 if hours == 23 else 2) * HOUR_MS
-        end_ms = begins_ms + hours * HOUR_MS
+        bench.sandbox.reports.apps[APP_ID] = ReportedApp(zone)
+        begins_ms = DAY_START_MS + at * DAY_MS - round(before * HOUR_MS)
+        end_ms = begins_ms + round(hours * HOUR_MS)
         for at_ms, n in ((begins_ms - 60_000, 3), (begins_ms, 5), (end_ms - 60_000, 7), (end_ms, 11)):
             messages = bench.people(n, "tiktokglobal_int", at_ms=at_ms)
             bench.knows(messages)

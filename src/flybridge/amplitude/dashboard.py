@@ -149,11 +149,15 @@ def _refusal(response: HttpResponse) -> SegmentationRefused:
             return SegmentationRefused(f"Amplitude refuses the query ({status}).")
 
 
+def span_of(day: date, zone: str) -> tuple[datetime, datetime]:
+    """Return when a day begins and ends in a zone, in UTC."""
+    first, end = (datetime.combine(at, datetime.min.time(), ZoneInfo(zone)) for at in (day, day + timedelta(days=1)))
+    return first.astimezone(UTC), end.astimezone(UTC)
+
+
 def hours_of(day: date, zone: str, minutes: int = 60) -> list[datetime]:
     """Return when each hour of a day in a zone begins, in UTC: 23 to 25 of them. Or each so many `minutes`."""
-    local = ZoneInfo(zone)
-    moment = datetime.combine(day, datetime.min.time(), local).astimezone(UTC)
-    end = datetime.combine(day + timedelta(days=1), datetime.min.time(), local).astimezone(UTC)
+    moment, end = span_of(day, zone)
     found = []
     while moment < end:
         found.append(moment)

@@ -17,6 +17,7 @@ from flybridge.amplitude.dashboard import (
     EventCounts,
     SegmentationRefused,
     hours_of,
+    span_of,
 )
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Transport
@@ -108,8 +109,7 @@ class AmplitudeCounter:
             total = _labelled((await self._budget.ask(plan, event, today, minutes=0, sums=sums)).total())
             return {source: AmplitudeCount(n, n) for source, n in total.items()}
         minutes = 5 if splits_hours(plan, day) else 60
-        own = hours_of(today, plan.insight.timezone)
-        first, end = own[0], own[-1] + timedelta(hours=1)
+        first, end = span_of(today, plan.insight.timezone)
         on_day = _labelled((await self._of_steps(event, today, minutes, sums=sums)).total())
         in_zone: Counter[str] = Counter()
         for near in (today - timedelta(days=1), today, today + timedelta(days=1)):
@@ -129,9 +129,9 @@ class AmplitudeCounter:
 
 
 def splits_hours(plan: ReconcilePlan, day: int) -> bool:
-    """Return whether the app's day begins within an hour of the project's zone: then hours can't tell it apart."""
-    start = hours_of(date_of(day), plan.insight.timezone)[0]
-    return all(start != hour for near in (-1, 0, 1) for hour in hours_of(date_of(day + near), plan.amplitude_zone))
+    """Return whether the app's day begins or ends within an hour of the project's zone: hours can't tell it apart."""
+    hours = {hour for near in (-1, 0, 1) for hour in hours_of(date_of(day + near), plan.amplitude_zone)}
+    return not hours.issuperset(span_of(date_of(day), plan.insight.timezone))
 
 
 def _labelled(counts: Mapping[str, int]) -> dict[str, int]:

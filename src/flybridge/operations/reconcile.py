@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Final
 
 import msgspec
 from msgspec import Struct, field, structs
 
-from flybridge.amplitude.dashboard import hours_of
+from flybridge.amplitude import dashboard
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
@@ -342,8 +341,8 @@ def _conversions(unreadable: Mapping[int, Mapping[Counted, int]], first: int) ->
 
 def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:
     """Return when a day of the app begins and ends, in milliseconds."""
-    hours = hours_of(date_of(day), plan.insight.timezone)
-    return round(hours[0].timestamp() * 1000), round((hours[-1] + timedelta(hours=1)).timestamp() * 1000)
+    first, end = dashboard.span_of(date_of(day), plan.insight.timezone)
+    return round(first.timestamp() * 1000), round(end.timestamp() * 1000)
 
 
 def _is_final(plan: ReconcilePlan, day: int, at_ms: int) -> bool:
