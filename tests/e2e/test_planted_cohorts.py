@@ -167,17 +167,23 @@ async def test_the_command_prints_cohorts(bench, tmp_path):
     path.write_text(bench.text.replace('"data"', f'"{tmp_path}"'))
     await bench.store.close()
 
+    told = []
+
     async def run(*words: str) -> str:
-        given = ["reconcile", "--cohorts", "--config", str(path), "--day", f"{date_of(DAY)}", *words]
+        given = ["reconcile", "--cohorts", "--config", str(path), *(words or ["--day", f"{date_of(DAY)}"])]
         done = await asyncio.to_thread(CliRunner().invoke, app, given, env={"COLUMNS": "80"}, catch_exceptions=False)
         assert done.exit_code == 0, done.output
+        told.append(" ".join(done.stderr.split()))
         return done.stdout
 
     text = await run()
+    assert "compared" not in told[-1]
     assert all(len(line) <= 80 for line in text.splitlines())
     for word in ("tiktokglobal_int", "active D1", "Opened without an event -1", "total"):
         assert word in " ".join(text.split())
-    found = json.loads(await run("--json", "--stored", "--by", "date"))
+    await run("--stored", "--from", f"{date_of(DAY - 9)}", "--to", f"{date_of(DAY)}")
+    assert "shop: 1 of 10 days was compared, and the figures are of no others." in told[-1]
+    found = json.loads(await run("--json", "--stored", "--by", "date", "--day", f"{date_of(DAY)}"))
     assert {one["date"] for one in found["rows"]} == {f"{date.fromisoformat(found['from'])}"}
     assert found["total"][0] == {
         "metric": "installs", "day": None, "appsflyer": 3, "flybridge": 3, "unexplained": 0, "causes": [],

@@ -73,7 +73,13 @@ def reconcile(
              "metric": metric}  # fmt: skip
     if cohorts:
         compared = _cohorts(settings, scopes, given, stored=stored)
-        print_json(compared) if as_json else _print_cohorts(compared)
+        if as_json:
+            print_json(compared)
+            return
+        _print_cohorts(compared)
+        answered = [one for one in compared["days"] if one["made_at"]]
+        for sentence in partly_compared(compared | {"days": answered}, scopes):
+            complain(sentence)
         return
     if not (day or first or last):
         given["from"] = given["to"] = _yesterday(scopes)

@@ -81,7 +81,8 @@ class BookedEvents:
             self._began[key] = min(began, self._began.get(key, began))
         elif kind in COUNTED:
             self._seen[key, began] += 1
-            self._paid[key, began] += bool(found.revenue)
+            if found.revenue:
+                self._paid[key, began] += 1
             if is_rated or is_missing or found.day - self._days[0] > LAST:
                 money = (found.revenue, found.not_converted)
                 self._events.append(_ToBook(key, began, found.day, *money, is_rated, is_missing))
