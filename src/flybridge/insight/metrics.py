@@ -183,7 +183,8 @@ METRICS: Final[Mapping[str, Metric]] = {
             "matched_share", "Matched", SHARE, "installs that reached a person in Amplitude / installs",
             "An install is matched if any message of it was sent under an Amplitude user or device that it named or "
             "was matched with: not by one that was released by hand, or sent under its customer user id when its "
-            "window was over. On the route attribution Amplitude does not say whom it finds.",
+            "window was over. What Amplitude then rejects, as of a silenced device, is matched all the same. On the "
+            "route attribution Amplitude does not say whom it finds.",
             lambda it: _divided(it.reached, it.installs),
         ),
         Metric(
