@@ -25,6 +25,7 @@ from flybridge.store.audiences.records import Run
 from flybridge.store.audiences.records import Standing as Audience
 from flybridge.store.figures import Count, CoverageRow, HeldCount
 from flybridge.store.records import Filed, Lane, LaneDepth, UncertainCount
+from flybridge.telemetry import metrics as telemetry
 from flybridge.telemetry.door_counts import DoorCounts, Received, log_received
 from flybridge.telemetry.logs import configure_logging
 from flybridge.telemetry.metrics import BridgeState, Metrics, bridge_state
@@ -200,6 +201,30 @@ async def test_parts_that_are_away_are_reported_as_down():
     found = samples(metrics)
     assert (found["flybridge_up", "inbox"], found["flybridge_up", "store"]) == (0, 0)
     assert ("flybridge_inbox_waiting",) not in found
+
+
+class Frozen:
+    """An inbox and a store whose servers are connected and never answer, as those of a suspended machine."""
+
+    async def depth(self, now_ms: int) -> Depth:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def counts(self) -> list[Count]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_parts_that_do_not_answer_are_reported_as_down_before_a_scrape_ends(monkeypatch):
+    """Prometheus gives up after ten seconds, and knows nothing then."""
+    assert telemetry.INBOX_S + telemetry.STORE_S < 10
+    monkeypatch.setattr(telemetry, "INBOX_S", 0.01)
+    monkeypatch.setattr(telemetry, "STORE_S", 0.01)
+    async with asyncio.timeout(5):
+        now = await bridge_state(Frozen(), Frozen(), 0)
+        beside = await bridge_state(Frozen(), Present(), 0)
+    assert now.up == {"inbox": False, "store": False}
+    assert beside.up == {"inbox": False, "store": True}
 
 
 async def test_days_are_added_up():

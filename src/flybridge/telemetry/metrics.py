@@ -6,6 +6,7 @@ in docs/reference/metrics.md.
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter as Tallied
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,34 +58,44 @@ class BridgeState(Struct):
 
 
 async def bridge_state(inbox: Inbox, store: Store | None, now_ms: int, hearing: Hearing | None = None) -> BridgeState:
-    """Read the figures of inbox and store. One that is unavailable is reported as down; nothing is raised.
+    """Read the figures of inbox and store. One that is unavailable, or does not answer in time, is reported as
+    down; nothing is raised.
 
     `hearing` has the notes of this process, if it works.
     """
     now = BridgeState(at_ms=now_ms)
     try:
-        now.depth = await inbox.depth(now_ms)
+        async with asyncio.timeout(INBOX_S):
+            now.depth = await inbox.depth(now_ms)
         now.up["inbox"] = True
-    except FlybridgeError:
+    except (FlybridgeError, TimeoutError):
         now.up["inbox"] = False
     if store is not None:
         try:
-            sums: Tallied[tuple[str, str, str, str]] = Tallied()
-            for count in await store.counts():
-                sums[count.app, count.source, count.outcome, count.reason] += count.n
-            now.outcomes, now.lanes = sums, await store.depths(now_ms)
-            now.holds = summed(await store.hold_counts(), now_ms, sources=MEDIA_SOURCES)
-            rows = await store.covered(since_day=day_of(now_ms - DAY_MS))
-            now.covers = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
-            now.uncertain = await store.uncertain_counts()
-            now.heard = await (hearing.read(store) if hearing is not None else read_heard(store))
-            now.refused_starts = await read_refused_starts(store, now_ms)
+            async with asyncio.timeout(STORE_S):
+                await _read_store(now, store, hearing)
             now.up["store"] = True
-        except FlybridgeError:
+        except (FlybridgeError, TimeoutError):
             now.up["store"] = False
     return now
 
 
+async def _read_store(now: BridgeState, store: Store, hearing: Hearing | None) -> None:
+    sums: Tallied[tuple[str, str, str, str]] = Tallied()
+    for count in await store.counts():
+        sums[count.app, count.source, count.outcome, count.reason] += count.n
+    now.outcomes, now.lanes = sums, await store.depths(now.at_ms)
+    now.holds = summed(await store.hold_counts(), now.at_ms, sources=MEDIA_SOURCES)
+    rows = await store.covered(since_day=day_of(now.at_ms - DAY_MS))
+    now.covers = covers(with_largest_platforms(rows, PLATFORMS), "app", "platform")
+    now.uncertain = await store.uncertain_counts()
+    now.heard = await (hearing.read(store) if hearing is not None else read_heard(store))
+    now.refused_starts = await read_refused_starts(store, now.at_ms)
+
+
+INBOX_S: Final = 3.0
+STORE_S: Final = 6.0
+"""How long inbox and store may take to answer, in seconds: Prometheus gives up after ten."""
 MEDIA_SOURCES: Final = 20  # of an app that have a label of their own in `flybridge_holds`; the others share one
 PLATFORMS: Final = 10  # the same in `flybridge_coverage_events` and `flybridge_coverage_share`
 _SLOT_BOUNDS: Final = tuple(range(14, 35))  # 2**14 ns is 16 microseconds, 2**34 ns is 17 seconds
