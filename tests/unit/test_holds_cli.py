@@ -134,6 +134,14 @@ def test_an_id_that_amplitude_refuses_is_refused_here(config):
     assert len(listed(config)) == 3
 
 
+def test_an_id_that_is_long_enough_for_the_app_is_taken(config):
+    """As `min_id_length` says, which messages go by."""
+    first = listed(config)[0]["id"]
+    config.write_text(CONFIG.replace('api_key = "a-key"', 'api_key = "a-key"\nmin_id_length = 3'))
+    assert "Amplitude would refuse" in flybridge("holds", "release", 1, "--user-id", "ab", "-c", config, code=2).output
+    assert "Released: 1." in flybridge("holds", "release", first, "--user-id", "ada", "-c", config).stdout
+
+
 def test_expire_ends_what_is_named(config):
     """The configuration may be named before or after the word."""
     first, second, _ = (row["id"] for row in listed(config))

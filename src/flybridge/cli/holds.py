@@ -117,13 +117,12 @@ def release(
     device_id: Annotated[str | None, typer.Option("--device-id", help="Send them for this Amplitude device.")] = None,
 ) -> None:
     """Send waiting events now. On the route http_v2 they need a user or a device to be sent for."""
+    settings = configured(config)
     for name, value in (("--user-id", user_id), ("--device-id", device_id)):
-        if value is not None and identifier(value) is None:
+        if value is not None and identifier(value, settings.shortest_id) is None:
             raise typer.BadParameter(
                 f"Amplitude would refuse {value!r} as {name[2:]}: it is too short, or a placeholder."
             )
-
-    settings = configured(config)
     with audited(settings, "release", listed(ids)) as result:
         done = with_store(
             settings, lambda store: store.release(ids, SystemClock().now_ms(), user_id=user_id, device_id=device_id)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct, field
 
+from flybridge.amplitude.event import MIN_ID_LENGTH
 from flybridge.config.apps import App
 from flybridge.config.check import (
     check_app,
@@ -157,6 +158,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is notified when something needs attention."""
     apps: tuple[App, ...]
     """The apps, one `[[apps]]` each."""
+
+    @property
+    def shortest_id(self) -> int:
+        """How long an id of a user or device is at least, for any of the apps."""
+        return min((app.amplitude.min_id_length for app in self.apps), default=MIN_ID_LENGTH)
 
     @property
     def secrets(self) -> tuple[bytes, ...]:

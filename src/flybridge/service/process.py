@@ -345,6 +345,7 @@ class Service:
                 failed=hearing.fail,
             ),
             windows={app.name: app.hold.window_hours for app in config.apps},
+            shortest_id=config.shortest_id,
             scopes_at=lambda now_ms: scopes_of(config, now_ms),
             latencies=metrics.latencies,
             version=__version__,

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from flybridge.amplitude.event import MIN_ID_LENGTH
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.insight.csv_text import BYTE_ORDER_MARK
@@ -117,12 +118,13 @@ class Site(Struct, dict=True, kw_only=True):
     """Data and templates of the console. `windows` are the hours that events of each app are held.
 
     `scopes_at` returns the apps whose performance is shown, and `all_operations` are what can be done, if anything can.
-    `latencies` are how long the steps of this process take.
+    `latencies` are how long the steps of this process take. No id of a user is shorter than `shortest_id`.
     """
 
     reader: ConsoleReader
     gate: ConsoleGate
     windows: Mapping[str, float]
+    shortest_id: int = MIN_ID_LENGTH
     scopes_at: Scopes = lambda _: ()
     latencies: Latencies | None = None
     all_operations: Operations | None = None

@@ -65,7 +65,8 @@ def _actions(site: Site) -> dict[str, Answer]:
     async def release(request: Request) -> Response:
         form = form_of(request)
         user_id, device_id = first(form, "user_id").strip() or None, first(form, "device_id").strip() or None
-        wrong = [name for name, value in (("user", user_id), ("device", device_id)) if value and not identifier(value)]
+        given = (("user", user_id), ("device", device_id))
+        wrong = [name for name, value in given if value and not identifier(value, site.shortest_id)]
 
         async def some(ids: Sequence[int]) -> tuple[int, int]:
             done = await site.store.release(ids, site.clock.now_ms(), user_id=user_id, device_id=device_id)
