@@ -275,6 +275,12 @@ def cohorts_of(
     return found
 
 
+def with_spend(cohorts: Sequence[Cohort]) -> list[Cohort]:
+    """Return the cohorts of whose days the spend was reported: none is before the first or after the last with one."""
+    days = [cost.day for one in cohorts for cost in one.costs if cost.money is not None]
+    return [one for one in cohorts if not days or (min(days) <= one.first and one.last <= max(days))]
+
+
 def true_values(metric: str, cohorts: Iterable[Cohort], today: date) -> list[tuple[float | None, int]]:
     """Return the values of cohorts together by day after the install, and how many installs these are of.
 

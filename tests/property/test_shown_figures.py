@@ -30,6 +30,7 @@ from counted_anew import (
     cohorts_of,
     true_figures,
     true_values,
+    with_spend,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -271,13 +272,14 @@ async def _compare_cohorts(happened: list[Fact], costs: list[Cost], asked: Asked
     true, today = cohorts_of(happened, costs, asked, metric, grain), asked.today[app.name]
     shown = {(date_of(one.first), tuple(one.labels[name] for name in asked.by)): one.as_dict() for one in found.cohorts}
     assert set(shown) == set(true)
+    compared = with_spend(list(true.values())) if metric == "roas" else list(true.values())
     for at, one in true.items():
         spend = added(cost.money for cost in one.costs)
         assert (shown[at]["installs"], shown[at]["spend"]) == (len(one.lives), pytest.approx(spend, abs=2e-6))
-        assert equal(shown[at]["values"], [value for value, _ in true_values(metric, [one], today)])
-    of_groups = {group: [one for one in true.values() if one.group == group] for _, group in true}
+        assert equal(shown[at]["values"], [value for value, _ in true_values(metric, [one][: one in compared], today)])
+    of_groups = {group: [one for one in compared if one.group == group] for _, group in true}
     for curve, some in [
-        (found.whole, list(true.values())),
+        (found.whole, compared),
         *((curve, of_groups.pop(tuple(curve.labels[name] for name in asked.by))) for curve in found.groups),
     ]:
         values, counted = zip(*true_values(metric, some, today), strict=True)

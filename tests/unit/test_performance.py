@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flybridge.cli.app import app
 from flybridge.cli.performance import change, sparkline
 from flybridge.config.settings import load
-from flybridge.insight.cohorts import COHORT_METRICS, read_cohorts
+from flybridge.insight.cohorts import COHORT_METRICS, cohorts_of, read_cohorts, read_counts
 from flybridge.insight.csv_text import FORMULA, csv_text
 from flybridge.insight.metrics import METRICS, Figures, UpTo, figure
 from flybridge.insight.performance import AppScope, Question, merged, read_performance
@@ -322,6 +322,29 @@ async def test_cohorts_of_weeks_and_costs(priced):
     assert (roas.whole.values[7], roas.whole.counted[7]) == (2.5, 2)
     assert roas.whole.values[0] == 0.0
     await store.close()
+
+
+async def test_cohorts_whose_spend_is_not_known_are_in_no_roas_and_no_cost(priced):
+    """Spend is reported for a span of days: installs before and behind it did not cost nothing."""
+    late = [message(f"late {n}", "install", 1, came=1, source="Facebook Ads") for n in range(2)]
+    await filed(priced, [message("early", "install", 12, came=12, source="Facebook Ads"), *late])
+    today = day_number(TODAY)
+    scope = AppScope("shop", "USD", {"EUR": 2.0}, "android", today)
+    store = open_store(load(priced, {}))
+    await store.open()
+    question = Question(today - 28, today - 1, ("media_source",))
+    counts = await read_counts(store, scope, question)
+    await store.close()
+    roas = cohorts_of(counts, question, COHORT_METRICS["roas"])
+    assert (roas.whole.values[7], roas.whole.counted[7]) == (2.5, 2)
+    assert [one.values[0] for one in roas.cohorts if one.last == today - 1] == [None]
+    by_month = cohorts_of(counts, question, COHORT_METRICS["roas"], grain="month")
+    assert {value for one in by_month.cohorts for value in one.values} == {None}
+    paid = cohorts_of(counts, question, COHORT_METRICS["ltv"], organic=False, costed=True)
+    (facebook,) = [one for one in paid.groups if one.labels["media_source"] == "Facebook Ads"]
+    assert (facebook.counted[0], facebook.cost[0], facebook.values[1]) == (3, 2.0, 10 / 3)
+    ltv = cohorts_of(counts, question, COHORT_METRICS["ltv"], organic=False)
+    assert next(one for one in ltv.groups if one.labels == facebook.labels).counted[0] == 6
 
 
 def test_a_platform_that_the_app_does_not_have_costs_nothing(priced):

@@ -115,6 +115,10 @@ class _Sums(Struct):
     size: int = 0
     spend: int | None = None
 
+    def is_within(self, days: tuple[int, int] | None) -> bool:
+        """Whether all of its days are among those from a first to a last; None is no bound."""
+        return days is None or days[0] <= self.first <= self.last <= days[1]
+
     def tops(self, last: int, *, is_cumulative: bool) -> list[int]:
         """Return what the values of the days up to `last` are computed from."""
         found = list(map(self.by_offset.get, range(last + 1), repeat(0)))
@@ -152,13 +156,16 @@ def cohorts_of(
     grain: str = "day",
     last: int = LAST,
     organic: bool = True,
+    costed: bool = False,
 ) -> Cohorts:
     """Return the cohorts of one app's period, without `organic` only those that are attributed to a source.
 
     `counts` may have been read with more labels than the question has. Organic installations have no spend, and are in
-    no total of ROAS.
+    no total of ROAS. Nor are cohorts with a day before the first or after the last of which a spend is known; with
+    `costed` they are in no curve of another metric either.
     """
     app, labels = counts.app, _groups(question)
+    costed = costed or metric.per == "spend"
     paid_only = metric.per == "spend" or not organic
     found: dict[tuple[int, tuple[Any, ...]], _Sums] = {}
 
@@ -185,23 +192,24 @@ def cohorts_of(
     for cost in counts.costs:
         one = sums(cost)
         one.spend = add(one.spend, spend_in(app, cost))
+    known = _costed_days(counts) if costed else None
     cohorts = []
     for (_, group), one in sorted(found.items(), key=lambda item: (item[0][0], tuple(map(str, item[0][1])))):
-        complete = min(last, app.today - one.last - 1)
+        complete = min(last, app.today - one.last - 1) if one.is_within(known) else -1
         tops = one.tops(complete, is_cumulative=metric.is_cumulative)
-        known: list[float | None] = [_ratio(metric, top, one.size, one.spend) for top in tops]
-        points = known + [None] * (last - complete if complete >= 0 else last + 1)
+        values: list[float | None] = [_ratio(metric, top, one.size, one.spend) for top in tops]
+        points = values + [None] * (last - complete if complete >= 0 else last + 1)
         cohorts.append(
             InstallCohort(dict(zip(labels, group, strict=True)), one.first, one.last, one.size, one.spend, points)
         )
     by_group: dict[tuple[Any, ...], list[_Sums]] = {}
     for (_, group), one in found.items():
-        by_group.setdefault(group, []).append(one)
+        by_group.setdefault(group, []).extend([one] if one.is_within(known) else [])
     groups = [
         _curve(metric, dict(zip(labels, group, strict=True)), sums, app.today, last) for group, sums in by_group.items()
     ]
     groups.sort(key=lambda one: (-one.counted[0], tuple(map(str, one.labels.values()))))
-    whole = _curve(metric, {}, list(found.values()), app.today, last)
+    whole = _curve(metric, {}, [one for one in found.values() if one.is_within(known)], app.today, last)
     return Cohorts(metric, grain, app.currency, app.zone, cohorts, whole, groups)
 
 
@@ -225,6 +233,16 @@ def _curve(metric: CohortMetric, labels: Mapping[str, Any], sums: Sequence[_Sums
     values = [_ratio(metric, top, *of) if n else None for top, n, of in zip(tops, ready, sizes_and_spends, strict=True)]
     cost = [spend / MICRO / size if spend is not None and size else None for size, spend in sizes_and_spends]
     return Curve(labels, values, sizes, cost)
+
+
+def _costed_days(counts: CohortCounts) -> tuple[int, int] | None:
+    """Return the first and the last day of which a spend is known; None if there is none.
+
+    Who reports a spend has costs of a span of days, and none of days between on which nothing was spent. What is before
+    and behind was not reported (yet), and installs of these days would seem to have cost nothing.
+    """
+    days = [cost.labels.day for cost in counts.costs if spend_in(counts.app, cost) is not None]
+    return (min(days), max(days)) if days else None
 
 
 def _ratio(metric: CohortMetric, top: int, size: int, spend: int | None) -> float | None:

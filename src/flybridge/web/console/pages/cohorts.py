@@ -127,7 +127,7 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     counts = await read_counts(site.store, it.app, apart)
     by_source = cohorts_of(counts, apart, it.metric, last=it.length, organic=filters.organic)
     found = cohorts_of(counts, together, it.metric, grain=it.grain, last=it.length, organic=filters.organic)
-    paid = cohorts_of(counts, apart, COHORT_METRICS["ltv"], last=it.length, organic=False)
+    paid = cohorts_of(counts, apart, COHORT_METRICS["ltv"], last=it.length, organic=False, costed=True)
     offsets = [day for day in SHOWN if day <= it.length]
     return {
         "asked": it,
