@@ -22,6 +22,7 @@ from planting import (
     fact_of,
     of_source,
     of_the_attribution_route,
+    opened_bench,
     sums,
     written_time,
 )
@@ -227,6 +228,26 @@ async def test_what_is_counted_came_though_it_is_not_known_any_more(new_bench, d
         explained = {"gap": -2, "unexplained appsflyer": 5}
         assert (sums(day, "event", "play"), sums(day, "event", ALL_EVENTS)) == (explained, explained)
         assert sums(day) == {}
+
+
+async def test_what_is_counted_without_its_source_is_noted(tmp_path):
+    """A day with more combinations than are counted by name."""
+    (tmp_path / "data").mkdir()
+    async with opened_bench(tmp_path, open_store, {"more": "max_cells = 6"}) as bench:
+        people = [who | {"campaign": f"campaign {n % 9}"} for n, who in enumerate(bench.people(18, "applovin_int"))]
+        played = [who | {"event_name": "play", "event_time": written_time(NOON_MS + HOUR_MS + 1001 * n)}
+                  for n, who in enumerate(people)]  # fmt: skip
+        for messages in (people, played):
+            bench.happened(messages)
+            await bench.receive(messages)
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        named = [row for row in day.rows if row.key.event != ALL_EVENTS]
+        others = sum(row.flybridge for row in named if row.key.media_source == "(other)")
+        (note,) = day.notes
+        assert others > 10
+        assert f"{others} conversions and in-app events of the day as (other)" in note
+        assert "insight.max_cells" in note
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])

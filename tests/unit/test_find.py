@@ -175,6 +175,14 @@ def test_differences_that_nothing_explains():
     assert kinds(comparisons=[compared(row(1000, 960, None, Part("gap", -9), Part("unreadable", -31)))]) == []
 
 
+def test_what_is_counted_without_its_source_is_not_unexplained():
+    """Where a day has too many combinations: no more than that is lacking for it."""
+    rest = ComparedRow(ComparedKey("install", "", "(other)"), 0, 90, None)
+    assert kinds(comparisons=[compared(row(1000, 910, None))]) == ["unexplained"]
+    assert kinds(comparisons=[compared(row(1000, 910, None), rest)]) == []
+    assert kinds(comparisons=[compared(row(1000, 899, None), rest)]) == ["unexplained"]
+
+
 def test_another_integration_and_missed_messages():
     """Over all days that were compared."""
     double, gap = Part("second_integration", 6), Part("gap", -5)

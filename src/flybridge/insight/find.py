@@ -129,9 +129,15 @@ def _unexplained(evidence: FindingEvidence, day: DayComparison, row: ComparedRow
         APPSFLYER: ("AppsFlyer", row.appsflyer, "flybridge", row.flybridge),
         AMPLITUDE: ("flybridge", row.flybridge, "Amplitude", row.amplitude),
     }
+    # What is counted without its source is lacking elsewhere: a note of the comparison says so.
+    together = sum(other.flybridge for other in day.rows if other.key.media_source == OTHER)
     for step, (one, before, other, after) in sides.items():
         left = row.unexplained(step)
-        if left is None or abs(left) < FEWEST or abs(left) <= MOST_UNEXPLAINED * max(before or 0, after or 0):
+        if (
+            left is None
+            or abs(left) < FEWEST + together
+            or abs(left) <= MOST_UNEXPLAINED * max(before or 0, after or 0)
+        ):
             continue
         yield Finding(
             "unexplained",

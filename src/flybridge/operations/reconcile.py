@@ -20,6 +20,7 @@ from flybridge.delivery.exchange import Download
 from flybridge.flow.filing import POSTBACKS
 from flybridge.history.uptime import Uptime, read_uptime
 from flybridge.insight import comparison
+from flybridge.insight.compared_rows import family
 from flybridge.insight.comparison import CONVERSIONS, DayComparison
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.insight.never_came import Counted, unreadable_among
@@ -42,7 +43,7 @@ from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, day_of
 from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
-from flybridge.store.performance import Slice, date_of
+from flybridge.store.performance import OTHER, Slice, date_of
 from flybridge.store.protocol import Store
 
 FINAL_MS: Final = 48 * HOUR_MS
@@ -108,7 +109,8 @@ class Reconciler:
         counter = AmplitudeCounter(plan, self._budget)
         found = []
         for day in days:
-            notes = [problem for problem in (*told.problems, raw.problem, by_name) if problem]
+            together = _together(evidence.counted[day])
+            notes = [problem for problem in (*told.problems, raw.problem, by_name, together) if problem]
             appsflyer = told.days.get(day)
             if appsflyer is not None and day in activity:
                 appsflyer = structs.replace(appsflyer, origin=f"{ORIGIN} and master", events=activity[day])
@@ -334,6 +336,17 @@ def _of_cohort(raw: RawEvidence, day: int, counted: Mapping[str, int]) -> Mappin
     return {source: min(sums.missing, max(0, sums.events - counted.get(source, 0))) for source, sums in booked.items()}
 
 
+def _together(counted: Sequence[CountedOn]) -> str:
+    """Return a sentence about what is counted without its source, as a day has too many combinations; else nothing."""
+    n = sum(one.n for one in counted if one.media_source == OTHER and family(one.kind) is not None)
+    if not n:
+        return ""
+    return (
+        f"flybridge counts {n:,} conversions and in-app events of the day as {OTHER}, and their sources lack them. "
+        "Make insight.max_cells larger for the days to come."
+    )
+
+
 def _conversions(unreadable: Mapping[int, Mapping[Counted, int]], first: int) -> int:
     """Return how many of the dead letters that are among what is missing are conversions, from a day on."""
     return sum(n for day, of in unreadable.items() if day >= first for (_, event), n in of.items() if not event)
@@ -367,7 +380,7 @@ def _most_frequent(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[st
     """Return the names of the in-app events that are compared."""
     events: Counter[str] = Counter()
     for one in counted:
-        if one.kind in COUNTED:
+        if one.kind in COUNTED and one.event != OTHER:
             events[one.event] += one.n
     return sorted(events, key=lambda event: (-events[event], event))[: plan.chosen.reconcile_events]
 
