@@ -169,6 +169,19 @@ async def test_revenue_is_booked_on_the_day_of_the_install(bench):
     assert [(part.code, part.n) for part in named.parts] == [("restricted", -100_000_000)]
 
 
+@pytest.mark.parametrize("days", ["4", "12"])
+async def test_one_that_never_came_is_not_all_that_are_left_out(new_bench, days):
+    """The identities of events that are left out are remembered for a week only; their number is kept."""
+    async with new_bench(days=days) as bench:
+        people = bench.people(5, "tiktokglobal_int")
+        tips = [bought(who, LATER_MS + 1000 * n, 2.5, event_name="debug_tip") for n, who in enumerate(people)]
+        bench.happened(people + tips)
+        await bench.receive(people + tips[:4])
+        await bench.deliver()
+        (day,) = await bench.reconcile()
+        assert amounts(day, "debug_tip") == {"gap": -2.5, "filtered event_excluded": -10.0}
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 async def test_what_never_came_is_lacking_of_the_revenue_of_its_install(bench, sign):
     """Nothing was down: AppsFlyer pushed some to nowhere, and counts others that no raw data has. Some are refunds."""

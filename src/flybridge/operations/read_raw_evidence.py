@@ -250,12 +250,14 @@ class RawReader:
             # Identities are remembered for a while only: what is counted came, though it is not known any more.
             if (uncounted := self._rows[day, key] - self._counted[day, key]) > 0:
                 self._evidence.missing[day][key] = min(unknown, uncounted)
-        whole = Counter((day, one.event, one.media_source, code) for (day, one), code, _, _ in self._left_out)
+        # Identities are remembered for a while only; counts are kept, and are first those of what is known.
+        for (day, one), code, _, is_known in self._left_out:
+            self._unsent[day, one.event, one.media_source, code] -= is_known
         for (day, one), code, reason, is_known in self._left_out:
             at = (day, one.event, one.media_source, code)
-            # Identities are remembered for a while only; counts are kept.
-            known = is_known or whole[at] <= self._unsent[at]
-            self._add((day, one), *((code, reason) if known else (MISSING, "")))
+            is_counted = is_known or self._unsent[at] > 0
+            self._unsent[at] -= is_counted and not is_known
+            self._add((day, one), *((code, reason) if is_counted else (MISSING, "")))
         for day, one in self._lost:
             nameless = +self._nameless[day, one.event, one.media_source]
             # Delivered first: that is what most events are.
