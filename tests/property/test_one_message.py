@@ -1,0 +1,142 @@
+"""A message is one event however its fields are written: times, numbers, flags, nothing, order, and encoding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from flybridge.appsflyer.fields import NAMES
+from flybridge.flow import AppFlow, Flow
+from flybridge.identity import Keyring
+from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.records import Decision, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source
+from flybridge.web.body import unpacked
+
+RECEIVED_MS = 1_773_000_000_000
+GOLDEN = Path(__file__).parent.parent / "golden/postbacks"
+MESSAGES = {path.stem: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
+TIMES = ("event_time", "install_time", "attributed_touch_time", "device_download_time", "gp_click_time")
+NAMED = (
+    "event_name", "media_source", "campaign", "appsflyer_id", "customer_user_id", "advertising_id", "idfa", "idfv",
+    "app_id", "platform", *TIMES,
+)  # fmt: skip
+PASSED = ("event_value", "custom_data")
+KOLKATA = timezone(timedelta(hours=5, minutes=30))
+
+Message = dict[str, Any]
+
+
+def times(write: Callable[[datetime, str], Any]) -> Callable[[Message], Message]:
+    """Return what writes the times of a message anew, given a moment and how its second is divided in the message."""
+
+    def written(message: Message) -> Message:
+        found = dict(message)
+        for name in TIMES:
+            if text := found.get(name):
+                whole = text.partition(".")[0]
+                found[name] = write(datetime.fromisoformat(whole).replace(tzinfo=UTC), text[len(whole) :])
+        return found
+
+    return written
+
+
+def milliseconds(moment: datetime, fraction: str) -> int:
+    seconds = int(moment.timestamp())
+    return seconds * 1000 + int(fraction[1:4].ljust(3, "0")) if fraction else seconds
+
+
+def each(change: Callable[[str, Any], Any]) -> Callable[[Message], Message]:
+    """Return what changes the value of each field."""
+    return lambda message: {name: change(name, value) for name, value in message.items()}
+
+
+def flags(yes: Any, no: Any) -> Callable[[Message], Message]:
+    """Return what writes true and false in another way."""
+    spelled = {"true": yes, "false": no}
+    return each(lambda name, value: value if name in PASSED else spelled.get(str(value).lower(), value))
+
+
+def filled(value: Any) -> Callable[[Message], Message]:
+    """Return what gives a value to all fields that a message has not."""
+    return lambda message: dict.fromkeys(NAMES, value) | message
+
+
+def passed(change: Callable[[str], Any]) -> Callable[[Message], Message]:
+    """Return what writes JSON in text in another way."""
+    return each(lambda name, value: change(value) if name in PASSED and str(value)[:2] == '{"' else value)
+
+
+SPELLED: dict[str, Callable[[Message], Message]] = {
+    "times as in ISO 8601": times(lambda moment, part: f"{moment:%Y-%m-%dT%H:%M:%S}{part}Z"),
+    "times of another zone": times(lambda moment, part: f"{moment.astimezone(KOLKATA):%Y-%m-%d %H:%M:%S}{part}+0530"),
+    "times with slashes": times(lambda moment, part: f"{moment:%Y/%m/%d %H:%M:%S}{part}"),
+    "numbers of milliseconds or seconds": times(milliseconds),
+    "the same in text": times(lambda moment, part: str(milliseconds(moment, part))),
+    "numbers in text": each(lambda _, value: str(value) if type(value) in (int, float) else value),
+    "flags in text": each(lambda _, value: str(value) if isinstance(value, bool) else value),
+    "flags as words": flags("YES", "no"),
+    "flags as numbers": flags(1, 0),
+    "flags as booleans": flags(yes=True, no=False),
+    "null for what is absent": filled(None),
+    "blanks for what is absent": filled(" "),
+    "N/A for what is absent": filled("N/A"),
+    "blanks around": each(lambda name, value: f"\t {value}\u00a0" if name in NAMED and value else value),
+    "objects": passed(json.loads),
+    "encoded twice": passed(json.dumps),
+    "another order": lambda message: dict(sorted(message.items(), reverse=True)),
+    "fields that are new": lambda message: message | {"brand_new": "1", "newer": {"a": [1, None]}},
+}
+
+
+def form(message: Message) -> bytes:
+    return urlencode(each(lambda _, value: value if isinstance(value, str) else json.dumps(value))(message)).encode()
+
+
+ENCODED: dict[str, Callable[[Message], tuple[bytes, Media]]] = {
+    "JSON": lambda message: (json.dumps(message).encode(), Media.JSON),
+    "indented": lambda message: (json.dumps(message, indent="\t").encode(), Media.JSON),
+    "UTF-16": lambda message: (json.dumps(message, ensure_ascii=False).encode("utf-16"), Media.JSON),
+    "UTF-8 with a mark": lambda message: (json.dumps(message, ensure_ascii=False).encode("utf-8-sig"), Media.JSON),
+    "query": lambda message: (form(message), Media.QUERY),
+}
+
+
+def filed(message: Message, encode: Callable[[Message], tuple[bytes, Media]], flow: Flow) -> Filing:
+    """Return what becomes of a message."""
+    body, media = encode(message)
+    read = unpacked(body, lambda _: None, 1_000_000)
+    assert isinstance(read, bytes)
+    return flow.safe_filing(Envelope("shop", Source.PUSH, media, RECEIVED_MS, read, "r.0"))
+
+
+def outcome(decision: Decision) -> tuple[Any, ...]:
+    """Return what is to be the same of a decision."""
+    match decision:
+        case Hold():
+            return ("held", decision.key_kinds, *outcome(decision.item))
+        case Deliver():
+            items = [json.loads(item) for item in decision.body.split(b"\n")]
+            return decision.user_id, decision.device_id, decision.insert_id, items
+    assert isinstance(decision, Filter | Refuse)
+    return type(decision), decision.reason
+
+
+@pytest.mark.parametrize("encoded", ENCODED)
+@pytest.mark.parametrize("spelled", SPELLED)
+def test_a_message_is_one_event_however_it_is_written(spelled: str, encoded: str) -> None:
+    """Down to the id by which Amplitude knows it again. Each kind of message that AppsFlyer has."""
+    assert MESSAGES
+    for message in MESSAGES.values():
+        platform = "ios" if str(message.get("platform")).lower() == "ios" else "android"
+        flow = Flow({"shop": AppFlow(Rules(app="shop", platform=platform))}, Keyring(b"a secret for the tests"))
+        one = filed(message, ENCODED["JSON"], flow)
+        other = filed(SPELLED[spelled](message), ENCODED[encoded], flow)
+        assert outcome(other.decision) == outcome(one.decision)
+        if isinstance(one.decision, Deliver | Hold):
+            assert other.key == one.key
