@@ -150,7 +150,8 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
         ),
         "not_an_object": Reason("JSON, but not an object with fields", "one message per request"),
         "not_understood": Reason(
-            "no event, user or cohort of Amplitude can be read from the message; the detail names its keys",
+            "no event, user or cohort of Amplitude can be read from the message; the detail names its keys, or the "
+            "field that is wrong",
             "set `amplitude.stream_fields`, or send the default payload; then replay",
         ),
         "not_query": Reason(
