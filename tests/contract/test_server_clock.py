@@ -77,8 +77,8 @@ async def test_what_one_worker_is_sending_is_not_taken_over_for_another_clock(ne
             store, clock = PostgresStore(dsn, SEAL), WrongClock(ahead_ms)
             await store.open()
             stores.append(store)
-            server = ServerClock(store, clock)
-            await server.measure()
+            server = ServerClock(clock)
+            await server.measure(store)
             context = Context(store, transport, clock, settings=settings, ahead_ms=lambda one=server: one.ahead_ms)
             workers.append(Worker(context, {LANE: Once()}))
         await stores[0].file([direct("install")], WrongClock(-10 * MINUTE_MS).now_ms())
@@ -105,8 +105,8 @@ async def test_the_difference_to_the_server_is_measured(new_database, ahead_ms):
     async with new_database() as dsn:
         store = PostgresStore(dsn, SEAL)
         await store.open()
-        server = ServerClock(store, WrongClock(ahead_ms))
-        await server.measure()
+        server = ServerClock(WrongClock(ahead_ms))
+        await server.measure(store)
         await store.close()
     assert abs(server.ahead_ms + ahead_ms) < 1000
 
@@ -114,8 +114,8 @@ async def test_the_difference_to_the_server_is_measured(new_database, ahead_ms):
 async def test_a_file_has_the_clock_of_its_machine(tmp_path):
     store = SqliteStore(tmp_path / "store.db", SEAL)
     await store.open()
-    server = ServerClock(store, WrongClock(5 * MINUTE_MS))
-    await server.measure()
+    server = ServerClock(WrongClock(5 * MINUTE_MS))
+    await server.measure(store)
     await store.close()
     assert server.ahead_ms == 0
 
@@ -135,6 +135,6 @@ async def test_a_measure_that_took_long_does_not_count():
             return self.ahead_ms
 
     clock = Stepping(0)
-    server = ServerClock(Asked(), clock)
-    await server.measure()
+    server = ServerClock(clock)
+    await server.measure(Asked())
     assert server.ahead_ms == 0

@@ -195,19 +195,27 @@ async def test_the_demo_of_a_cluster_agrees_and_leaves_nothing_behind(nats):
     assert not environment.directory.exists()
 
 
-async def test_a_clock_that_differs_from_the_servers_is_named(configured, monkeypatch):
-    """By the process itself, and by the doctor on the same machine."""
+@pytest.mark.parametrize("role", Role)
+async def test_a_clock_that_differs_from_the_servers_is_named(configured, monkeypatch, role):
+    """By the process itself, whatever its role, and by the doctor on the same machine."""
     path = configured("http://127.0.0.1:9")
     right = SystemClock.now_ms
-    async with bridge(path, "--only", "work") as worker:
-        assert "warnings" not in (await worker.ready())[1]
-        assert await worker.end() == 0
+    async with bridge(path, "--only", role) as process:
+        await asyncio.sleep(0.5)  # an intake opens the store after its start
+        assert "warnings" not in (await process.ready())[1]
+        assert await process.end() == 0
     monkeypatch.setattr(SystemClock, "now_ms", lambda clock: right(clock) + 300_000)
-    async with serving(path, Role.WORK) as origin, aiohttp.ClientSession() as session:
-        async with session.get(f"{origin}/readyz") as answer:
-            found = await answer.json()
-        async with session.get(f"{origin}/metrics") as answer:
-            metrics = await answer.text()
+    async with serving(path, role) as origin, aiohttp.ClientSession() as session:
+
+        async def ask(page):
+            async with session.get(f"{origin}/{page}") as answer:
+                return await answer.text()
+
+        async def ready():
+            return json.loads(await ask("readyz"))
+
+        found = await soon(ready, lambda state: state.get("warnings"))
+        metrics = await ask("metrics")
         doctor = await here(path, "doctor", "--no-vendors")
     assert (found["ready"], len(found["warnings"])) == (True, 1)
     assert "300 seconds ahead of that of PostgreSQL's server" in found["warnings"][0]

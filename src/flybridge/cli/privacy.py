@@ -195,8 +195,8 @@ async def _running(settings: Config) -> list[Check]:
         async with backends.opened(settings) as (inbox, store):
             drawn, _ = await read_account(inbox, store, audit=True)
             depth = await inbox.depth(SystemClock().now_ms())
-            server = ServerClock(store, SystemClock())
-            await server.measure()
+            server = ServerClock(SystemClock())
+            await server.measure(store)
             return [
                 look.readable(depth),
                 look.roomy(await inbox.room()),

@@ -104,11 +104,11 @@ async def housekeeping(
         await rest(halt, HOUSEKEEPING_S)
 
 
-async def compare_clocks(server: ServerClock, report: Reporter, halt: asyncio.Event) -> None:
+async def compare_clocks(server: ServerClock, store: Store, report: Reporter, halt: asyncio.Event) -> None:
     """Measure every few seconds by how much the machine's clock differs from that of the store's server."""
     while not halt.is_set():
         with suppress(FlybridgeError):  # a store that is away is reported by what needs it
-            await server.measure()
+            await server.measure(store)
         report.on_server_clock(server.ahead_ms)
         await rest(halt, COMPARE_S)
 

@@ -130,11 +130,10 @@ class Service:
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
             worker, reader, hearing, jobs = None, None, None, dict[str, lifetime.Job]()
-            server = None
-            if store is not None and config.cluster is not None and not self._moves:
-                server = ServerClock(store, self._clock)
-                await server.measure()
-                jobs["clocks"] = partial(lifetime.compare_clocks, server, report)
+            server = ServerClock(self._clock) if config.cluster is not None and not self._moves else None
+            if store is not None and server is not None:
+                await server.measure(store)
+                jobs["clocks"] = partial(lifetime.compare_clocks, server, store, report)
             transport = await stack.enter_async_context(opened_transport(config.delivery.timeout_s))
             download = await stack.enter_async_context(opened_download())
             if owner is not None and store is not None:
@@ -154,7 +153,9 @@ class Service:
                 jobs |= notifying(config, reader, download, owner, report)
             elif roles.takes:
                 refusals = Hearing(intake.counts, f"intake-{uuid4().hex}", hears=False)
-                jobs["refusals"] = lambda halt: note_refusals(config, refusals, self._clock, halt, report.failed)
+                jobs["refusals"] = lambda halt: note_refusals(
+                    config, refusals, self._clock, halt, report=report, server=server
+                )
             console = None
             if roles.shows and store is not None:
                 if hearing is None:

@@ -17,15 +17,14 @@ class ServerClock:
     0 until it was measured, and where the store is on this machine.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.ahead_ms = 0
-        self._store = store
         self._clock = clock
 
-    async def measure(self) -> None:
+    async def measure(self, store: Store) -> None:
         """Ask the server. Raises `errors.StoreUnavailable`; the last measure stays then."""
         before_ms = self._clock.now_ms()
-        there_ms = await self._store.time_ms()
+        there_ms = await store.time_ms()
         after_ms = self._clock.now_ms()
         if there_ms is not None and 0 <= after_ms - before_ms <= PRECISE_MS:
             self.ahead_ms = there_ms - (before_ms + after_ms) // 2
