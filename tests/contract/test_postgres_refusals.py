@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 from secrets import token_hex
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from flybridge.sealing import Seal
 from flybridge.store.postgres.connection import connect
 from flybridge.store.postgres.refusals import unavailable
 from flybridge.store.postgres.store import PostgresStore
+from flybridge.testing.postgres import postgres
 
 pytestmark = pytest.mark.service
 
@@ -163,3 +166,17 @@ async def test_timeouts_of_the_role_are_not_those_of_the_store(role, setting):
             db.execute("SELECT pg_sleep(0.1)")
     finally:
         await store.close()
+
+
+async def test_a_commit_is_durable_whatever_the_server_was_set_to():
+    """The inbox forgets a message when the store has it."""
+    with tempfile.TemporaryDirectory(prefix="flybridge-postgres-") as folder:
+        settings = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
+        async with postgres(Path(folder) / "server", settings) as server:
+            store = await opened(await server.create("bridge"))
+            for n in range(20):
+                await store.file([direct("a", receipt=f"{n}")], NOW_MS)
+            await server.kill()
+            await server.start()
+            assert sum(count.n for count in await store.counts()) == 20
+            await store.close()

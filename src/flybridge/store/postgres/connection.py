@@ -38,13 +38,16 @@ CONNECT: Final[dict[str, Any]] = {
 
 # What a connection that vanishes without a word has locked must not stay locked for the two hours that TCP would wait.
 # Limits of a role's or database's own are taken off: a migration or an audit takes as long as it takes, and a process
-# may have nothing to do for a while. `transaction_timeout` is there since PostgreSQL 17.
+# may have nothing to do for a while. `transaction_timeout` is there since PostgreSQL 17. A commit returns when it is on
+# the disk, whatever the server was set to: the inbox forgets then what was filed.
 LOCK_MS: Final = 30_000
 SESSION: Final = f"""
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
     SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = {LOCK_MS}; SET jit = off;
     SET statement_timeout = 0; SET idle_session_timeout = 0;
-    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"""  # noqa: S608
+    SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';
+    SELECT set_config(name, 'on', false) FROM pg_settings
+    WHERE name = 'synchronous_commit' AND setting = 'off'"""  # noqa: S608
 
 # Every statement of a transaction that writes finds its rows by index, whatever the statistics of a table say that was
 # empty a minute ago: the cost of a batch does not grow with what is stored. So a plan is made once.
