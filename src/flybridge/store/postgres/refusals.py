@@ -24,8 +24,8 @@ def place_of(dsn: str) -> str:
 
 
 READ_ONLY: Final = (
-    "This server is a standby, or default_transaction_read_only is on: name the primary, or all of them, in [cluster] "
-    "postgres, or set that off for the server, the database and the user."
+    "This server is a standby, or default_transaction_read_only is on: promote it, name the primary, or all of them, "
+    "in [cluster] postgres, or set that off for the server, the database and the user."
 )
 
 # What the server says when it refuses a connection (in English unless it was configured otherwise), and the remedy.
