@@ -9,8 +9,11 @@ from planting import APP_ID, DAY, NOON_MS, SCOPES, amounts, bought, of_source
 
 from flybridge.errors import ConfigError
 from flybridge.history.uptime import note_downtime
+from flybridge.identity import Keyring
 from flybridge.insight.comparison import ALL_EVENTS, DayComparison
 from flybridge.insight.differences import asked_differences, read_differences
+from flybridge.operations.forget import PersonIds, forget
+from flybridge.operations.read_raw_evidence import nearest
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.vendors.aggregates import ReportedApp
 from flybridge.store.performance import date_of
@@ -180,6 +183,38 @@ async def test_one_that_never_came_is_not_all_that_are_left_out(new_bench, days)
         await bench.deliver()
         (day,) = await bench.reconcile()
         assert amounts(day, "debug_tip") == {"gap": -2.5, "filtered event_excluded": -10.0}
+
+
+@pytest.mark.parametrize(
+    ("paid", "n", "whole", "which"),
+    [
+        ([], 0, 0, ()),
+        ([5, 7, 9], 3, 21, (0, 1, 2)),
+        ([5, 7, 9], 1, 9, (2,)),
+        ([5, 7, 9], 2, 13, (0, 1)),
+        ([5, -7, 9], 2, 2, (1, 2)),
+        ([5, 7, 9], 0, 4, ()),
+        ([*range(40)], 20, 590, tuple(range(20))),
+    ],
+)
+def test_which_came_is_told_by_what_is_counted(paid, n, whole, which):
+    """Where there are not too many ways."""
+    assert tuple(nearest(paid, n, whole)) == which
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+async def test_a_person_who_was_forgotten_is_told_from_one_whose_message_never_came(bench, lost):
+    """Of neither is an identity known: the revenue that is counted is of the one who came."""
+    people = bench.people(4, "tiktokglobal_int")
+    sales = [bought(who, LATER_MS + 1000 * n, (3.0, 40.0, 500.0, 6000.0)[n]) for n, who in enumerate(people)]
+    bench.happened(people + sales)
+    await bench.receive([*people, *sales[:lost], *sales[lost + 1 :]])
+    await bench.deliver()
+    for who in people[lost + 1 :][:1]:
+        person, keyring = PersonIds(appsflyer_id=who["appsflyer_id"]), Keyring(*bench.config.secrets)
+        await forget(person, bench.config.apps, bench.store, keyring, clock=bench.clock)
+    (day,) = await bench.reconcile()
+    assert amounts(day) == {"gap": -sales[lost]["event_revenue"]}
 
 
 @pytest.mark.parametrize("sign", [1, -1])

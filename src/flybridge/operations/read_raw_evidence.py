@@ -8,8 +8,10 @@ happens several times in it is worth the same each time; so that rows and ledger
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, combinations, islice, repeat
+from math import comb
 from typing import Final
 
 import msgspec
@@ -28,7 +30,14 @@ from flybridge.insight.compared_rows import family
 from flybridge.insight.comparison import ComparedKey
 from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import CODES, OUTCOMES
-from flybridge.insight.reconcile_revenue import DELIVERED, MISSING, SECONDARY, SECONDARY_SENT, RevenueFact
+from flybridge.insight.reconcile_revenue import (
+    DELIVERED,
+    MISSING,
+    NOT_COUNTED,
+    SECONDARY,
+    SECONDARY_SENT,
+    RevenueFact,
+)
 from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.operations.booked_events import COUNTED, BookedEvents, BookedSums
 from flybridge.operations.reconcile_plan import ReconcilePlan
@@ -54,6 +63,8 @@ PAGE: Final = 500
 TRIES: Final = 6
 PAUSE_S: Final = 5.0
 SOON_MS: Final = 1_800_000
+MOST_WAYS: Final = 10_000
+"""So many ways to divide events into those that came and those that did not are looked at."""
 IN_EVENTS: Final = (*COUNTED, PerformanceKind.SECONDARY)
 
 
@@ -69,6 +80,9 @@ class RawEvidence(Struct):
     booked: Mapping[tuple[int, str], BookedSums] = field(default_factory=dict)
     problem: str = ""
 
+
+_Cell = tuple[int, str, str]
+"""The day, the name and the media source of in-app events."""
 
 _Row = tuple[int, ComparedKey]
 """What a row of raw data is counted as, and on which day."""
@@ -99,14 +113,17 @@ class RawReader:
         self._evidence, self._booked = RawEvidence(), BookedEvents(days)
         # By day and what is counted: rows of raw data, those that are not known, and what flybridge counts.
         self._rows, self._unknown, self._counted = Counter[_Row](), Counter[_Row](), Counter[_Row]()
+        self._revenue, self._identified = Counter[_Cell](), Counter[_Cell]()
         for one in counted:
             if (kind := family(one.kind)) is not None:
                 self._counted[one.day, ComparedKey(kind, one.event, one.media_source)] += one.n
+            if one.kind in COUNTED:
+                self._revenue[one.day, one.event, one.media_source] += one.revenue
         self._known: defaultdict[bytes, list[EventOutcome]] = defaultdict(list)
         self._also_known: dict[bytes, bytes] = {}
         self._unsent: Counter[tuple[int, str, str, str]] = Counter()
         # The ledger's rows of people who were forgotten have no identity any more, and their outcome still.
-        self._nameless: defaultdict[tuple[int, str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
+        self._nameless: defaultdict[_Cell, Counter[tuple[str, str]]] = defaultdict(Counter)
         for done in outcomes:
             code = CODES.get((done.outcome, done.reason)) or OUTCOMES.get(done.outcome, "")
             self._unsent[done.day, done.event, done.media_source, code] += done.n
@@ -239,6 +256,8 @@ class RawReader:
     def _add(self, event: _Event, code: str, detail: str = "") -> None:
         day, one = event
         labels = (one.event, one.media_source, one.sent_source, one.currency, code, detail)
+        if code not in NOT_COUNTED:
+            self._identified[day, one.event, one.media_source] += one.counted
         sums = self._groups.setdefault((day, labels), [0, 0, 0, 0, 0])
         for at, amount in enumerate((one.n, one.reported, one.counted, one.bare, one.sent)):
             before = sums[at]
@@ -246,28 +265,48 @@ class RawReader:
 
     def _finish(self) -> None:
         """Tell what never came from what the ledger can't name, and add up."""
-        for (day, key), unknown in self._unknown.items():
+        for (day, key), times in self._unknown.items():
             # Identities are remembered for a while only: what is counted came, though it is not known any more.
             if (uncounted := self._rows[day, key] - self._counted[day, key]) > 0:
-                self._evidence.missing[day][key] = min(unknown, uncounted)
+                self._evidence.missing[day][key] = min(times, uncounted)
         # Identities are remembered for a while only; counts are kept, and are first those of what is known.
-        for (day, one), code, _, is_known in self._left_out:
-            self._unsent[day, one.event, one.media_source, code] -= is_known
+        left_out: defaultdict[tuple[_Cell, str, str], list[RevenueFact]] = defaultdict(list)
         for (day, one), code, reason, is_known in self._left_out:
-            at = (day, one.event, one.media_source, code)
-            is_counted = is_known or self._unsent[at] > 0
-            self._unsent[at] -= is_counted and not is_known
-            self._add((day, one), *((code, reason) if is_counted else (MISSING, "")))
+            if is_known:
+                self._unsent[day, one.event, one.media_source, code] -= 1
+                self._add((day, one), code, reason)
+            else:
+                left_out[(day, one.event, one.media_source), code, reason].append(one)
+        for (cell, code, reason), unknown in left_out.items():
+            kept = min(len(unknown), max(0, self._unsent[*cell, code]))
+            self._unsent[*cell, code] -= kept
+            self._divide(cell, unknown, [(code, reason)] * kept)
+        lost: defaultdict[_Cell, list[RevenueFact]] = defaultdict(list)
         for day, one in self._lost:
-            nameless = +self._nameless[day, one.event, one.media_source]
+            lost[day, one.event, one.media_source].append(one)
+        for cell, unknown in lost.items():
             # Delivered first: that is what most events are.
-            standing = min(nameless, key=lambda at: (at[0] != DELIVERED, at), default=(MISSING, ""))
-            self._nameless[day, one.event, one.media_source][standing] -= 1
-            self._add((day, one), *standing)
+            standings = sorted((+self._nameless[cell]).items(), key=lambda at: (at[0][0] != DELIVERED, at[0]))
+            came = chain.from_iterable(repeat(standing, n) for standing, n in standings)
+            self._divide(cell, unknown, list(islice(came, len(unknown))))
         for (day, labels), (n, reported, counted, bare, sent) in self._groups.items():
             fact = RevenueFact(*labels, n or 0, reported, counted or 0, bare or 0, sent or 0)
             self._evidence.facts[day].append(fact)
         self._evidence.booked = self._booked.sums()
+
+    def _divide(self, cell: _Cell, unknown: Sequence[RevenueFact], standings: Sequence[tuple[str, str]]) -> None:
+        """Add events of which as many came as there are standings: those that make up the revenue that is counted."""
+        came = nearest([one.counted for one in unknown], len(standings), self._revenue[cell] - self._identified[cell])
+        standing = iter(standings)
+        for number, one in enumerate(unknown):
+            self._add((cell[0], one), *(next(standing) if number in came else (MISSING, "")))
+
+
+def nearest(amounts: Sequence[int], n: int, whole: int) -> Collection[int]:
+    """Return which `n` of some amounts make up a whole best; the first, where there are too many ways to tell."""
+    if comb(len(amounts), n) > MOST_WAYS:
+        return range(n)
+    return min(combinations(range(len(amounts)), n), key=lambda ones: abs(whole - sum(amounts[at] for at in ones)))
 
 
 def _standing(one: EventOutcome | OutcomeCount) -> tuple[str, str]:
