@@ -134,6 +134,13 @@ def test_requests_are_those_of_the_specification():
     assert master.freshness_request(account).url == "http://x/api/master-agg-data/lastupdate"
 
 
+@pytest.mark.parametrize(("own_zone", "zone"), [(True, ["preferred"]), (False, None)])
+def test_events_of_a_day_are_asked_for_in_the_zone_in_which_the_others_are(own_zone, zone):
+    """The Master API's days are those of UTC unless the app's own zone is asked for."""
+    made = master.activity_request(AppsFlyerAccount("a", "t"), date(2026, 1, 1), ["af_purchase"], own_zone=own_zone)
+    assert parse_qs(urlsplit(made.url).query).get("timezone") == zone
+
+
 def test_the_master_report_is_read_under_its_long_names():
     text = "App ID,Install Time,Media Source,Campaign,GEO,Impressions,Clicks,Installs,Cost,Revenue\n"
     text += "id1,2026-01-02,organic,None,DE,N/A,8,4,N/A,1.5\n"
