@@ -202,6 +202,17 @@ def test_which_came_is_told_by_what_is_counted(paid, n, whole, which):
     assert tuple(nearest(paid, n, whole)) == which
 
 
+async def test_a_refund_that_never_came_is_lacking_of_what_was_paid(bench):
+    """AppsFlyer counts less than flybridge, which lacks it."""
+    people = bench.people(3, "applovin_int")
+    sales = [bought(who, LATER_MS + 1000 * n, (9.0, 20.0, -4.0)[n]) for n, who in enumerate(people)]
+    bench.happened(people + sales)
+    await bench.receive([*people, *sales[:2]])
+    await bench.deliver()
+    (day,) = await bench.reconcile()
+    assert amounts(day, ALL_EVENTS) == {"gap": 4.0}
+
+
 @pytest.mark.parametrize("lost", [0, 1, 2])
 async def test_a_person_who_was_forgotten_is_told_from_one_whose_message_never_came(bench, lost):
     """Of neither is an identity known: the revenue that is counted is of the one who came."""

@@ -94,8 +94,8 @@ def test_what_is_not_known_is_missing_where_it_is_booked():
     """Under the source of the install, whatever its amount; what no cohort counts is not."""
     events = BookedEvents(DAYS)
     events.add(began(b"a", "organic"), is_rated=False, is_missing=True)
-    events.add(event(b"a", "organic", DAY + 1, 0), is_rated=False, is_missing=True)
+    events.add(event(b"a", "organic", DAY + 1, -70), is_rated=False, is_missing=True)
     events.add(event(b"a", "organic", DAY + 2), is_rated=False)
     events.add(event(b"a", "organic", DAY + LAST + 1), is_rated=False, is_missing=True)
     found = events.sums()[DAY, "organic"]
-    assert (found.events, found.missing, found.late) == (3, 1, 1)
+    assert (found.events, found.missing, found.missing_revenue, found.late) == (3, 1, -70, 1)

@@ -78,7 +78,7 @@ class CohortRevenue(Struct):
     """Flybridge's revenue of the installs of a day and source, and how it was converted.
 
     `not_converted` events have no rate. Of `paid` events, `rated` were converted by the rate table into `rated_amount`,
-    where AppsFlyer uses its own rates.
+    where AppsFlyer uses its own rates. What is in AppsFlyer's raw data and not known to have come is worth `missing`.
     """
 
     revenue: int = 0
@@ -86,6 +86,7 @@ class CohortRevenue(Struct):
     paid: int = 0
     rated: int = 0
     rated_amount: int = 0
+    missing: int = 0
 
 
 class RevenueEvidence(Struct, frozen=True):
@@ -258,9 +259,12 @@ class _RevenueRows:
         rows, _ = booked_rows(self.rows, booked, {source: one.revenue for source, one in cohorts.items()})
         explain_conversion(rows, lambda source: cohorts.get(source, CohortRevenue()), evidence.withholding)
         for row in rows.values():
-            never_counted = lost.get(row.key.media_source)
-            if never_counted is not None and _is_of(-left(row, APPSFLYER), row.appsflyer or 0):
-                add(row, never_counted.code, left(row, APPSFLYER), never_counted.detail, -never_counted.n)
+            source, lacking = row.key.media_source, -left(row, APPSFLYER)
+            part, missing = lost.get(source), cohorts.get(source, CohortRevenue()).missing
+            # Of payments and refunds together the sum may be of either sign, and is then what raw data has of them.
+            is_missing = abs(lacking) >= CENT > abs(lacking - missing)
+            if part is not None and (is_missing or _is_of(lacking, row.appsflyer or 0)):
+                add(row, part.code, -lacking, part.detail, -part.n)
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
 

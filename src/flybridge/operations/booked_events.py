@@ -25,7 +25,7 @@ class BookedSums(Struct):
 
     Of all `events`, `paid` have revenue, of which `rated` were converted by the rate table, into `rated_amount`. `late`
     ones happened after the last day that flybridge's cohorts count; some could not be converted. `missing` ones are not
-    known to have come.
+    known to have come, and were worth `missing_revenue`.
     """
 
     paid: int = 0
@@ -35,6 +35,7 @@ class BookedSums(Struct):
     late_revenue: int = 0
     late_not_converted: int = 0
     missing: int = 0
+    missing_revenue: int = 0
     events: int = 0
 
 
@@ -109,6 +110,7 @@ class BookedEvents:
                 of.late_not_converted += event.not_converted
             elif event.is_missing:
                 of.missing += 1
+                of.missing_revenue += event.revenue
         return dict(sums)
 
     def _booked(self, key: bytes, reported: _Began | None) -> _Began | None:

@@ -213,6 +213,7 @@ class Reconciler:
             cohort.revenue += booked.late_revenue
             cohort.not_converted += booked.late_not_converted
             cohort.paid, cohort.rated, cohort.rated_amount = booked.paid, booked.rated, booked.rated_amount
+            cohort.missing = booked.missing_revenue
         return found
 
     async def _amplitude(
