@@ -76,6 +76,7 @@ async def test_installs_are_counted_by_campaign(tmp_path):
     "change",
     [
         {"skad_did_win": "false"}, {"skad_did_win": False}, {"skad_did_win": 0},
+        {"skad_did_win": "no"}, {"skad_did_win": 0.0}, {"skad_did_win": "n"},
         {"skad_postback_sequence_index": "1"}, {"skad_postback_sequence_index": 2},
         {"event_name": "af_skad_revenue"}, {"event_name": "postback"}, {"event_name": None, "event_type": "postback"},
     ],

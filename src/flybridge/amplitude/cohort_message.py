@@ -24,12 +24,11 @@ from flybridge.amplitude.cohort_file import column
 from flybridge.amplitude.stream import number_of, object_of, time_ms
 from flybridge.amplitude.streamed import unwrapped
 from flybridge.lenient_json import decode, json_type
+from flybridge.system.yes_or_no import yes_or_no
 
 FRAME: Final = "flybridge_list"
 _FIELDS: Final = frozenset({"amplitude_id", "amplitude_attribution_ids", "amplitude_event_type"})
 """Fields of users and events whose names begin as those of flags do."""
-_SAID: Final = {"1": True, "0": False, "yes": True, "no": False}
-"""How a template may write whether users are in a cohort, beside true and false."""
 ADD: Final = "add"
 REMOVE: Final = "remove"
 
@@ -122,8 +121,8 @@ def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
     bare = named is traits and user.get("type") == "identify"
     flags = {}
     for name, value in named.items():
-        if cohort := _flag_of(name) or (bare and _boolean(value) is not None and cohort_of(name)):
-            flags[cohort] = _flag(value)
+        if cohort := _flag_of(name) or (bare and _is_boolean(value) and cohort_of(name)):
+            flags[cohort] = yes_or_no(value)
     return flags
 
 
@@ -146,7 +145,7 @@ def _batch(message: Any) -> CohortMessage | None:
         return None
     if FRAME in message:
         return _list_call(message)
-    cohort, entering = _text(message.get("cohort_id")), _flag(message.get("in_cohort"))
+    cohort, entering = _text(message.get("cohort_id")), yes_or_no(message.get("in_cohort"))
     if not cohort or entering is None or (members := _members(message.get("users"))) is None:
         return None
     return CohortMessage(
@@ -167,7 +166,7 @@ def fault_of(message: Any) -> str:
     said, users = message.get("in_cohort"), message.get("users")
     if not _text(message.get("cohort_id")):
         return "cohort_id is missing"
-    if said is None or _flag(said) is None:
+    if said is None or yes_or_no(said) is None:
         return f"in_cohort is {'missing' if said is None else 'neither true nor false'}"
     if not isinstance(users, list):
         return "users is missing" if users is None else f"users is {json_type(users)} and not a list"
@@ -217,14 +216,9 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
-def _flag(value: Any) -> bool | None:
-    return _boolean(value) if _boolean(value) is not None else _SAID.get(str(value).strip().lower())
-
-
-def _boolean(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
+def _is_boolean(value: Any) -> bool:
+    """Whether a trait is true or false itself, and not only one of the texts and numbers that may mean it."""
+    return isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in {"true", "false"})
 
 
 def value_of(properties: Mapping[str, Any]) -> Callable[[str], Any]:

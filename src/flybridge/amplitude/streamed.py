@@ -20,6 +20,7 @@ from flybridge.identity.bare import text_of
 from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode, json_type
 from flybridge.records import Dead
+from flybridge.system.yes_or_no import yes_or_no
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")
 """Fields of an event that are objects."""
@@ -117,7 +118,7 @@ def _opened(event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def is_attribution_event(event: Streamed) -> bool:
     """Whether Amplitude says that it has made the event from a call of its Attribution API."""
-    return event.find("is_attribution_event") in (True, "true")
+    return yes_or_no(event.find("is_attribution_event")) is True
 
 
 def read_message(body: bytes, names: Mapping[str, str]) -> Any:

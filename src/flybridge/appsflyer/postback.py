@@ -27,7 +27,8 @@ from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, F
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import json_type, mended, printed, text_of
 from flybridge.records import Dead, Media
-from flybridge.system.text_encoding import BLANKS, bare_text, with_other_bytes
+from flybridge.system.text_encoding import BLANKS, with_other_bytes
+from flybridge.system.yes_or_no import word_of, yes_or_no
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
@@ -54,8 +55,6 @@ V1_NAMES: Final[Mapping[str, str]] = {
     "fb_adgroup_id": "af_ad_id",
 }
 
-YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "enabled"})
-NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled"})
 CONSENTS: Final = frozenset({"ad_user_data_enabled", "ad_personalization_enabled"})
 CONSENT: Final = {"granted": True, "denied": False}
 """Words for consent. Of other flags they may mean either."""
@@ -314,11 +313,9 @@ def _text(value: Any) -> str:
 
 
 def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    word = bare_text(str(value)).lower().removesuffix(".0")
-    if word in YES or word in NO:
-        return word in YES
+    if (known := yes_or_no(value)) is not None:
+        return known
+    word = word_of(value)
     if name in CONSENTS and word in CONSENT:
         return CONSENT[word]
     if name in WITHOUT_PERMISSION and word not in NOT_KNOWN:

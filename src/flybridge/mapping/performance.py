@@ -21,6 +21,7 @@ from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import amount_of
 from flybridge.records import Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
+from flybridge.system.yes_or_no import yes_or_no
 
 MAX_AMOUNT: Final = 1e9
 """A larger amount is a mistake, and would spoil every sum it is added to: it is counted as not converted."""
@@ -128,7 +129,7 @@ def _skadnetwork(postback: Postback, platform: str, counting: Counting, event_ms
     """
     name = (postback.event_name or "").lower().removeprefix("af_").removeprefix("skad_")
     sequence, won = postback.get("skad_postback_sequence_index"), postback.get("skad_did_win")
-    if name not in SKAD_INSTALLS or sequence not in (None, 0, "0") or str(won).strip().lower() in ("false", "0"):
+    if name not in SKAD_INSTALLS or sequence not in (None, 0, "0") or yes_or_no(won) is False:
         return None
     source = postback.media_source or postback.get("ad_network_name") or postback.skad_ad_network_id
     campaign = postback.campaign or postback.skad_campaign_id or postback.get("skad_source_identifier")

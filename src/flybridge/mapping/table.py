@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_INTEGER, MAX_TEXT
 from flybridge.appsflyer.postback_time import time_ms
+from flybridge.system.yes_or_no import yes_or_no
 
 # `2026-01-31 23:59:59` and the same with milliseconds.
 USUAL_LENGTHS: Final = (19, 23)
@@ -140,9 +141,7 @@ def integer(value: Any) -> int | None:
 
 def flag(value: Any) -> bool | None:
     """True or false."""
-    if isinstance(value, str):
-        value = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
-    return value if isinstance(value, bool) else None
+    return yes_or_no(value)
 
 
 def moment(value: str) -> str | None:

@@ -23,8 +23,9 @@ from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import device_identifier, installation
 from flybridge.identity.bare import bare, only
 from flybridge.mapping.consent import UNKNOWN, att_of
-from flybridge.mapping.table import flag, plain
-from flybridge.system.text_encoding import BLANKS, bare_text
+from flybridge.mapping.table import plain
+from flybridge.system.text_encoding import BLANKS
+from flybridge.system.yes_or_no import word_of, yes_or_no
 
 MAX_TEXT: Final = 1_000
 SMALL: Final = Decimal("0.001")
@@ -38,9 +39,6 @@ _OWN_NETWORKS: Final = tuple(
     map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"))
 )
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-
-SAID: Final = {"yes": True, "on": True, "enabled": True, "no": False, "off": False, "disabled": False}
-"""What says true or false beside `true`, `false`, 1 and 0."""
 
 
 def words(value: Any) -> str | None:
@@ -110,13 +108,12 @@ def att(value: Any) -> int | None:
 
 def yes(value: Any) -> bool | None:
     """True or false, also as text."""
-    text = answer(value)
-    return SAID.get(text, flag(text))
+    return yes_or_no(words(only(value)))
 
 
 def answer(value: Any) -> str:
     """Return what a flag says in lower case, without quotes around it, and a number without its fraction."""
-    return bare_text(words(only(value)) or "").lower().removesuffix(".0")
+    return word_of(words(only(value)) or "")
 
 
 def no(value: Any) -> bool | None:

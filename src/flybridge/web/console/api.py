@@ -26,9 +26,8 @@ from flybridge.insight.performance import AppScope, PerformanceReport, read_perf
 from flybridge.insight.question import asked, chosen_cohort, chosen_scopes
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
+from flybridge.system.yes_or_no import yes_or_no
 from flybridge.web.console.site import HEADERS, Site
-
-YES: Final = ("1", "true", "yes")
 
 Answering = Callable[[Store, Mapping[str, str], Sequence[AppScope]], Awaitable[Mapping[str, Any]]]
 """Answers a query about these apps."""
@@ -40,7 +39,7 @@ async def _performance(store: Store, query: Mapping[str, str], scopes: Sequence[
     if not found.rows:
         found.notes = [await instead_of(store, scopes, question)]
     told = plain(found)
-    if query.get("compare", "").lower() in YES:
+    if yes_or_no(query.get("compare")):
         told["before"] = plain(await read_performance(store, scopes, question.before()))
     return told
 

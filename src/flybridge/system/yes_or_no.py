@@ -1,0 +1,23 @@
+"""Which texts and numbers mean true or false, in messages of both vendors, their templates, and queries."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flybridge.system.text_encoding import bare_text
+
+YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "enabled"})
+NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled"})
+
+
+def yes_or_no(value: Any) -> bool | None:
+    """Return what a flag means, also one in text or a number; None if it is neither true nor false."""
+    if value is None or isinstance(value, bool):
+        return value
+    word = word_of(value)
+    return word in YES if word in YES or word in NO else None
+
+
+def word_of(value: Any) -> str:
+    """Return a flag in lower case, without quotes around it, and a number without its fraction."""
+    return bare_text(str(value)).lower().removesuffix(".0")
