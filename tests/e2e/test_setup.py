@@ -219,6 +219,40 @@ async def test_any_answer_is_read(tmp_path, status, body):
     assert all(one.detail for one in await vendor_checks(load(path, {}), Away(status, body)))
 
 
+TAKEN = b'{"code": 400, "error": "Request missing required field", "missing_field": "events"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "api_key", "s2s_key"),
+    [
+        (200, b"<html>sign in</html>", "What answers is not", "What answers is not"),
+        (200, b"{}", "What answers is not", "not proven"),
+        (200, b'{"code": 200, "events_ingested": 0}', "takes it", "not proven"),
+        (400, TAKEN, "takes it", "not proven"),
+        (400, b"<html>", "not proven", "What answers is not"),
+        (400, b'{"code": 400, "error": "invalid API key"}', "does not know it", "not proven"),
+        (400, b'{"code": 400, "error": "Invalid request path"}', "What answers is not", "not proven"),
+        (400, b"appsflyer_id is a mandatory field", "not proven", "takes it"),
+        (400, b"Failed to authenticate", "not proven", "does not take it"),
+        (400, b"App ID doesn't match the authentication", "not proven", "does not take it"),
+        (401, b"", "does not know it", "does not take it"),
+        (403, b"", "refuses this sender", "package takes no"),
+        (404, b"", "What answers is not", "no such app"),
+        (404, b"<html>", "What answers is not", "What answers is not"),
+        (405, b"", "What answers is not", "What answers is not"),
+        (429, b"", "not proven", "not proven"),
+    ],
+)
+async def test_an_answer_means_to_the_doctor_what_it_means_to_deliveries(tmp_path, status, body, api_key, s2s_key):
+    """What halts a lane is no credential that is taken, and no page of a proxy is the vendor."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG.format(**(USUAL | {"origin": "", "api_key": "0a1b2c3d"})))
+    found = {one.what: one for one in await vendor_checks(load(path, {}), Away(status, body))}
+    for name, says in (("amplitude.api_key of shop", api_key), ("appsflyer.s2s_key of shop", s2s_key)):
+        assert says in found[name].detail, found[name]
+        assert found[name].ok is (says in {"takes it", "not proven"}), found[name]
+
+
 AUDIENCE = """
 [[apps.audiences]]
 cohort = "{}"

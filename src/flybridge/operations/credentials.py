@@ -20,20 +20,19 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
 from flybridge.amplitude.cohort import read_usage, usage_request
-from flybridge.amplitude.upload import origin
-from flybridge.appsflyer import inapp_event, push_config
+from flybridge.amplitude.upload import HttpV2, origin
+from flybridge.appsflyer import push_config
+from flybridge.appsflyer.inapp_event import ORIGIN, InAppEvent
 from flybridge.audiences.settings import called
 from flybridge.config.apps import App, Platform, Route
 from flybridge.config.settings import Config
 from flybridge.config.template import push_url
-from flybridge.delivery.exchange import HttpRequest, Transport
+from flybridge.delivery.exchange import Halt, HttpRequest, Reject, Transport, json_object
 from flybridge.errors import FlybridgeError, TransportError
 from flybridge.history.locker_folders import Locker
 from flybridge.operations.doctor import Check
-from flybridge.records import DAY_MS, day_of
+from flybridge.records import DAY_MS, Delivery, day_of
 from flybridge.wiring import appsflyer_account_of, cohort_credentials_of
 
 LOCKER_DAYS: Final = 2
@@ -112,22 +111,26 @@ def _unproven(what: str, why: str) -> Check:
 
 
 async def _api_key(app: App, transport: Transport, what: str) -> Check:
-    url = f"{origin(app.amplitude.region.value, app.amplitude.base_url)}/2/httpapi"
-    body = msgspec.json.encode({"api_key": app.amplitude.api_key.reveal(), "events": []})
-    answer = await transport.send(HttpRequest("POST", url, {"Content-Type": "application/json"}, body))
-    region = app.amplitude.region.value
-    if answer.status == 400 and b"Invalid API key" in answer.body:
-        return Check(
-            what,
-            False,
-            f"Amplitude does not know it: check the key and the project's region, which is {region!r} here.",
-        )
-    if answer.status in {200, 400}:
+    region, key = app.amplitude.region.value, app.amplitude.api_key.reveal()
+    endpoint = HttpV2(key, origin(region, app.amplitude.base_url))
+    answer = await transport.send(endpoint.request(()))
+    match endpoint.verdicts((_NOTHING,), answer)[0]:
+        case Halt(reason="invalid_api_key" | "missing_api_key" | "unauthorized"):
+            return Check(
+                what,
+                False,
+                f"Amplitude does not know it: check the key and the project's region, which is {region!r} here.",
+            )
+        case Halt(reason="forbidden"):
+            return Check(
+                what, False, "Amplitude refuses this sender (403): check from where requests leave, and any proxy."
+            )
+        case Halt(reason="wrong_address"):
+            return Check(
+                what, False, "What answers is not Amplitude's upload API: check base_url, region, and any proxy."
+            )
+    if answer.status in {200, 400} and json_object(answer.body) is not None:
         return Check(what, True, "Amplitude takes it.")
-    if answer.status == 403:
-        return Check(
-            what, False, "Amplitude refuses this sender (403): check from where requests leave, and any proxy."
-        )
     return _unproven(what, f"Amplitude answers {answer.status}")
 
 
@@ -187,7 +190,7 @@ def _compared(config: Config, app: App, endpoints: list[dict[str, object]]) -> C
 
 async def _s2s_key(app: App, transport: Transport, what: str) -> Check:
     assert app.appsflyer.s2s_key is not None, "the caller has looked"
-    host = (app.appsflyer.base_url or inapp_event.ORIGIN).rstrip("/")
+    host = (app.appsflyer.base_url or ORIGIN).rstrip("/")
     request = HttpRequest(
         "POST",
         f"{host}/inappevent/{quote(app.appsflyer_app_id, safe='')}",
@@ -195,10 +198,23 @@ async def _s2s_key(app: App, transport: Transport, what: str) -> Check:
         b'{"eventName":"flybridge_check","eventValue":""}',
     )
     answer = await transport.send(request)
-    if answer.status == 401 or b"Authenticat" in answer.body or b"app_id" in answer.body:
-        return Check(what, False, "AppsFlyer does not take it: it must be the server-to-server key of this very app.")
-    if answer.status == 403:
-        return Check(what, False, "AppsFlyer answers 403: the account's package takes no server-to-server events.")
-    if answer.status == 400 and b"appsflyer_id" in answer.body:
-        return Check(what, True, "AppsFlyer takes it.")
+    match InAppEvent(app.appsflyer.s2s_key.reveal(), app.appsflyer_app_id, host).verdicts((_NOTHING,), answer)[0]:
+        case Halt(reason="invalid_s2s_key" | "unauthorized" | "app_id_mismatch"):
+            return Check(
+                what, False, "AppsFlyer does not take it: it must be the server-to-server key of this very app."
+            )
+        case Halt(reason="forbidden"):
+            return Check(what, False, "AppsFlyer answers 403: the account's package takes no server-to-server events.")
+        case Halt(reason="unknown_app"):
+            return Check(what, False, "AppsFlyer knows no such app: check appsflyer_app_id and appsflyer.base_url.")
+        case Halt(reason="wrong_address"):
+            return Check(
+                what, False, "What answers is not AppsFlyer's server-to-server API: check base_url and any proxy."
+            )
+        case Reject(reason="invalid_appsflyer_id"):
+            return Check(what, True, "AppsFlyer takes it.")
     return _unproven(what, f"AppsFlyer answers {answer.status}")
+
+
+_NOTHING: Final = Delivery(0, "", "", "", "", b"", None, None, 0, 0, False, 0)
+"""What an answer is read for: the calls hold no event."""
