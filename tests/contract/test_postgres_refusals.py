@@ -180,3 +180,10 @@ async def test_a_commit_is_durable_whatever_the_server_was_set_to():
             await server.start()
             assert sum(count.n for count in await store.counts()) == 20
             await store.close()
+
+
+@pytest.mark.parametrize("doing", ["sending query failed", "consuming input failed"])
+def test_a_connection_that_broke_is_said_to_have_broken(doing):
+    """What the client could not do afterwards says nothing to an operator."""
+    problem = str(unavailable(psycopg.OperationalError(f"{doing}: cannot exit pipeline mode while busy\n")))
+    assert problem == "The store did not answer: the connection broke."

@@ -89,6 +89,8 @@ def _says(said: str, words: str) -> bool:
 
 def reason_of(error: Exception) -> str:
     """Return an error's text without the rows it quotes."""
+    if "cannot exit pipeline mode" in str(error):  # what the client can't do with a connection that broke before
+        return "the connection broke"
     primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (primary or (lines[0] if lines else type(error).__name__)).rstrip(".")
