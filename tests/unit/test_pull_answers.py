@@ -35,7 +35,7 @@ def refused(status: int, body: str, now_s: int = NOON_S):
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429])
-@pytest.mark.parametrize("words", [LIMIT, MOST, "Limit reached for installs-report"])
+@pytest.mark.parametrize("words", [LIMIT, MOST, "Limit reached for installs-report", "Daily calls limit exceeded"])
 @pytest.mark.parametrize("form", [str, lambda text: json.dumps({"error": text}), lambda text: f"<p>{text}</p>"])
 def test_a_quota_that_is_used_up_is_known_in_every_form(status, words, form):
     """It is new after 00:00 UTC."""

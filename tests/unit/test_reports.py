@@ -90,6 +90,8 @@ def test_what_is_no_whole_report_is_not_read_at_all(text):
     ("status", "body", "quota", "again"),
     [
         (403, "Limit reached for partners-daily-report", True, True),
+        (400, "You've reached your maximum number of in-app event reports that can be downloaded today", True, True),
+        (403, "Daily calls limit exceeded", True, True),
         (400, {"message": "Your API call limit has been reached for the given report type"}, True, True),
         (429, "", True, True),
         (401, {"message": "Supplied API token is invalid"}, False, False),

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.appsflyer.columns import columns_of, is_raw_data
-from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, check_status, said
+from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused, check_status, is_quota, said
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.records import clock_time
 
@@ -27,7 +27,6 @@ LOOKBACK_DAYS: Final = 89
 DAY_S: Final = 86_400
 EARLY_S: Final = 900.0
 """For so many seconds after 00:00 UTC a quota that is used up is asked for again soon."""
-_LIMITS: Final = ("limit has been reached", "limit reached", "reached your maximum number")
 
 _ALL: Final = (
     "store_reinstall,contributor3_match_type,custom_dimension,conversion_type,gp_click_time,match_type,oaid,"
@@ -126,7 +125,7 @@ def check_pulled(response: HttpResponse, report: str, now_s: int) -> None:
     if response.status == 200 and _has_header(response.body):
         return
     words = said(response.body).strip().removeprefix("\ufeff")
-    if response.status in {200, 400, 403, 429} and any(limit in words.lower() for limit in _LIMITS):
+    if response.status in {200, 400, 403, 429} and is_quota(words):
         # Just after midnight it may be the quota of the day before: clocks differ, and waiting would lose a day.
         since_s = now_s % DAY_S
         again_s = DAY_S - since_s if since_s > EARLY_S else EARLY_S

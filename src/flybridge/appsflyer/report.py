@@ -25,7 +25,7 @@ from flybridge.errors import FlybridgeError
 ORIGIN: Final = "https://hq1.appsflyer.com"
 UNKNOWN: Final = frozenset({"", "n/a", "none", "null", "-"})
 """What figures say of what is not known, in lower case. `NA` is a country."""
-QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit")
+_QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit", "reached your maximum number")
 MINUTE_S: Final = 60.0
 
 
@@ -88,7 +88,7 @@ def check_status(response: HttpResponse, what: str) -> None:
     match response.status:
         case 200:
             return
-        case 400 | 403 | 429 if response.status == 429 or any(quota in words.lower() for quota in QUOTAS):
+        case 400 | 403 | 429 if response.status == 429 or is_quota(words):
             raise ReportRefused(f"AppsFlyer's quota of calls for {what} is used up.", MINUTE_S, quota=True)
         case 401:
             raise ReportRefused(
@@ -110,6 +110,12 @@ def check_status(response: HttpResponse, what: str) -> None:
             )
         case status:
             raise ReportRefused(f"AppsFlyer answered {status} for {what}: it is asked again later.", 15 * MINUTE_S)
+
+
+def is_quota(words: str) -> bool:
+    """Whether an error says that a quota of calls is used up."""
+    folded = words.lower()
+    return any(quota in folded for quota in _QUOTAS)
 
 
 def said(body: bytes) -> str:
