@@ -69,6 +69,12 @@ TABLE = [
 ]
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_the_wait_is_the_one_that_the_answer_asks_for(status):
+    """Of every status after which the same is sent again."""
+    assert verdict(HttpResponse(status, {"retry-after": "7"}, b""), 5).after_s == 7.0
+
+
 @pytest.mark.parametrize(("response", "devices", "expected"), TABLE)
 def test_each_answer_of_the_import_api_has_its_verdict(response, devices, expected):
     """The documented ones as documented; an unknown one stops the audience instead of its devices."""

@@ -195,7 +195,7 @@ def refusal(response: HttpResponse, what: str) -> Verdict:
         case status if status >= 500:
             return Retry(f"server_error_{status}", retry_after_s(response))
         case 408 | 425:
-            return Retry(f"http_{response.status}")
+            return Retry(f"http_{response.status}", retry_after_s(response))
         case _:
             return Halt(
                 "wrong_address", "What answers is not Amplitude's Cohorts API: see base_url, region and proxies."

@@ -94,7 +94,7 @@ def common(response: HttpResponse, status: int) -> Verdict:
                 "wrong_address", "What answers is not AppsFlyer's Audiences API: see base_url and proxies.", 900.0
             )
         case 408 | 425:
-            return Retry(f"http_{status}")
+            return Retry(f"http_{status}", retry_after_s(response))
         case 429:
             return Retry("rate_limited", retry_after_s(response), counts=False)
         case _ if status >= 500:
