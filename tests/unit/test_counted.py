@@ -2,7 +2,7 @@
 
 import pytest
 
-from flybridge.system.counted import plural, span
+from flybridge.system.counted import percent, plural, span
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,16 @@ def test_a_number_stands_with_its_noun(n, words, said):
 def test_spans_are_in_the_units_that_matter(ms, text):
     """Two units at most."""
     assert span(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0%"), (1e-9, "<1%"), (0.0099, "<1%"), (0.01, "1%"), (0.254, "25%"), (0.99, "99%"), (0.9901, ">99%"),
+        (0.9999999, ">99%"), (1.0, "100%"), (1.5, "150%"),
+    ],
+)  # fmt: skip
+def test_a_share_is_none_or_all_only_if_it_is(share, text):
+    """Otherwise people take what is left for nothing."""
+    assert percent(share) == text
+    assert percent(share, " ").replace(" ", "") == text

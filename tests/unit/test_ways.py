@@ -72,6 +72,14 @@ def test_the_share_is_that_of_installs():
     assert found.sentence.startswith("Of 40 installs, at most 25% can be matched: by the AppsFlyer id (25%).")
 
 
+def test_only_all_is_all_and_only_none_is_none():
+    """As in the console: one of a thousand is not nothing, and all but one not everything."""
+    few = of([("appsflyer_id", 1, 1), ("adid", 999, 999)], ["appsflyer_id"])
+    assert few.sentence.startswith("Of 1,000 installs, at most <1% can be matched: by the AppsFlyer id (<1%).")
+    most = of([("appsflyer_id", 999, 999), ("adid", 1, 1)], ["appsflyer_id"])
+    assert most.sentence.startswith("Of 1,000 installs, at most >99% can be matched: by the AppsFlyer id (>99%).")
+
+
 def test_an_app_without_messages_is_not_wrong():
     """It has just been set up."""
     assert (of([]).works, of([]).sentence) == (True, "No message from AppsFlyer in these days.")

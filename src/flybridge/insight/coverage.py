@@ -26,6 +26,7 @@ from msgspec import Struct, structs
 
 from flybridge.insight.hints import OTHERS, largest
 from flybridge.store.figures import CoverageRow
+from flybridge.system.counted import percent
 
 MIN_EVENTS: Final = 200
 MIN_POINTS: Final = 0.1
@@ -73,9 +74,9 @@ class Fall(Struct, frozen=True):
         what = "version" if self.by == "app_version" else "day"
         carried = "any key at all" if self.kind == "any" else self.kind
         return (
-            f"{self.app}, {self.platform or 'any platform'}: since {what} {self.since} only {self.share:.0%} of events "
-            f"carry {carried}, before it was {self.before:.0%}. See what that {what} changed in the app, its consent "
-            "dialogue, or AppsFlyer's Push API fields."
+            f"{self.app}, {self.platform or 'any platform'}: since {what} {self.since} only {percent(self.share)} of "
+            f"events carry {carried}, before it was {percent(self.before)}. See what that {what} changed in the app, "
+            "its consent dialogue, or AppsFlyer's Push API fields."
         )
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from flybridge.identity import IdKind
 from flybridge.records import OutcomeKind
 from flybridge.store.figures import Count, CoverageRow, SightedKind
-from flybridge.system.counted import plural
+from flybridge.system.counted import percent, plural
 
 DEVICE_ID: Final = "amplitude_device_id"
 USER_ID: Final = "amplitude_user_id"
@@ -99,9 +99,9 @@ class Reach(Struct, frozen=True):
         """What works, what it reaches, and what to do next."""
         if not self.messages:
             return "No message from AppsFlyer in these days."
-        works = [f"{reached.way.name} ({reached.share:.0%})" for reached in self.ways if reached.works]
+        works = [f"{reached.way.name} ({percent(reached.share)})" for reached in self.ways if reached.works]
         what = plural(self.installs, "install") if self.installs else plural(self.messages, "message")
-        said = f"Of {what}, at most {self.share:.0%} can be matched: by {', '.join(works)}."
+        said = f"Of {what}, at most {percent(self.share)} can be matched: by {', '.join(works)}."
         if not works:
             said = f"Of {what}, none can be matched: Amplitude has shown no identifier that is in them."
         if ended := self.matched + self.expired:

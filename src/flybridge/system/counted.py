@@ -1,4 +1,4 @@
-"""Numbers with their nouns, and lengths of time, as people read them."""
+"""Numbers with their nouns, shares, and lengths of time, as people read them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from __future__ import annotations
 def plural(n: int, one: str, many: str = "") -> str:
     """Return a number with its noun. `many` is what stands for several, where an s after `one` will not do."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def percent(share: float, blank: str = "") -> str:
+    """Return a share in percent; only nothing is 0% and only all is 100%. `blank` stands before the sign."""
+    if 0 < share < 0.01:
+        return f"<{blank}1{blank}%"
+    if 0.99 < share < 1:
+        return f">{blank}99{blank}%"
+    return f"{share * 100:.0f}{blank}%"
 
 
 def span(ms: int) -> str:

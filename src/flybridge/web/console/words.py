@@ -7,6 +7,7 @@ from typing import Final
 
 from flybridge.identity.masking import masked
 from flybridge.store.records import Lane
+from flybridge.system.counted import percent
 
 MAX_TEXT: Final = 80
 
@@ -87,10 +88,7 @@ def printable(text: object) -> str:
 
 def share(n: int, of: int) -> str:
     """Return a share in percent; only nothing is 0 % and only everything is 100 %."""
-    if not of or n in (0, of):
-        return "100 %" if n and n == of else "0 %"
-    percent = 100 * n / of
-    return "< 1 %" if percent < 1 else "> 99 %" if percent > 99 else f"{percent:.0f} %"
+    return percent(n / of if of else 0.0, " ")
 
 
 def masked_sentence(sentence: str) -> str:

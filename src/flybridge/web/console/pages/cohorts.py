@@ -26,7 +26,7 @@ from flybridge.insight.performance import ORGANIC, AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import Slice, date_of
-from flybridge.system.counted import plural
+from flybridge.system.counted import percent, plural
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series
 from flybridge.web.console.figures import axis, name_of, text_of
@@ -231,7 +231,7 @@ def _payback(found: Cohorts, it: CohortQuestion) -> list[Figure]:
         said = f"Paid back on day {paid}: by then an install has brought what it cost."
     elif known:
         share = (revenue[known[-1]] or 0) / (cost[known[-1]] or 1)
-        back = f"{share:.0%} of the cost has come back" if share >= 0 else "refunds are more than the revenue"
+        back = f"{percent(share)} of the cost has come back" if share >= 0 else "refunds are more than the revenue"
         said = f"Not paid back by day {known[-1]}: {back}."
     else:
         said = "No day is complete yet."
