@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from flybridge.amplitude import export
+from flybridge.amplitude.stream import time_ms
 
 GOOD = b'{"event_type":"a","$insert_id":"x","event_time":"2026-01-01 10:00:00.123000","platform":"iOS"}'
 
@@ -62,3 +63,16 @@ def test_an_export_that_was_cut_is_said():
         list(export.events(archive(GOOD, cut=9)))
     with pytest.raises(ValueError, match=r"The export can't be read"):
         list(export.events(io.BytesIO(archive(GOOD).getvalue()[:-30])))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2022-08-18 08:44:02.740000", "2022-08-18 08:44:02", "2022-08-18T08:44:02Z", "2022-08-18T10:44:02+02:00",
+        "2022-08-18 8:44:02", "1660812242740", 1660812242740, "2022-08-18 08:44:02 UTC", "", "soon", None, [],
+        "0001-01-01 00:00:00", "2022-08-18T23:59:59-11:00",
+    ],
+)  # fmt: skip
+def test_a_time_in_a_file_is_the_time_that_it_is_in_a_message(written):
+    """Also one with a zone of its own: of another day it would be an event that is missing."""
+    assert export.ExportedEvent(event_time=written).time_ms == time_ms(written)

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from flybridge.amplitude.cohort import Credentials
+from flybridge.amplitude.stream import time_ms
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.lenient_json import decode
 from flybridge.records import HOUR_MS
@@ -49,10 +50,7 @@ class ExportedEvent(Struct, gc=False):
     @property
     def time_ms(self) -> int | None:
         """When it happened; None if that can't be read."""
-        try:
-            return round(datetime.fromisoformat(self.event_time).replace(tzinfo=UTC).timestamp() * 1000)
-        except (TypeError, ValueError):
-            return None
+        return time_ms(self.event_time)
 
     def value(self, name: str, *, of_user: bool) -> str | None:
         """Return a property of the event or its user as text; None if it has none."""
