@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.insight.performance import AppScope, Question, read_performance
+from flybridge.mapping.counting import Counting
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.records import DAY_MS, Envelope, Media, Source
+from flybridge.records import DAY_MS, Envelope, Media, Performance, Source
 from flybridge.sealing import Seal
 from flybridge.store.sqlite.store import SqliteStore
 
@@ -78,6 +80,7 @@ async def test_installs_are_counted_by_campaign(tmp_path):
         {"skad_did_win": "false"}, {"skad_did_win": False}, {"skad_did_win": 0},
         {"skad_did_win": "no"}, {"skad_did_win": 0.0}, {"skad_did_win": "n"},
         {"skad_postback_sequence_index": "1"}, {"skad_postback_sequence_index": 2},
+        {"skad_did_win": None, "did_win": "false"}, {"skad_did_win": None, "did_win": False},
         {"event_name": "af_skad_revenue"}, {"event_name": "postback"}, {"event_name": None, "event_type": "postback"},
     ],
 )  # fmt: skip
@@ -101,3 +104,64 @@ async def test_any_field_and_every_name_of_an_install(tmp_path, name, field):
     """Whatever the version calls them."""
     message = {"event_name": name, "media_source": "x_int", "campaign": "c", "platform": "ios", field: "1"}
     assert await counted(tmp_path, message) == {("x_int", "c"): (1, 0, 0)}
+
+
+REPORTED = {
+    "app_id": "id499000111", "event_name": "af_skad_install", "media_source": "Facebook Ads", "platform": "ios",
+    "skad_version": "4.0", "skad_source_identifier": "52", "skad_campaign_id": None, "skad_did_win": "true",
+    "ad_network_campaign_name": "winter", "ad_network_campaign_id": "120208", "ad_network_adset_name": "nordic",
+    "ad_network_ad_name": "snow", "timestamp": "2026-11-12 02:30:00.123", "install_date": "2026-11-09",
+}  # fmt: skip
+"""A row of AppsFlyer's own reports of SKAdNetwork, whose fields have other names than those of people."""
+
+
+def performance_of(message: dict, *, source: Source = Source.PUSH, detail: str = "campaign") -> Performance:
+    rules = Rules(app="shop", platform="ios", app_id="id499000111")
+    app = AppFlow(rules, counting=Counting(timezone="America/New_York", detail=detail))
+    (filing,) = Flow({"shop": app}, Keyring(b"secret")).filings(
+        [Envelope("shop", source, Media.JSON, NOW_MS, json.dumps(message).encode(), "r1")]
+    )
+    assert filing.performance is not None
+    return filing.performance
+
+
+@pytest.mark.parametrize(
+    ("change", "campaign"),
+    [
+        ({}, "winter"),
+        ({"campaign": "of AppsFlyer"}, "of AppsFlyer"),
+        ({"ad_network_campaign_name": None}, "120208"),
+        ({"ad_network_campaign_name": "null", "ad_network_campaign_id": 120208}, "120208"),
+        ({"ad_network_campaign_name": None, "ad_network_campaign_id": None}, "52"),
+        ({"ad_network_campaign_name": None, "ad_network_campaign_id": None, "skad_campaign_id": 17}, "17"),
+    ],
+)
+def test_the_campaign_is_the_networks_before_apples_number(change, campaign):
+    """Apple has a number of two to four digits, which says nothing beside a campaign's name or cost."""
+    assert performance_of(REPORTED | change).dimensions.campaign == campaign
+
+
+@pytest.mark.parametrize(
+    ("detail", "adset", "ad"), [("campaign", "", ""), ("adset", "nordic", ""), ("ad", "nordic", "snow")]
+)
+def test_the_finer_levels_are_counted_as_configured(detail, adset, ad):
+    dimensions = performance_of(REPORTED, detail=detail).dimensions
+    assert (dimensions.campaign, dimensions.adset, dimensions.ad) == ("winter", adset, ad)
+
+
+@pytest.mark.parametrize("source", [Source.PUSH, Source.FILE, Source.LOCKER])
+@pytest.mark.parametrize(
+    ("change", "day"),
+    [
+        ({}, "2026-11-09"),
+        ({"event_time": "2026-11-13 12:00:00"}, "2026-11-09"),
+        ({"install_date": None, "event_time": "2026-11-13 12:00:00"}, "2026-11-13"),
+        ({"install_date": None}, "2026-11-11"),
+        ({"install_date": "soon"}, "2026-11-11"),
+        ({"install_date": None, "timestamp": None}, "2026-11-20"),
+    ],
+)
+def test_an_install_is_of_the_day_that_appsflyer_estimates(source, change, day):
+    """Else of the one on which the postback came, in the app's zone: not of the day on which a file is read."""
+    found = performance_of(REPORTED | change, source=source).day
+    assert date.fromordinal(date(1970, 1, 1).toordinal() + found).isoformat() == day

@@ -19,7 +19,7 @@ from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.mapping.counting import Counting
 from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import amount_of
-from flybridge.records import Dimensions, Performance, PerformanceKind
+from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
 from flybridge.system.yes_or_no import yes_or_no
 
@@ -30,6 +30,10 @@ MICRO: Final = 1_000_000
 
 SKAD_INSTALLS: Final = frozenset({"install", "redownload", "re-download"})
 """Names of SKAdNetwork messages of an install, without what older ones have in front. Others are about the same one."""
+SKAD_CAMPAIGN: Final = (
+    "campaign", "ad_network_campaign_name", "ad_network_campaign_id", "skad_campaign_id", "skad_source_identifier",
+)  # fmt: skip
+"""What names a campaign: the network's own name and id before Apple's number of two to four digits."""
 RETARGETED: Final = frozenset({Kind.RE_ENGAGEMENT_IN_APP, Kind.RE_ATTRIBUTION_IN_APP})
 BEGINS: Final = frozenset({"install", "reinstall", "re-attribution"})
 """Families of conversions that begin an installation. A re-engagement is of one that is there."""
@@ -128,23 +132,39 @@ def _skadnetwork(postback: Postback, platform: str, counting: Counting, event_ms
     Later postbacks of version 4, and those of ads that lost, are about installs that are counted already.
     """
     name = (postback.event_name or "").lower().removeprefix("af_").removeprefix("skad_")
-    sequence, won = postback.get("skad_postback_sequence_index"), postback.get("skad_did_win")
+    sequence, won = postback.get("skad_postback_sequence_index"), _first(postback, "skad_did_win", "did_win")
     if name not in SKAD_INSTALLS or sequence not in (None, 0, "0") or yes_or_no(won) is False:
         return None
-    source = postback.media_source or postback.get("ad_network_name") or postback.skad_ad_network_id
-    campaign = postback.campaign or postback.skad_campaign_id or postback.get("skad_source_identifier")
+    fine, finest = counting.detail != "campaign", counting.detail == "ad"
     dimensions = Dimensions(
         PerformanceKind.SKADNETWORK,
         "",
-        source_label(str(source or "")),
-        label(None if campaign is None else str(campaign)),
-        "",
-        "",
+        source_label(_first(postback, "media_source", "ad_network_name", "skad_ad_network_id")),
+        label(_first(postback, *SKAD_CAMPAIGN)),
+        label(_first(postback, "af_adset", "ad_network_adset_name", "ad_network_adset_id") if fine else None),
+        label(_first(postback, "af_ad", "ad_network_ad_name", "ad_network_ad_id") if finest else None),
         country_label(postback.country_code),
         label(platform),
     )
-    # Apple tells no install time: AppsFlyer's event time is when the postback came, or an estimate.
-    return Performance(dimensions, counting.day(event_ms))
+    return Performance(dimensions, _skad_day(postback, counting, event_ms))
+
+
+def _skad_day(postback: Postback, counting: Counting, event_ms: int) -> int:
+    """Return the day of an install that SKAdNetwork reports: Apple tells none, and AppsFlyer estimates it.
+
+    Without an estimate it is the day on which the postback came, whose time has another name than that of events.
+    """
+    # A date has no zone: its midnight is on the day before in half the world.
+    if (estimated := time_ms(_first(postback, "install_date"))) is not None:
+        return estimated // DAY_MS
+    if postback.event_time is None and (came := time_ms(_first(postback, "timestamp"))) is not None:
+        return counting.day(came)
+    return counting.day(event_ms)
+
+
+def _first(postback: Postback, *names: str) -> str:
+    """Return the first of these fields that the message has, as text; empty if it has none."""
+    return next((str(value).strip() for name in names if (value := postback.get(name)) is not None), "")
 
 
 def _money(postback: Postback, value: Any, counting: Counting) -> tuple[int, bool, bool]:
