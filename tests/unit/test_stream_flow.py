@@ -34,10 +34,12 @@ POSTBACK = {
 }
 
 
-def flow_of(*, route: str = "http_v2", streams: bool = True, fields: dict | None = None, **stream) -> Flow:
+def flow_of(
+    *, route: str = "http_v2", streams: bool = True, fields: dict | None = None, mapped: dict | None = None, **stream
+) -> Flow:
     """Build a flow of one app with one stream."""
     rules = StreamRules(**{"app": "shop", "platform": "android", "events": ("Order *",)} | stream)
-    mapping = Rules(app="shop", platform="android", route=route)
+    mapping = Rules(app="shop", platform="android", route=route, **(mapped or {}))
     return Flow({"shop": AppFlow(mapping, streams=(rules,) if streams else (), stream_fields=fields or {})}, RING)
 
 
@@ -188,6 +190,17 @@ def test_a_postback_teaches_whose_installation_it_is(route):
         installed(IdKind.INSTALLED_BY_USER, "ada-1"),
     }
     assert {(s.user_id, s.device_id) for s in taught.values()} == {(None, AF_ID)}
+
+
+@pytest.mark.parametrize(("use", "teaches"), [("send", True), ("when-seen", True), ("never", False)])
+def test_a_customer_user_id_finds_the_installation_wherever_it_is_matched_by(use, teaches):
+    """Also where it is no user id for Amplitude by itself: the event that asks was seen under it."""
+    postback = {name: value for name, value in POSTBACK.items() if name != "custom_data"}
+    found = filing(postback, flow_of(mapped={"customer_user_id": use}), Source.PUSH)
+    taught = {s.key for s in found.sightings if s.kind.startswith("installed")}
+    assert taught == ({installed(IdKind.INSTALLED_BY_USER, "ada-1")} if teaches else set())
+    (person,) = found.persons
+    assert taught <= set(person.keys)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ BATCH: Final = "batch"
 INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
+CUSTOMER_USER_ID: Final = IdKind.CUSTOMER_USER_ID
 ROW: Final = Media.ROW
 FILE: Final = Source.FILE
 
@@ -235,7 +236,9 @@ class Postbacks:
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()
-        known = ((INSTALLED_BY_USER, person.user_id), (INSTALLED_ON_DEVICE, person.device_id))
+        # A customer user id that names no user by itself is still one to match by: Amplitude has shown who asks.
+        user_id = person.user_id or person.ids.get(CUSTOMER_USER_ID)
+        known = ((INSTALLED_BY_USER, user_id), (INSTALLED_ON_DEVICE, person.device_id))
         ids = {kind: value for kind, value in known if value is not None}
         seen_ms = min(facts.event_ms, envelope.received_ms)
         return self._keys.teach(envelope.app, ids, None, installation, seen_ms)
