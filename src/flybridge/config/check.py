@@ -73,6 +73,16 @@ def _is_http(parts: SplitResult) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
 
 
+def _web_address(url: str) -> SplitResult | None:
+    """Return the parts of an address that can be called as it is written; None of any other text."""
+    try:
+        parts = urlsplit(url)
+        fits = _is_http(parts) and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:
+        return None
+    return parts if fits else None
+
+
 def check_console(console: Console) -> None:
     """Raise `ConfigError` if a setting of the console can't be used."""
     names = [user.name for user in console.users]
@@ -106,10 +116,13 @@ def check_console(console: Console) -> None:
 
 
 def _check_issuer(issuer: str) -> None:
-    parts = urlsplit(issuer)
-    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+    parts = _web_address(issuer)
+    local = parts is not None and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if parts is None or (parts.scheme != "https" and not local):
         raise ConfigError("console.oidc.issuer", "is not an https address.", "Write it as the provider names itself.")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        # https://openid.net/specs/openid-connect-discovery-1_0.html, section 3
+        raise ConfigError("console.oidc.issuer", "is more than a host and a path.", "Write it without ?, # and @.")
 
 
 def check_notify(notify: Notify) -> None:
@@ -128,12 +141,8 @@ def check_notify(notify: Notify) -> None:
 
 
 def _check_hook(path: str, url: str, *, private: bool) -> None:
-    try:
-        parts = urlsplit(url)
-        fits = _is_http(parts) and url.isascii() and url.isprintable() and " " not in url
-    except ValueError:
-        fits = False
-    if not fits:
+    parts = _web_address(url)
+    if parts is None:
         raise ConfigError(path, "is not an http address.", "Write it as the receiver gives it, with https://.")
     if parts.scheme == "http" and not private:
         raise ConfigError(
