@@ -491,13 +491,22 @@ def test_values_of_parquet_that_python_has_none_for_cost_no_row(tmp_path):
         (pa.float64(), 0.1, "0.1"),
         (pa.float64(), 12345.0, "12345"),
         (pa.uint64(), 2**63 + 5, str(2**63 + 5)),
-        (pa.decimal128(18, 6), Decimal("9.990000"), "9.990000"),
+        (pa.decimal128(18, 6), Decimal("9.990000"), "9.99"),
+        (pa.decimal128(38, 9), Decimal(12345), "12345"),
+        (pa.decimal128(38, 9), Decimal("12345678901234567890123456789"), "12345678901234567890123456789"),
+        (pa.decimal128(38, 0), Decimal(1200), "1200"),
+        (pa.decimal128(38, 10), Decimal("-0.0000001"), "-0.0000001"),
+        (pa.decimal128(38, 10), Decimal(0), "0"),
         (pa.dictionary(pa.int8(), pa.string()), "a", "a"),
         (pa.string_view(), "a", "a"),
         (pa.binary(), "gr\u00fcn".encode("cp1252"), "gr\u00fcn"),
         (pa.null(), None, None),
         (pa.list_(pa.string()), ["a"], '["a"]'),
         (pa.struct([("a", pa.string())]), {"a": "b"}, '{"a":"b"}'),
+        (pa.struct([("a", pa.string()), ("level", pa.int64())]), {"a": "b"}, '{"a":"b"}'),
+        (pa.struct([("a", pa.struct([("b", pa.string())])), ("c", pa.int8())]), {"a": {}, "c": 1}, '{"a":{},"c":1}'),
+        (pa.list_(pa.struct([("a", pa.int8()), ("b", pa.int8())])), [{"b": 1}, None], '[{"b":1},null]'),
+        (pa.struct([("a", pa.string())]), {"a": None}, None),
         (pa.struct([("a", pa.decimal128(18, 2))]), {"a": Decimal("1.50")}, '{"a":1.50}'),
         (pa.map_(pa.string(), pa.string()), [("a", "b")], '{"a":"b"}'),
         (pa.struct([("m", pa.map_(pa.string(), pa.float64()))]), {"m": [("a", 1.5)]}, '{"m":{"a":1.5}}'),
@@ -505,7 +514,10 @@ def test_values_of_parquet_that_python_has_none_for_cost_no_row(tmp_path):
     ],
 )
 def test_every_type_of_parquet_is_read_as_it_would_have_been_pushed(tmp_path, kind, value, text):
-    """Numbers have no digits that nobody has written, and a map is an object."""
+    """Numbers have no digits that nobody has written, and a map is an object.
+
+    Spark makes one type of all events' values, whose fields are null where an event has none.
+    """
     (row,) = read_parquet(tmp_path / "a.parquet", event_value=pa.array([value], kind))
     assert row.fields.get("event_value") == text
 

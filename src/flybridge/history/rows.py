@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -203,7 +204,18 @@ def as_text(value: object) -> str:
             return repr(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
         case bytes():
             return line_text(value)
+        case Decimal():
+            # As many digits as the column has: an id with a point and zeros would be another person's.
+            text = f"{value:f}"
+            return text.rstrip("0").rstrip(".") if "." in text else text
         case dict() | list():
-            return _encode(value).decode()
+            return _encode(_filled(value)).decode()
         case _:
             return str(value)
+
+
+def _filled(value: object) -> object:
+    """Return a value without the fields that are null: all rows of a typed file have those of every other."""
+    if isinstance(value, dict):
+        return {name: _filled(one) for name, one in value.items() if one is not None}
+    return [_filled(one) for one in value] if isinstance(value, list) else value
