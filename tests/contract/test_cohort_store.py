@@ -324,6 +324,30 @@ async def test_a_person_is_forgotten_by_their_device_too(store, cohorts):
     assert await send(cohorts) == ([], [])
 
 
+async def test_a_person_who_is_forgotten_by_a_device_leaves_the_audiences_without_it(store, cohorts):
+    """A snapshot shows whose it is. Neither another audience nor another device brings them back."""
+    await snapshot(cohorts, member("ada"), member("bob"))
+    await send(cohorts)
+    named = Member((key("ada"),), (key("ada"),), "cuid", "ada", who="ada")
+    await say(store, named, audience="others")
+    assert key("ada") in await store.linked([key("phone ada")])
+    assert (await store.forget([key("phone ada")], NOW_MS + 5, receipt="r")).removed.audiences == 2
+    assert await send(cohorts) == ([], ["gaid-ada"])
+    applied = await snapshot(cohorts, member("ada", "ada 2"), member("bob"), at=20)
+    assert (applied.joined, await send(cohorts)) == (0, ([], []))
+    await say(store, named, at=10, audience="others")
+    assert {one.name: one.people for one in await cohorts.standings(NOW_MS)} == {"others": 0, "spenders": 1}
+
+
+async def test_a_device_of_very_many_members_says_of_no_one_who_they_are(store, cohorts):
+    """It is removed from the audience with all of them, and no other device of theirs is."""
+    await snapshot(cohorts, *(member(f"guest {number}", "shared") for number in range(51)))
+    assert key("guest 7") not in await store.linked([key("phone shared")])
+    assert (await store.forget([key("phone shared")], NOW_MS + 5, receipt="r")).removed.shared == 1
+    applied = await snapshot(cohorts, member("guest 7"), member("guest 8", "shared"), at=20)
+    assert (applied.joined, await send(cohorts)) == (1, (["gaid-guest 7"], []))
+
+
 async def test_a_person_who_is_forgotten_before_being_sent_leaves_nothing(store, cohorts):
     """There is nothing to be removed."""
     await say(store, member("ada"))

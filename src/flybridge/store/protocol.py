@@ -34,7 +34,7 @@ from flybridge.store.core.content_keys import are_known
 from flybridge.store.core.dead_letters import arrived_after_all, listed, listed_ids, named, named_ids, redeliver, taken
 from flybridge.store.core.delivering import arrived, begin, hasten, in_doubt, lease, queued, rescue, settle, take_out
 from flybridge.store.core.filing import file
-from flybridge.store.core.forgetting import forget, note, reach, receipts
+from flybridge.store.core.forgetting import forget, note, reach_with_members, receipts
 from flybridge.store.core.holding import expire, expire_now, release_by_hand
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.people import are_matched
@@ -217,7 +217,7 @@ class Store(ABC):
 
         Raises `FlybridgeError` as `forget` does.
         """
-        return await self._read(lambda db: frozenset(reach(db, keys)[1]))
+        return await self._read(lambda db: frozenset(reach_with_members(db, keys)[1]))
 
     async def lanes(self, now_ms: int) -> Sequence[Lane]:
         """Return the lanes that have something due."""

@@ -19,7 +19,7 @@ from flybridge.sealing import Seal
 from flybridge.store.core.bundles import unpack_with
 from flybridge.store.core.holding import drop_released, remove_holds, waiting
 from flybridge.store.core.ledger import LedgerWriter
-from flybridge.store.core.membership import forget_members
+from flybridge.store.core.membership import forget_members, members_of_marks
 from flybridge.store.core.sealed import pack_keys, unpack_keys
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.figures import UNEXPLAINED_EVENTS
@@ -135,7 +135,7 @@ def forget(
 ) -> Receipt:
     """Implement `Store.forget`."""
     tables = ledger.tables
-    persons, all_keys, shared = reach(tables, keys)
+    persons, all_keys, shared = reach_with_members(tables, keys)
     rows = rows_of(tables, persons, all_keys, also)
     wiped = wipe(ledger, rows, now_ms)
     # Reports that name events are made anew by the next comparison, without those of this person.
@@ -190,6 +190,21 @@ def reach(
         new = list(linked - keys - shared)
         keys |= linked
     return persons, keys - shared, len(shared)
+
+
+def reach_with_members(db: Rows, found: Iterable[bytes]) -> tuple[set[int], set[bytes], int]:
+    """Follow keys as `reach` does, and to the members of audiences who are listed by one of them as their identifier.
+
+    A downloaded cohort is not filed message by message: whose a device is, may be known of its members alone.
+    """
+    persons, keys, shared = reach(db, found)
+    by_mark = members_of_marks(db, keys)
+    many = {mark for mark, members in by_mark.items() if len(members) > SHARED}
+    listed = {member for mark, members in by_mark.items() if mark not in many for member in members} - keys
+    if not listed:
+        return persons, keys, shared + len(many)
+    more, more_keys, more_shared = reach(db, listed, are_named=False)
+    return persons | more, keys | more_keys, shared + len(many) + more_shared
 
 
 def rows_of(db: Rows, persons: set[int], keys: set[bytes], also: Sequence[int] = ()) -> list[PersonRow]:

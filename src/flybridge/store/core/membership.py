@@ -11,7 +11,7 @@ import msgspec
 from flybridge.records import MemberChange, content_key
 from flybridge.sealing import Seal
 from flybridge.store.audiences.records import Lack
-from flybridge.store.core.tables import Changes, Read, Tables, Write
+from flybridge.store.core.tables import Changes, Read, Rows, Tables, Write
 from flybridge.store.performance import label
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -161,6 +161,14 @@ def file_members(tables: Tables, seal: Seal, changes: Iterable[MemberChange]) ->
         for change in theirs:
             audience.take(change)
         audience.write()
+
+
+def members_of_marks(db: Rows, keys: Iterable[bytes]) -> dict[bytes, set[bytes]]:
+    """Return the members who are listed by these devices, in whatever audience, by device."""
+    found: defaultdict[bytes, set[bytes]] = defaultdict(set)
+    for _, person, _, mark, _, _ in db.among(Read.MEMBERS_OF_MARKS, sorted(set(keys))):
+        found[mark].add(person)
+    return found
 
 
 def forget_members(tables: Tables, seal: Seal, keys: Iterable[bytes]) -> int:
