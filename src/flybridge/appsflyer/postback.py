@@ -28,7 +28,7 @@ from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import json_type, mended, printed, text_of
 from flybridge.records import Dead, Media
 from flybridge.system.text_encoding import BLANKS, with_other_bytes
-from flybridge.system.yes_or_no import word_of, yes_or_no
+from flybridge.system.yes_or_no import is_not_known, word_of, yes_or_no
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
 
@@ -58,7 +58,6 @@ V1_NAMES: Final[Mapping[str, str]] = {
 CONSENTS: Final = frozenset({"ad_user_data_enabled", "ad_personalization_enabled"})
 CONSENT: Final = {"granted": True, "denied": False}
 """Words for consent. Of other flags they may mean either."""
-NOT_KNOWN: Final = frozenset({"unknown", "unavailable", "not_supported"})
 WITHOUT_PERMISSION: Final = {
     "is_lat": True, "gdpr_applies": True, "ad_user_data_enabled": False, "ad_personalization_enabled": False,
 }  # fmt: skip
@@ -318,7 +317,7 @@ def _flag(name: str, value: Any, notes: list[str]) -> bool | None:
     word = word_of(value)
     if name in CONSENTS and word in CONSENT:
         return CONSENT[word]
-    if name in WITHOUT_PERMISSION and word not in NOT_KNOWN:
+    if name in WITHOUT_PERMISSION and not is_not_known(word):
         notes.append(f"The field {name} is neither true nor false and was read as no permission.")
         return WITHOUT_PERMISSION[name]
     notes.append(f"The field {name} is neither true nor false and was left out.")

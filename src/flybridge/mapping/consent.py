@@ -21,6 +21,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.system.reference_pages import table
+from flybridge.system.yes_or_no import NOT_KNOWN
 
 ADVERTISING_IDS: Final = frozenset({"idfa", "adid", "oaid", "android_id"})
 """The Android id goes with them: it outlives a reset of the advertising id."""
@@ -32,7 +33,6 @@ ATT: Final = {
     "notdetermined": 0, "undetermined": 0, "restricted": 1, "denied": 2, "authorized": AUTHORISED,
     "authorised": AUTHORISED, "granted": AUTHORISED,
 } | {str(number): number for number in range(4)}  # fmt: skip
-UNKNOWN: Final = frozenset({"unknown", "unavailable", "notsupported"})
 _BEFORE_ATT: Final = re.compile(r"^(?:attrackingmanager)?(?:authorizationstatus)?(?:rawvalue)?")
 
 
@@ -112,7 +112,7 @@ def withheld(
 ) -> frozenset[str]:
     """Return the names of the identifiers that may not leave. An `att` that can't be read is no permission."""
     status = None
-    if att is not None and (status := att_of(att)) is None and _plain(att) not in UNKNOWN:
+    if att is not None and (status := att_of(att)) is None and _plain(att) not in NOT_KNOWN:
         status = ATT["notdetermined"]
     signals = Signals(status, is_lat, gdpr_applies, ad_user_data, ad_personalization)
     return NOTHING.union(*(rule.removes for rule in RULES if rule.applies(signals)))

@@ -8,6 +8,7 @@ from flybridge.system.text_encoding import bare_text
 
 YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "enabled"})
 NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled"})
+NOT_KNOWN: Final = frozenset({"unknown", "unavailable", "notsupported"})
 
 
 def yes_or_no(value: Any) -> bool | None:
@@ -21,3 +22,8 @@ def yes_or_no(value: Any) -> bool | None:
 def word_of(value: Any) -> str:
     """Return a flag in lower case, without quotes around it, and a number without its fraction."""
     return bare_text(str(value)).lower().removesuffix(".0")
+
+
+def is_not_known(text: str) -> bool:
+    """Whether a word says that nothing is known: `unknown`, AppsFlyer's `af_unavailable`, `not_supported`."""
+    return "".join(filter(str.isalnum, word_of(text).removeprefix("af_"))) in NOT_KNOWN

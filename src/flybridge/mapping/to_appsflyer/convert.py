@@ -22,10 +22,10 @@ from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import device_identifier, installation
 from flybridge.identity.bare import bare, only
-from flybridge.mapping.consent import UNKNOWN, att_of
+from flybridge.mapping.consent import att_of
 from flybridge.mapping.table import plain
 from flybridge.system.text_encoding import BLANKS
-from flybridge.system.yes_or_no import word_of, yes_or_no
+from flybridge.system.yes_or_no import is_not_known, word_of, yes_or_no
 
 MAX_TEXT: Final = 1_000
 SMALL: Final = Decimal("0.001")
@@ -53,7 +53,7 @@ def words(value: Any) -> str | None:
 def states(value: Any) -> bool:
     """Return whether a value says anything: it is there, and no word for nothing or for what is not known."""
     if isinstance(value, str):
-        return (words(value) or "unknown").lower().removeprefix("af_") not in UNKNOWN
+        return (found := words(value)) is not None and not is_not_known(found)
     return value is not None and value not in ({}, [])
 
 

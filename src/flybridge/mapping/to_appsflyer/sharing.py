@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flybridge.amplitude.stream import object_of
+from flybridge.appsflyer.postback import CONSENT, CONSENTS
 from flybridge.mapping.table import integer
 from flybridge.mapping.to_appsflyer.convert import answer, states, words, writable, yes
 
 TCF_NUMBERS: Final = ("policy_version", "gdpr_applies", "cmp_sdk_id", "cmp_sdk_version")
 APPLIES: Final = (-1, 0, 1)
 """Not known, no, yes."""
-AD_FLAGS: Final = frozenset({"ad_user_data_enabled", "ad_personalization_enabled"})
 MANUAL: Final = ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled")
 
 ALL: Final = "all"
@@ -53,7 +53,7 @@ def consent(value: Any) -> dict[str, Any] | None:
     """
     given = object_of(value)
     flags = manual_consent(object_of(given.get("manual")) or given)
-    if flags is not None and AD_FLAGS & flags["manual"].keys():
+    if flags is not None and CONSENTS & flags["manual"].keys():
         return flags
     stated = object_of(given.get("tcf"))
     tcf = _tcf(stated or given)
@@ -63,7 +63,7 @@ def consent(value: Any) -> dict[str, Any] | None:
 def manual_consent(flags: Mapping[str, Any]) -> dict[str, Any] | None:
     """The consent object of three flags; None if none of them says anything. What can't be read is no permission."""
     kept = {name: said for name in MANUAL if (said := _allowed(flags.get(name), name)) is not None}
-    if MANUAL[0] not in kept and AD_FLAGS & kept.keys() and states(flags.get(MANUAL[0])):
+    if MANUAL[0] not in kept and CONSENTS & kept.keys() and states(flags.get(MANUAL[0])):
         kept[MANUAL[0]] = True
     return {"manual": kept} if kept else None
 
@@ -74,7 +74,7 @@ def with_flags(stated: dict[str, Any] | None, flags: dict[str, Any] | None) -> d
         return stated or flags
     beside, own = flags["manual"], stated.get("manual")
     if own is None:  # AppsFlyer goes by the flags if an event has both
-        return flags if AD_FLAGS & beside.keys() else stated
+        return flags if CONSENTS & beside.keys() else stated
     merged = {
         name: _stricter(name, own.get(name), beside.get(name)) for name in MANUAL if name in own or name in beside
     }
@@ -104,6 +104,7 @@ def _number(value: Any) -> int | None:
 
 def _allowed(value: Any, name: str) -> bool | None:
     """Return a flag of consent, also in Google's words."""
-    text = answer(value)
-    unread = False if states(value) and name != "gdpr_applies" else None
-    return {"granted": True, "denied": False}.get(text, unread if (said := yes(value)) is None else said)
+    unread = False if states(value) and name in CONSENTS else None
+    said = CONSENT.get(answer(value)) if name in CONSENTS else None
+    said = yes(value) if said is None else said
+    return unread if said is None else said
