@@ -17,7 +17,9 @@ from flybridge.store.records import Lane
 
 RING = Keyring(b"a secret for the tests")
 RULES = StreamRules(app="shop", platform="android", events=("Order",), wait_hours=6)
-FLOW = Flow({"shop": AppFlow(Rules(app="shop", platform="android", customer_user_id="never"), streams=(RULES,))}, RING)
+MAPPING = Rules(app="shop", platform="android", customer_user_id="never")
+FLOW = Flow({"shop": AppFlow(MAPPING, streams=(RULES,))}, RING)
+WITHOUT_STREAMS = Flow({"shop": AppFlow(MAPPING)}, RING)
 RECEIPTS = count(1)
 EVENT = {"event_type": "Order", "event_time": "2025-11-24 11:59:59.000000", "platform": "Android"}
 
@@ -58,11 +60,11 @@ def appsflyer_id(n: int) -> str:
     return f"1700000000000-{1_000_000 + n}"
 
 
-async def file(store, *messages: tuple[Source, dict]) -> None:
+async def file(store, *messages: tuple[Source, dict], flow: Flow = FLOW) -> None:
     """File messages in one batch."""
     bodies = [(source, json.dumps(message).encode()) for source, message in messages]
     found = [
-        FLOW.filing(Envelope("shop", source, Media.JSON, NOW_MS, body, f"merge-{next(RECEIPTS)}"))
+        flow.filing(Envelope("shop", source, Media.JSON, NOW_MS, body, f"merge-{next(RECEIPTS)}"))
         for source, body in bodies
     ]
     await store.file(found, NOW_MS)
@@ -135,14 +137,20 @@ async def test_the_device_of_the_event_itself_comes_first(store):
     assert await sent(store) == [appsflyer_id(8)]
 
 
-async def test_a_number_alone_names_the_user_that_it_is_merged_with(store):
-    """A template may show the number and the AppsFlyer id only: the install waits until the number has a user."""
+@pytest.mark.parametrize("flow", [FLOW, WITHOUT_STREAMS])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 1, 0), (1, 3, 0, 2)])
+async def test_a_number_alone_names_the_user_that_it_is_merged_with(store, flow, order):
+    """A template may show the number and the AppsFlyer id only: the install waits until the number has a user.
+
+    Whether the app sends events to AppsFlyer does not matter.
+    """
     _, postback = install(1)
     held = (Source.PUSH, postback | {"custom_data": None})
     number = (Source.SIGHTINGS, {"amplitude_id": 5_000_001, "user_properties": {"appsflyer_id": appsflyer_id(1)}})
-    for build in (held, number, named(1), merge(1)):
+    builds = (held, number, named(1), merge(1))
+    for at in order:
         assert await lease(store) == []
-        await file(store, build)
+        await file(store, builds[at], flow=flow)
     [install_sent] = await lease(store)
     assert (install_sent.user_id, install_sent.device_id) == ("user-0001", "tablet-0001R")
     assert await store.audit() == []

@@ -127,9 +127,10 @@ def named_by_amplitude(seen: stream.SeenUser, *, streams: bool) -> list[Named]:
     """Return every identifier that Amplitude shows of a person, the most stable first."""
     ids: list[Named] = [(IdKind.APPSFLYER_ID, seen.ids.get(IdKind.APPSFLYER_ID))]
     ids += [(IdKind.AMPLITUDE_DEVICE_ID, seen.device_id), *seen.ids.items()]
+    # Messages may name the number alone, and merges name two of them.
+    ids.append((IdKind.AMPLITUDE_ID, seen.amplitude_id))
     if streams:  # events held for their AppsFlyer id have these keys
         ids += [(IdKind.INSTALLED_ON_DEVICE, seen.device_id), (IdKind.INSTALLED_BY_USER, seen.user_id)]
-        ids.append((IdKind.AMPLITUDE_ID, seen.amplitude_id))
     return ids
 
 
