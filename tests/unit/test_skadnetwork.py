@@ -61,6 +61,15 @@ async def test_a_repeat_is_known_by_its_transaction(tmp_path):
     assert await counted(tmp_path, named, again, other, later, later) == {("snapchat_int", "winter"): (2, 0, 0)}
 
 
+@pytest.mark.parametrize("nothing", [{}, {"skad_transaction_id": None}, {"skad_transaction_id": "null"}])
+async def test_a_repeat_without_a_transaction_is_known_by_appsflyers_id(tmp_path, nothing):
+    """Not every network passes one on; the push and the row of a file differ in other fields."""
+    pushed = INSTALL | {"campaign": "winter", "event_uuid": "1a5c2b39-9a5c-4b3f-8a24-8d1f0f2f7b11"} | nothing
+    row = dict(reversed(pushed.items())) | {"skad_did_win": True, "install_date": "2026-11-20"}
+    other = pushed | {"event_uuid": "1a5c2b39-9a5c-4b3f-8a24-8d1f0f2f7b12"}
+    assert await counted(tmp_path, pushed, row, other) == {("snapchat_int", "winter"): (2, 0, 0)}
+
+
 async def test_installs_are_counted_by_campaign(tmp_path):
     """By AppsFlyer's campaign, else by Apple's campaign id or source identifier; a repeat is one."""
     named = INSTALL | {"campaign": "winter", "skad_transaction_id": "1"}

@@ -318,8 +318,9 @@ def _unsent(facts: Facts, performance: Performance | None, envelope: Envelope, a
     if facts.classification.reported is Kind.SKADNETWORK:
         # It names no person. Apple's id of the transaction is there to tell repeats, read 2026-11-27:
         # https://developer.apple.com/documentation/storekit/skadnetwork/verifying_an_install_validation_postback
-        number = facts.postback.skad_transaction_id
-        return None if number is None else Identity(content_key(SKAD, app.rules.app.encode(), number.encode()), None, 0)
+        # Where the network passes none on, the id of AppsFlyer's message tells them: its copies have it, too.
+        number = facts.postback.skad_transaction_id or str(facts.postback.get("event_uuid") or "")
+        return Identity(content_key(SKAD, app.rules.app.encode(), number.encode()), None, 0) if number else None
     identity = identity_of(facts, app.rules, envelope.ordinal)
     kind, source = performance.dimensions.kind, performance.dimensions.media_source
     if kind not in APART:
