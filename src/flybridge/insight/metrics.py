@@ -176,8 +176,10 @@ METRICS: Final[Mapping[str, Metric]] = {
         ),
         Metric(
             "skad_installs", "SKAN installs", COUNT, "installs that SKAdNetwork reports",
-            "First postbacks of ads that won. They name no person: some are among `installs`, too, and nothing says "
-            "which, so that the two are never added up.", lambda it: it.skad_installs,
+            "First postbacks of ads that won. They name no person, and some are among `installs`, too: the two are "
+            "never added up. AppsFlyer flags those (`af_attribution_flag`) only for apps with its single source of "
+            "truth.",
+            lambda it: it.skad_installs,
         ),
         Metric(
             "matched_share", "Matched", SHARE, "installs that reached a person in Amplitude / installs",
