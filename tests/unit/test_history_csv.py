@@ -679,6 +679,10 @@ def test_an_app_whose_name_is_that_of_a_report_does_not_mislead():
         ({"attributed_touch_time": "2026-01-31 10:00:00"}, None, Report.CLICKS),
         ({"skad_campaign_id": "7"}, None, Report.SKADNETWORK),
         ({"event_name": "install", "skad_version": "4"}, Report.SKADNETWORK, Report.SKADNETWORK),
+        *(
+            ({"event_name": name, "skad_version": "4", "timestamp": "2026-01-31 10:00:00"}, None, Report.SKADNETWORK)
+            for name in ("install", "af_skad_install", "af_skad_redownload", "af_purchase", "reinstall")
+        ),
     ],
 )
 def test_reports_are_recognised_row_by_row(row, named, report):
