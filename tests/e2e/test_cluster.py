@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import tempfile
@@ -15,19 +16,23 @@ from secrets import token_hex
 import aiohttp
 import pytest
 import pytest_asyncio
-from starting import INSTALL, amplitude, bridge, devices_of_installs, environment, serving, until, written
+from starting import INSTALL, NOWHERE, amplitude, bridge, devices_of_installs, environment, serving, until, written
 from starting import command as here
 
 from flybridge.clock import SystemClock
+from flybridge.config.settings import load
 from flybridge.demo.cluster import ClusterEnvironment
 from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario, started
 from flybridge.demo.sender import Outgoing, Sender
 from flybridge.demo.watch import read_figures
 from flybridge.errors import FlybridgeError
+from flybridge.notifications.notifier import TURN, TURN_MS
+from flybridge.operations.schedule import STATE, task_state
 from flybridge.roles import Role
 from flybridge.sandbox.traffic.traffic import TrafficApp, generate
-from flybridge.service.backends import opened_transport
+from flybridge.service.backends import opened_cohorts, opened_store, opened_transport
+from flybridge.store.core.turns import TURNS
 from flybridge.testing.nats import NatsCluster, binary
 from flybridge.testing.processes import Process, free_port
 
@@ -224,6 +229,41 @@ async def test_a_clock_that_differs_from_the_servers_is_named(configured, monkey
     assert 299 < float(seconds) < 301
     assert doctor.exit_code == 1
     assert "BAD  clock: This machine's clock is 300 seconds ahead" in doctor.stdout
+
+
+NOTIFY = '[notify]\nwebhook = { url = "http://127.0.0.1:9/hook", secret = "sixteen characters", private = true }\n'
+AUDIENCE = """
+secret_key = "secret"
+[[apps.audiences]]
+cohort = "c1"
+identifier = "idfv"
+import_key = "import"
+cadence = "hourly"
+name = "buyers"
+"""
+
+
+@pytest.mark.parametrize("ahead_ms", [-20 * 60_000, 20 * 60_000])
+async def test_what_one_process_does_at_a_time_is_claimed_by_the_servers_clock(tmp_path, shared, monkeypatch, ahead_ms):
+    """Else a process whose clock is ahead does once more what another is doing: a job, an audience, a notification."""
+    path = written(tmp_path, name="cluster.toml", top=shared + NOTIFY, app=AUDIENCE)
+    token = 'push_token = "push-token"'
+    path.write_text(path.read_text().replace(token, f'{token}\napi_token = "token"\nbase_url = "{NOWHERE}"'))
+    settings, right = load(path, os.environ), SystemClock().now_ms
+    monkeypatch.setattr(SystemClock, "now_ms", lambda clock: right() + ahead_ms)
+    async with opened_store(settings) as store, opened_cohorts(settings) as cohorts:
+
+        async def began():
+            jobs = [ran_ms for _, value in await store.states(STATE) if (ran_ms := task_state(value).ran_ms)]
+            turns = [int(value.split()[0]) - TURN_MS for _, value in await store.states(TURNS + TURN)]
+            return jobs, turns, [run.began_ms for *_, run in await cohorts.history()]
+
+        async with serving(path, Role.WORK):
+            found = await soon(began, all)
+        assert (await here(path, "cohorts", "run", "buyers")).exit_code == 1  # AppsFlyer does not answer
+        by_hand = max((await began())[2]) if ahead_ms > 0 else min((await began())[2])
+        for name, moments in zip(("job", "turn", "run", "run by hand"), (*found, [by_hand]), strict=True):
+            assert [(name, moment - right()) for moment in moments if abs(moment - right()) > 60_000] == []
 
 
 async def at_rest(origin, n):

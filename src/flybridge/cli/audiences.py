@@ -20,7 +20,7 @@ from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.records import clock_time
-from flybridge.service.backends import opened_cohorts, opened_transport
+from flybridge.service.backends import opened_cohorts, opened_transport, shared_clock
 from flybridge.service.process import opened_runner
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import NEVER_MS, Run, Standing
@@ -265,7 +265,8 @@ def _run(settings: Config, name: str, options: RunOptions) -> Run:
 
     async def work(store: CohortStore) -> Run | None:
         await store.keep(targets(await with_keys(store, plans), SystemClock().now_ms()))
-        async with opened_transport() as transport, opened_runner(settings, store, transport) as runner:
+        clock = await shared_clock(settings)
+        async with opened_transport() as transport, opened_runner(settings, store, transport, clock) as runner:
             return await runner.run(plans[chosen], options)
 
     found = within(opened_cohorts(settings), work)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from flybridge.clock import Clock
+from flybridge.clock import Clock, SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download, Transport
 from flybridge.errors import ConfigError, FlybridgeError, SealBroken
@@ -20,6 +20,7 @@ from flybridge.sealing import Seal
 from flybridge.service.data_lock import WorkerId, data_lock, shared_worker
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.protocol import Store
+from flybridge.store.server_clock import ServerClock
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 
 if TYPE_CHECKING:
@@ -151,6 +152,15 @@ def opened_cohorts(config: Config) -> AbstractAsyncContextManager[CohortStore]:
     if cluster is not None:
         return _opened(_postgres()[1](cluster.postgres.reveal(), seal))
     return _opened(SqliteCohorts(config.data_dir / "store.db", seal))
+
+
+async def shared_clock(config: Config) -> Clock:
+    """Return the clock by which leases end that processes have from each other: in a cluster that of PostgreSQL."""
+    clock = ServerClock(SystemClock())
+    if config.cluster is not None:
+        async with opened_store(config) as store:
+            await clock.measure(store)
+    return clock
 
 
 @asynccontextmanager

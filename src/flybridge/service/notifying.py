@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from flybridge.clock import Clock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Download
 from flybridge.insight.findings import read_findings
@@ -20,9 +21,9 @@ from flybridge.wiring import channels_of, scopes_of
 
 
 def notifying(
-    config: Config, reader: ConsoleReader, download: Download, owner: WorkerId, report: Reporter
+    config: Config, reader: ConsoleReader, download: Download, owner: WorkerId, report: Reporter, *, clock: Clock
 ) -> dict[str, Job]:
-    """Return the job of a worker process; no job without a channel."""
+    """Return the job of a worker process; no job without a channel. `clock` is one that all worker processes share."""
     if not reader.channels:
         return {}
     notifier = Notifier(
@@ -30,7 +31,7 @@ def notifying(
         channels_of(config, download, reader.clock),
         lambda: read_concerns(reader, lambda now_ms: scopes_of(config, now_ms)),
         config.notify,
-        clock=reader.clock,
+        clock=clock,
         holder="alone" if owner.alone else owner.name,
         address=config.server.public_url,
         sent=report.notified,

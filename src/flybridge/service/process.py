@@ -100,6 +100,9 @@ class Service:
         self._clock = clock or SystemClock()
         # A clock that is given is moved on purpose, by days at a time, and never wrong.
         self._moves = clock is not None
+        self._server = ServerClock(self._clock) if config.cluster is not None and not self._moves else None
+        # By it end leases that processes have from each other.
+        self._shared = self._server or self._clock
         self._confirmed = ConfirmedClock(self._clock, self._seconds if self._moves else time.monotonic)
 
     def _seconds(self) -> float:
@@ -130,7 +133,7 @@ class Service:
             metrics = telemetry.Metrics(__version__, intake.counts)
             report = Reporter(metrics)
             worker, reader, hearing, jobs = None, None, None, dict[str, lifetime.Job]()
-            server = ServerClock(self._clock) if config.cluster is not None and not self._moves else None
+            server = self._server
             if store is not None and server is not None:
                 await server.measure(store)
                 jobs["clocks"] = partial(lifetime.compare_clocks, server, store, report)
@@ -143,14 +146,14 @@ class Service:
                     await note_downtime(store, self._clock.now_ms())
                 if not self._moves:
                     self._confirmed.begin(await store.confirmed_ms())
-                worker = self._worker(store, transport, owner, report, server)
+                worker = self._worker(store, transport, owner, report)
                 hearing = Hearing(intake.counts, "alone" if owner.alone else owner.name)
                 jobs |= self._jobs(inbox, store, worker, report, hearing)
                 jobs |= await self._audiences(stack, transport, report)
                 jobs |= self._scheduled(inbox, store, transport, download, report)
                 jobs["uptime"] = self._uptime(store, intake, hearing)
                 reader = await self._reader(stack, inbox, store, worker=worker, owner=owner, hearing=hearing)
-                jobs |= notifying(config, reader, download, owner, report)
+                jobs |= notifying(config, reader, download, owner, report, clock=self._shared)
             elif roles.takes:
                 refusals = Hearing(intake.counts, f"intake-{uuid4().hex}", hears=False)
                 jobs["refusals"] = lambda halt: note_refusals(
@@ -179,14 +182,12 @@ class Service:
             received = Received(intake.counts)
             await lifetime.run(web, config.server, jobs, received, clock=self._clock, stop=stop, ready=ready)
 
-    def _worker(
-        self, store: Store, transport: Transport, owner: WorkerId, report: Reporter, server: ServerClock | None
-    ) -> Worker:
+    def _worker(self, store: Store, transport: Transport, owner: WorkerId, report: Reporter) -> Worker:
         endpoints = endpoints_of(self._config)
         report.sends_through(endpoints)
         sends = self._config.delivery
         context = Context(store, transport, self._clock, sends.policy, sends.circuit, sends.times, report, owner.name)
-        if server is not None:
+        if (server := self._server) is not None:
             context = replace(context, ahead_ms=lambda: server.ahead_ms)
         return Worker(
             context,
@@ -241,13 +242,13 @@ class Service:
         if not followed:
             return {}
         cohorts = await stack.enter_async_context(opened_cohorts(self._config))
-        runner = await stack.enter_async_context(opened_runner(self._config, cohorts, transport, self._clock, report))
+        runner = await stack.enter_async_context(opened_runner(self._config, cohorts, transport, self._shared, report))
         return {
             "audiences": lambda halt: keep_in_step(
                 runner,
                 cohorts,
                 followed,
-                clock=self._clock,
+                clock=self._shared,
                 confirmed=self._confirmed,
                 stop=halt,
                 ran=report.ran,
@@ -265,7 +266,7 @@ class Service:
         reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
 
         def run(tasks: Sequence[ScheduledTask], halt: asyncio.Event) -> Coroutine[Any, Any, None]:
-            return keep_running(tasks, store, clock=clock, stop=halt, failed=report.failed)
+            return keep_running(tasks, store, clock=self._shared, stop=halt, failed=report.failed)
 
         reads = reader.tasks(report.gaps, report.read)
         costs = cost_tasks(cost_plans_of(config), store, download, clock, report.pulled_costs)

@@ -12,14 +12,21 @@ PRECISE_MS: Final = 1_000
 
 
 class ServerClock:
-    """By how many milliseconds the server's clock is ahead of this process's, as measured last; negative if behind.
+    """A clock of this process that follows the server's, by which leases end that processes have from each other.
 
-    0 until it was measured, and where the store is on this machine.
+    `ahead_ms` is by how many milliseconds the server's clock is ahead of this process's, as measured last; negative if
+    it is behind, and 0 until it was measured and where the store is on this machine.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.ahead_ms = 0
         self._clock = clock
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self.ahead_ms
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
 
     async def measure(self, store: Store) -> None:
         """Ask the server. Raises `errors.StoreUnavailable`; the last measure stays then."""
