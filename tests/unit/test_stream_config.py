@@ -1,11 +1,17 @@
 """Settings of streams: what can't be done is refused with its path and a remedy."""
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from flybridge.config.settings import loads
+from flybridge.cli.app import app as cli
+from flybridge.clock import SystemClock
+from flybridge.config.settings import load, loads
 from flybridge.errors import ConfigError
+from flybridge.service.backends import opened_inbox
 from flybridge.store.records import Lane
 from flybridge.wiring import build_flow, endpoints_of, intake_apps_of
 
@@ -125,3 +131,26 @@ def test_a_stream_that_can_not_be_shared_is_refused(text, words):
     with pytest.raises(ConfigError, match=words) as caught:
         loads(text, Path(), {})
     assert caught.value.path == "apps[0].amplitude.shared_with"
+
+
+def test_an_imported_event_goes_to_the_app_that_the_stream_gives_it_to(tmp_path):
+    """The file of one address heals what its webhook has missed: no event is the other app's, or that of both."""
+    config, path = tmp_path / "flybridge.toml", tmp_path / "events.json"
+    config.write_text(two('shared_with = ["apple"]'))
+    platforms = ["Android", "iOS", "Web", None]
+    lines = [{"event_type": "Order X", "user_id": "user-1", "platform": name, "uuid": name} for name in platforms]
+    path.write_text("\n".join(map(json.dumps, [*lines, {"user_id": "user-1", "user_properties": {}}])))
+    words = ["import", "--stream", str(path), "--app", "shop", "--config", str(config), "--json"]
+    found = CliRunner().invoke(cli, words)
+    [done] = json.loads(found.stdout)
+    assert (done["taken"], done["envelopes"]) == (5, 6)
+
+    async def received() -> list[tuple[str, object]]:
+        async with opened_inbox(load(config, {})) as inbox:
+            leased = await inbox.lease(100, SystemClock().now_ms(), 60_000)
+        return [(one.app, json.loads(one.body).get("platform", "a user")) for one in leased.envelopes]
+
+    assert sorted(asyncio.run(received()), key=str) == [
+        ("apple", "a user"), ("apple", "iOS"),
+        ("shop", "Android"), ("shop", "Web"), ("shop", "a user"), ("shop", None),
+    ]  # fmt: skip

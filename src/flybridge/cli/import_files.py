@@ -19,6 +19,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.operations.import_files import Imported, import_file
 from flybridge.service.backends import opened_inbox
 from flybridge.system.running import run
+from flybridge.wiring import intake_apps_of
 
 SHOWN = 20
 
@@ -118,11 +119,20 @@ def _path(name: str) -> Path:
 def _amplitude(settings: Config, app: App, files: list[Path], *, stream: bool) -> list[Imported]:
     async def work(inbox: Inbox) -> list[Imported]:
         now_ms, shortest, done = SystemClock().now_ms(), app.amplitude.min_id_length, list[Imported]()
+        # As the intake gives the events of a project's stream to the app of their platform.
+        routes = next(one.routes for one in intake_apps_of(settings) if one.name == app.name)
         for path in files:
             meter = Meter(f"lines read of {path}")
             done.append(
                 await import_file(
-                    path, app.name, inbox.accept, now_ms, meter.count, stream=stream, min_id_length=shortest
+                    path,
+                    app.name,
+                    inbox.accept,
+                    now_ms,
+                    meter.count,
+                    stream=stream,
+                    apps_of=None if routes is None else routes.apps_of,
+                    min_id_length=shortest,
                 )
             )
             meter.end()

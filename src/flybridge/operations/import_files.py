@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 from zipfile import BadZipFile, ZipFile
@@ -215,21 +215,24 @@ async def import_file(
     progress: Callable[[int], None],
     *,
     stream: bool = False,
+    apps_of: Callable[[bytes], Sequence[str]] | None = None,
     min_id_length: int = MIN_ID_LENGTH,
 ) -> Imported:
     """Bring one file into the inbox: sightings, many in a message. `progress` takes the number of lines read so far.
 
     A line whose user id or device id Amplitude refuses is a bad line: an event could not be delivered to it. With
     `stream` the lines are events, a message each, as if Amplitude's stream had sent them: each is accounted for on its
-    own, so that one may be delivered to AppsFlyer and the next be left out.
+    own, so that one may be delivered to AppsFlyer and the next be left out. `apps_of` returns the apps that a line of
+    them is of, where a stream is of several.
     """
     done, source = Imported(str(path)), Source.STREAM if stream else Source.SIGHTINGS
     waiting: list[bytes] = []
 
     async def flush() -> None:
         bodies = waiting if stream else [b"[" + b",".join(waiting) + b"]"]
-        await asyncio.gather(*(accept(Envelope(app, source, Media.JSON, now_ms, body)) for body in bodies))
-        done.envelopes += len(bodies)
+        addressed = [(name, body) for body in bodies for name in (apps_of(body) if stream and apps_of else (app,))]
+        await asyncio.gather(*(accept(Envelope(name, source, Media.JSON, now_ms, body)) for name, body in addressed))
+        done.envelopes += len(addressed)
         waiting.clear()
 
     for line in read_file(path):
