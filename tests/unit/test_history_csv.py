@@ -440,6 +440,25 @@ def test_a_zone_that_is_none_is_refused(name):
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
+        ({"event_name": "af_skad_install", "timestamp": "2026-01-31 10:00:00.123"}, "2026-01-31 10:00:00.123"),
+        ({"event_name": "install", "timestamp": "2026-01-31 10:00:00"}, "2026-01-31 10:00:00"),
+        (
+            {"event_name": "install", "event_time": "2026-01-30 10:00:00", "timestamp": "2026-01-31 10:00:00"},
+            "2026-01-30 10:00:00",
+        ),
+        ({"event_name": "install", "timestamp": "soon"}, None),
+        ({"event_name": "install"}, None),
+    ],
+)
+def test_a_row_of_skadnetwork_happened_when_its_postback_came(fields, text):
+    """So that rows of a period are found; a field of another report that is called so says nothing."""
+    assert happened_ms({**fields, "skad_version": "4.0"}) == (None if text is None else time_ms(text))
+    assert "event_time" in fields or happened_ms(fields) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
         ({"event_time": "2026-01-31 10:00:00", "install_time": "2025-01-01 00:00:00"}, "2026-01-31 10:00:00"),
         ({"event_name": "install", "install_time": "2025-01-01 00:00:00"}, "2025-01-01 00:00:00"),
         ({"install_time": "2025-01-01 00:00:00"}, "2025-01-01 00:00:00"),

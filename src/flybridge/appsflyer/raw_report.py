@@ -138,16 +138,17 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
         if "monetization_network" in row:
             return Report.AD_REVENUE
         if "conversion_type" not in row and "install_time" not in row and "event_time" not in row:
-            return Report.SKADNETWORK if _is_of_skadnetwork(row) else Report.CLICKS
+            return Report.SKADNETWORK if is_of_skadnetwork(row) else Report.CLICKS
         return named or Report.INSTALLS
     # Its rows have a time of another name, so that those of all other reports need not be searched.
-    if named is Report.SKADNETWORK or ("event_time" not in row and _is_of_skadnetwork(row)):
+    if named is Report.SKADNETWORK or ("event_time" not in row and is_of_skadnetwork(row)):
         return Report.SKADNETWORK
     found = _EVENTS.get(event, Report.EVENTS)
     return Report.AD_REVENUE if found is Report.EVENTS and "monetization_network" in row else found
 
 
-def _is_of_skadnetwork(row: Mapping[str, str]) -> bool:
+def is_of_skadnetwork(row: Mapping[str, str]) -> bool:
+    """Whether a row has a field of SKAdNetwork."""
     return any(name.startswith("skad_") for name in row)
 
 

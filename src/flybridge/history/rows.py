@@ -24,7 +24,14 @@ from msgspec import Struct
 from flybridge.appsflyer.app_id import is_other_package, is_same_app, plain_app_id
 from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.postback_time import has_fraction, local_time, time_ms
-from flybridge.appsflyer.raw_report import BAD_ROW, NO_EVENT_TIME, Report, app_named, report_of
+from flybridge.appsflyer.raw_report import (
+    BAD_ROW,
+    NO_EVENT_TIME,
+    Report,
+    app_named,
+    is_of_skadnetwork,
+    report_of,
+)
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.system.text_encoding import line_text
 from flybridge.written_time import zone_of as zone_named
@@ -165,8 +172,13 @@ def _may_be_of_app(said: str, app_id: str) -> bool:
 
 
 def happened_ms(fields: Mapping[str, str]) -> int | None:
-    """Return when a row happened, as far as it says so: an install also by its install time."""
+    """Return when a row happened, as far as it says so: an install also by its install time.
+
+    A postback of SKAdNetwork happened when it came, whose time has another name.
+    """
     ms = time_ms(fields.get("event_time", ""))
+    if ms is None and "timestamp" in fields and is_of_skadnetwork(fields):
+        return time_ms(fields["timestamp"])
     if ms is None and fields.get("event_name", "install") in INSTALLING:
         return time_ms(fields.get("install_time", ""))
     return ms
