@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from audience_rules import audience_rule
-from flybridge.appsflyer import audience_account
+from flybridge.appsflyer import additional, audience_account
 from flybridge.appsflyer.additional import extra_of
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
@@ -19,7 +19,7 @@ from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets, with_keys
 from flybridge.cli.app import app as cli
-from flybridge.delivery.exchange import HttpResponse
+from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
@@ -157,10 +157,43 @@ async def test_additional_identifiers_have_an_effect_the_day_after(tmp_path):
     await bridge.stop()
 
 
+class Refusing:
+    """Answers requests for additional identifiers in the place of AppsFlyer, as a proxy does, as long as it is set."""
+
+    def __init__(self, inner: Inside, response: HttpResponse) -> None:
+        self.inner, self.response = inner, response
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        if self.response.status and additional.PATH.partition("{")[0] in request.url:
+            return self.response
+        return await self.inner.send(request)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>too much</html>"])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 413, 422, 429, 500])
+async def test_an_answer_that_names_no_row_does_not_end_it(tmp_path, status, body):
+    """Additional identifiers are sent when what stands between has been corrected, and so is their removal."""
+    bridge = Bridge(tmp_path)
+    target = ImportTarget(AppsFlyerAccount("com.example.shop", "token", ORIGIN), "android", "key")
+    bridge.plan = AudiencePlan(RULE, target)
+    between = Refusing(bridge.transport, answer(0, b""))
+    bridge.runner = Runner(bridge.cohorts, between, between, bridge.clock, Keyring(SECRET))
+    await bridge.start()
+    assert await bridge.run() == ("done", "")
+    between.response = HttpResponse(status, {}, body)
+    for _ in range(3):
+        bridge.clock.advance(DAY_MS / 1000)
+        assert (await bridge.run())[0] != "done"
+    between.response = answer(0, b"")
+    for _ in range(3):
+        bridge.clock.advance(DAY_MS / 1000)
+        await bridge.run()
+    assert list(bridge.extras) == [("gaid", GAID)]
+    await bridge.stop()
+
+
 async def test_the_sandbox_takes_additional_identifiers_of_new_devices_without_effect(tmp_path):
     """As AppsFlyer does: nothing in the answer tells it."""
-    from flybridge.appsflyer import additional
-
     bridge = Bridge(tmp_path)
     rows = [(GAID, extra_of("ada@example.com", ""))]
     request = additional.request(TARGET.account, "gaid", rows, remove=False)
