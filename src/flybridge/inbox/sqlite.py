@@ -33,6 +33,7 @@ from flybridge.inbox.protocol import CLOCK_STEP_MS, Damaged, Depth, Inbox, Lease
 from flybridge.records import Envelope, day_of
 from flybridge.sealing import Seal
 from flybridge.system.full_disk import room_remedy
+from flybridge.system.moved_files import FilesMoved, OpenFiles
 from flybridge.system.private_files import private_database, private_directory
 from flybridge.system.write_ahead_log import use_write_ahead_log
 
@@ -218,10 +219,14 @@ class SqliteInbox(Inbox):
     # --- the writing thread
 
     def _write_forever(self) -> None:
+        files = OpenFiles(self._writer)
         while group := self._next_group():
             failure = None
             try:
+                files.check()
                 self._commit([envelope for envelope, _ in group])
+            except FilesMoved as error:
+                failure = InboxUnavailable(f"The inbox can't be written: {error}.")
             except Exception as error:  # whatever it is, those who wait must be told and the next group tried
                 failure = InboxUnavailable(f"The inbox {self._path} can't be written: {error}. Free space on its disk.")
             self._loop.call_soon_threadsafe(self._answer, group, failure)

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from flybridge.errors import StoreUnavailable
 from flybridge.store.migrate import apply_sqlite, scripts
 from flybridge.system.full_disk import room_remedy
+from flybridge.system.moved_files import OpenFiles
 from flybridge.system.private_files import private_database, private_directory
 from flybridge.system.write_ahead_log import use_write_ahead_log
 
@@ -94,6 +95,7 @@ class Writer:
 
     def __init__(self, db: sqlite3.Connection, undo: Callable[[], None]) -> None:
         self._db = db
+        self._files = OpenFiles(db)
         self._undo = undo
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
@@ -135,6 +137,7 @@ class Writer:
         return jobs
 
     def _transaction(self, jobs: Sequence[Job]) -> list[object]:
+        self._files.check()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             answers = [self._attempt(verb) for verb, _ in jobs]
