@@ -43,3 +43,20 @@ def test_a_share_is_none_or_all_only_if_it_is(share, text):
     """Otherwise people take what is left for nothing."""
     assert percent(share) == text
     assert percent(share, " ").replace(" ", "") == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0.0%"),
+        (0.0004, "<0.1%"),
+        (0.001, "0.1%"),
+        (0.254, "25.4%"),
+        (0.999, "99.9%"),
+        (0.9996, ">99.9%"),
+        (1.0, "100.0%"),
+    ],
+)
+def test_a_share_with_a_digit_after_the_point_is_rounded_in_the_same_way(share, text):
+    """Where small shares are compared."""
+    assert percent(share, digits=1) == text

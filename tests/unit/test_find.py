@@ -113,6 +113,20 @@ def test_a_matched_share_that_fell():
     assert kinds(days={"tiktok": few}) == []
 
 
+def test_few_are_not_said_to_be_none():
+    """Nor nearly all to be all."""
+    days = steady(installs=1000, reached=999)
+    for ago in (5, 6, 7):
+        days[TODAY - ago].reached = 2
+    (one,) = found(days={"tiktok": days})
+    assert "<1% reached a person" in one.sentence
+    assert "before it was >99%" in one.sentence
+    rest = CampaignRetention("tiktok", "good", 30, 10_000, 9_999)
+    (one,) = found(retention=[rest, CampaignRetention("tiktok", "bad", 30, 10_000, 3)])
+    assert "<0.1% came back" in one.sentence
+    assert "other campaigns >99.9%" in one.sentence
+
+
 def test_money_that_brought_nobody():
     """Judged by what an install costs elsewhere."""
     days = {"tiktok": steady(spend=200 * MICRO), "meta": steady(installs=0, reached=0, events=0, spend=4 * MICRO)}

@@ -116,6 +116,26 @@ def test_summary_and_coverage(config):
     )
 
 
+def test_the_coverage_of_few_is_not_said_to_be_none(config):
+    """For people; the shares in JSON are what they were."""
+
+    async def fill() -> None:
+        settings = load(config, {})
+        body = {"event_name": "buy", "event_time": "2025-11-24 15:00:00.000", "platform": "ios", "app_version": "4.2"}
+        others = [json.dumps({**body, "event_value": {"n": n}, "appsflyer_id": f"1-{n}"}).encode() for n in range(700)]
+        envelopes = [
+            Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, other, f"s{n}") for n, other in enumerate(others)
+        ]
+        async with backends.opened_store(settings) as store:
+            await store.file(wiring.build_flow(settings).filings(envelopes), NOW_MS)
+
+    asyncio.run(fill())
+    words = ("holds", "-c", config, "--coverage", "--days", 9999)
+    (version,) = json.loads(flybridge(*words, "--json").stdout)["by_app_version"]
+    assert version["keys"] == "appsflyer_id 100%, idfv 0%"
+    assert "appsflyer_id >99%, idfv <1%" in " ".join(flybridge(*words).stdout.split())
+
+
 def test_release_needs_somebody_and_says_so(config):
     """A sentence per hold that stays, exit code 1; with a user it goes out."""
     first, second, third = (row["id"] for row in listed(config))

@@ -19,6 +19,7 @@ from flybridge.insight.hints import Known, hint, known_by_app, streaming_apps, s
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.figures import Held
 from flybridge.store.protocol import Store
+from flybridge.system.counted import percent
 
 app = typer.Typer(
     help="List the events that wait for their user, oldest first; release or expire them by hand.", add_completion=False
@@ -82,7 +83,7 @@ def _show_coverage(settings: Config, only_app: str | None, days: int, *, as_json
     since = day_of(SystemClock().now_ms() - days * DAY_MS)
     found = with_store(settings, lambda store: store.coverage(since_day=since, app=only_app))
     tables = {
-        name: [_cover_row(cover, name) for cover in covers(found, "app", "platform", name)]
+        name: [_cover_row(cover, name, as_json=as_json) for cover in covers(found, "app", "platform", name)]
         for name in ("app_version", "media_source", "day")
     }
     warnings = falls(found)
@@ -96,15 +97,16 @@ def _show_coverage(settings: Config, only_app: str | None, days: int, *, as_json
         say(fall.sentence, "yellow")
 
 
-def _cover_row(cover: Cover, name: str) -> dict[str, Any]:
-    shares = {kind: f"{cover.share(kind):.0%}" for kind in cover.carried if kind != "any"}
+def _cover_row(cover: Cover, name: str, *, as_json: bool) -> dict[str, Any]:
+    written = "{:.0%}".format if as_json else percent  # what reads JSON expects a number and its sign
+    shares = {kind: written(cover.share(kind)) for kind in cover.carried if kind != "any"}
     keys = ", ".join(f"{kind} {share}" for kind, share in sorted(shares.items())) or "none"
     return {
         "app": cover.app,
         "platform": cover.platform,
         name: getattr(cover, name) or "-",
         "events": cover.events,
-        "any": f"{cover.share('any'):.0%}",
+        "any": written(cover.share("any")),
         "keys": keys,
     }
 

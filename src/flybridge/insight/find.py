@@ -19,6 +19,7 @@ from flybridge.insight.coverage import Fall, fell
 from flybridge.insight.findings import Finding, ordered
 from flybridge.insight.metrics import MICRO
 from flybridge.store.performance import OTHER, date_of, summed
+from flybridge.system.counted import percent
 
 DAYS: Final = 28
 """Days that are looked at, up to yesterday."""
@@ -196,8 +197,8 @@ def _matched(evidence: FindingEvidence) -> Iterator[Finding]:
         if fell(share, now.installs, was, before.installs):
             yield evidence.finding(
                 "matched_share_fell",
-                f"of the installs of {_source(source)} {share:.0%} reached a person in Amplitude in "
-                f"the days to {date_of(last)}, before it was {was:.0%}.",
+                f"of the installs of {_source(source)} {percent(share)} reached a person in Amplitude in "
+                f"the days to {date_of(last)}, before it was {percent(was)}.",
                 {"share": round(share, 4), "before": round(was, 4), "installs": now.installs},
                 source,
             )
@@ -271,7 +272,8 @@ def _retention(evidence: FindingEvidence) -> Iterator[Finding]:
                 yield evidence.finding(
                     "low_retention",
                     f"of the {one.installs:,} people whom {one.campaign} of {source} brought, "
-                    f"{share:.1%} came back on day {horizon}; of the source's other campaigns {rest:.1%}.",
+                    f"{percent(share, digits=1)} came back on day {horizon}; "
+                    f"of the source's other campaigns {percent(rest, digits=1)}.",
                     {"share": round(share, 4), "rest": round(rest, 4), "day": horizon, "installs": one.installs},
                     source,
                     campaign=one.campaign,

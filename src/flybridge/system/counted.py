@@ -8,13 +8,17 @@ def plural(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def percent(share: float, blank: str = "") -> str:
-    """Return a share in percent; only nothing is 0% and only all is 100%. `blank` stands before the sign."""
-    if 0 < share < 0.01:
-        return f"<{blank}1{blank}%"
-    if 0.99 < share < 1:
-        return f">{blank}99{blank}%"
-    return f"{share * 100:.0f}{blank}%"
+def percent(share: float, blank: str = "", digits: int = 0) -> str:
+    """Return a share in percent; only nothing is 0% and only all is 100%. `blank` stands before the sign.
+
+    `digits` are those after the point.
+    """
+    least = 10.0**-digits
+    if 0 < share < least / 100:
+        return f"<{blank}{least:.{digits}f}{blank}%"
+    if 1 - least / 100 < share < 1:
+        return f">{blank}{100 - least:.{digits}f}{blank}%"
+    return f"{share * 100:.{digits}f}{blank}%"
 
 
 def span(ms: int) -> str:
