@@ -12,14 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from math import isfinite
 from pathlib import PurePath
 from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import SpendRow, stated
+from flybridge.appsflyer.report import SpendRow, figure_in, stated
 
 REPORTS: Final = ("geo", "summary", "channel")
 """The reports that can be read, the best first: of one day and source, rows of the first that has any count."""
@@ -131,13 +129,13 @@ def _day(value: Any) -> date:
 
 def _number(values: Mapping[str, Any], name: str) -> float | None:
     value = values.get(name)
-    if value is None or (isinstance(value, str) and not _text(value)):
+    if value is None:
         return None
     try:
-        number = float(value) if isinstance(value, str | int | float | Decimal) else float("nan")
+        number = figure_in(str(value))
     except ValueError:
-        number = float("nan")
-    if not isfinite(number) or number < 0:
+        number = -1.0
+    if number is not None and number < 0:
         raise ValueError(f"A row's {name} is not a number.")
     return number
 

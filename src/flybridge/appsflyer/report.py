@@ -133,6 +133,17 @@ def stated(text: str) -> str:
     return "" if text.lower() in UNKNOWN else text
 
 
+def figure_in(text: str) -> float | None:
+    """Return the number that a cell says; None if it says that this is not known. Raises `ValueError`."""
+    text = stated(text)
+    if not text or text.upper() == "NA":  # as R writes what is missing; of a country it is Namibia
+        return None
+    number = float(text)
+    if not isfinite(number) or "_" in text:  # Python reads 1_000
+        raise ValueError(f"{text!r} is no number.")
+    return number
+
+
 class ReportLine(Struct, frozen=True):
     """One line of a report by the names of its columns, in lower case."""
 
@@ -154,16 +165,10 @@ class ReportLine(Struct, frozen=True):
 
     def figure(self, name: str) -> float | None:
         """Return a number; None if it is not known. Raises `ReportRefused`."""
-        value = stated(self.values.get(name, ""))
-        if not value:
-            return None
         try:
-            number = float(value)
+            return figure_in(self.values.get(name, ""))
         except ValueError:
-            number = float("nan")
-        if not isfinite(number) or "_" in value:
-            raise ReportRefused(f"Line {self.number} of the report has no number in {name!r}.")
-        return number
+            raise ReportRefused(f"Line {self.number} of the report has no number in {name!r}.") from None
 
     def whole(self, name: str) -> int | None:
         """Return a whole number; None if it is not known. Raises `ReportRefused`."""

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import stated
+from flybridge.appsflyer.report import figure_in, stated
 from flybridge.insight.metrics import MICRO
 from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
@@ -130,14 +130,11 @@ def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
 
 
 def _figure(values: Mapping[str, str], name: str) -> float | None:
-    text = values.get(name, "")
-    if text.upper() in {"", "NA"}:  # as R writes what is missing; of a country it is Namibia
-        return None
     try:
-        number = float(text)
+        number = figure_in(values.get(name, ""))
     except ValueError:
         number = -1.0
-    if not 0 <= number <= LARGEST or "_" in text:
+    if number is not None and not 0 <= number <= LARGEST:
         raise ValueError(f"The {name} is not a number from 0 to {LARGEST:.0f} with a point: 1234.56.")
     return number
 
