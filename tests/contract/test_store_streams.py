@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from filings import NOW_MS, WINDOW_MS, envelope, key, lease, lines, sighting, standing
 
 from flybridge.identity import IdKind
@@ -9,6 +10,7 @@ from flybridge.records import Apply, Deliver, Filing, Hold
 from flybridge.store.records import Lane
 
 LANE = Lane("shop", "inapp_event")
+AF_ID = "1763900000000-7000001"
 ON_DEVICE, BY_USER = IdKind.INSTALLED_ON_DEVICE.value, IdKind.INSTALLED_BY_USER.value
 
 
@@ -51,6 +53,28 @@ async def test_an_event_that_waits_is_sent_when_a_postback_tells(store):
     assert [d.device_id for d in await lease(store, NOW_MS + 1, LANE)] == ["af-1"]
     await store.expire(NOW_MS + WINDOW_MS)
     assert await standing(store) == {"pending": 1, "expired": 1, "applied": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"device_id": AF_ID}, AF_ID),
+        ({"device_id": f" {AF_ID} ", "user_id": "ada-1"}, AF_ID),
+        ({"device_id": "ada-phone"}, None),
+        ({"device_id": "1763900000000-12"}, None),
+        ({"user_id": "ada-1"}, None),
+        ({}, None),
+    ],
+)
+async def test_an_operator_releases_it_for_an_appsflyer_id_only(store, given, sent):
+    """AppsFlyer answers any other 200 and records nothing, and it would be counted as delivered."""
+    await store.file([nameless("a", "phone", hours=1)], NOW_MS)
+    [hold] = await store.holds()
+    released = await store.release([hold.id], NOW_MS, **given)
+    assert (released.released, released.nameless) == (([hold.id], []) if sent else ([], [hold.id]))
+    assert [(d.user_id, d.device_id) for d in await lease(store, lane=LANE)] == ([(None, sent)] if sent else [])
+    assert await standing(store) == ({"pending": 1} if sent else {"held": 1})
+    assert await store.audit() == []
 
 
 async def test_the_events_own_device_wins_over_its_users_other_one(store):

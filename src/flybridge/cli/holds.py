@@ -132,7 +132,10 @@ def release(
         result.detail, result.ok = f"Released: {len(done.released)}.", bool(done.released)
     say(f"Released: {len(done.released)}.")
     for hold in done.nameless:
-        complain(f"Hold {hold} can't be delivered: its user is not known. Name one with --user-id or --device-id.")
+        complain(
+            f"Hold {hold} can't be delivered: its user is not known. Name one with --user-id or --device-id, for an "
+            "event that goes to AppsFlyer an AppsFlyer id with --device-id."
+        )
     _report_gone(done.gone)
     if done.nameless or done.gone:
         raise typer.Exit(1)

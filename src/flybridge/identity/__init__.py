@@ -9,6 +9,7 @@ is case sensitive (https://amplitude.com/docs/apis/analytics/attribution, read 2
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
@@ -59,6 +60,9 @@ ZEROS: Final = 32
 LONGEST_JUNK: Final = max(map(len, JUNK))
 AROUND: Final = "\"'{} \t\r\n"
 HEXADECIMAL: Final = frozenset("0123456789abcdef")
+
+INSTALLATION: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
+"""The form of an AppsFlyer id. An event for AppsFlyer under another is answered 200 and recorded nowhere."""
 
 BLOCK_BYTES: Final = 64
 INNER: Final = bytes(byte ^ 0x36 for byte in range(256))

@@ -20,7 +20,7 @@ from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
-from flybridge.identity import device_identifier, installation
+from flybridge.identity import INSTALLATION, device_identifier, installation
 from flybridge.identity.bare import bare, only
 from flybridge.mapping.consent import att_of
 from flybridge.mapping.table import plain
@@ -32,7 +32,6 @@ SMALL: Final = Decimal("0.001")
 
 
 # The page has 13 digits, a dash, and 19 digits for Android, 7 for iOS, and an example of 7 for both.
-_APPSFLYER_ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # https://www.rfc-editor.org/rfc/rfc1918, and those of the machine itself.
 _OWN_NETWORKS: Final = tuple(
@@ -60,7 +59,7 @@ def states(value: Any) -> bool:
 def appsflyer_id(value: Any) -> str | None:
     """13 digits, a dash, 7 to 19 digits; nothing else is an AppsFlyer id."""
     found = installation(bare(value))
-    return found if found is not None and _APPSFLYER_ID.fullmatch(found) else None
+    return found if found is not None and INSTALLATION.fullmatch(found) else None
 
 
 def user(value: Any) -> str | None:

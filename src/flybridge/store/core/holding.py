@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from flybridge.errors import SealBroken
+from flybridge.identity import INSTALLATION, installation
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import HoldCounter, LedgerWriter
@@ -23,6 +24,8 @@ BY_HAND: Final = "by_hand"
 RELEASED: Final = "released"
 NAMELESS: Final = "attribution"
 """The endpoint whose items need no identity: Amplitude finds the user itself."""
+INSTALLED: Final = "inapp_event"
+"""The endpoint whose items need an AppsFlyer id, which stands in the place of a device id."""
 
 RELEASED_AT_ONCE: Final = 2_000
 """More than this takes longer than a fifth of a second, in which no filing can commit."""
@@ -151,14 +154,17 @@ def release_by_hand(
 ) -> Released:
     ids = list(dict.fromkeys(ids))
     holds = waiting(ledger, ids)
-    named = bool(user_id or device_id)
-    nameless = {hold.row_id for hold in holds if ledger.tables.lane_of(hold.lane).endpoint == NAMELESS}
-    known = set() if named else _identified(ledger, seal, {hold.row_id for hold in holds} - nameless)
-    free = [hold for hold in holds if named or hold.row_id in nameless | known]
+    endpoints = {hold.row_id: ledger.tables.lane_of(hold.lane).endpoint for hold in holds}
+    named, installed = bool(user_id or device_id), _appsflyer_id(device_id)
+    users = {row_id for row_id, endpoint in endpoints.items() if endpoint not in {NAMELESS, INSTALLED}}
+    known = users if named else _identified(ledger, seal, users)
+    sendable = {NAMELESS, INSTALLED} if installed else {NAMELESS}
+    free = [hold for hold in holds if hold.row_id in known or endpoints[hold.row_id] in sendable]
+    whom = {NAMELESS: None, INSTALLED: seal_who(seal, None, installed)}
+    user = seal_who(seal, user_id, device_id) if named else None
     for hold in free:
         ledger.move(hold.row_id, hold.counter, OutcomeKind.PENDING, RELEASED, now_ms)
-    who = seal_who(seal, user_id, device_id) if named else None
-    enqueue(ledger, (hold.sent_as(None if hold.row_id in nameless else who) for hold in free), now_ms)
+    enqueue(ledger, (hold.sent_as(whom.get(endpoints[hold.row_id], user)) for hold in free), now_ms)
     remove_holds(ledger, free)
     released, there = {hold.row_id for hold in free}, {hold.row_id for hold in holds}
     return Released(
@@ -166,6 +172,12 @@ def release_by_hand(
         [i for i in ids if i in there - released],
         [i for i in ids if i not in there],
     )
+
+
+def _appsflyer_id(value: str | None) -> str | None:
+    """Return an AppsFlyer id; None for anything else."""
+    found = installation(value)
+    return found if found is not None and INSTALLATION.fullmatch(found) else None
 
 
 def waiting(ledger: LedgerWriter, ids: Iterable[int]) -> list[WaitingHold]:

@@ -78,7 +78,8 @@ def _actions(site: Site) -> dict[str, Answer]:
             n, nameless = await _each(site, form, some)
             sentence = f"Released: {n:,}."
             if nameless:
-                sentence += f" {plural(nameless, 'event')} can't be delivered: name a user or a device for them."
+                sentence += f" {plural(nameless, 'event')} can't be delivered: name a user or a device for them, "
+                sentence += "for events that go to AppsFlyer an AppsFlyer id as device."
             return Done(sentence, n > 0 and not nameless)
 
         question = f"Release {await _chosen(site, form)}?"
