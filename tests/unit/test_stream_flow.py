@@ -208,11 +208,12 @@ def test_a_customer_user_id_finds_the_installation_wherever_it_is_matched_by(use
     [
         POSTBACK | {"appsflyer_id": "x"},
         POSTBACK | {"blocked_reason": "bots"},
+        POSTBACK | {"event_name": "uninstall", "conversion_type": "uninstall"},
         {name: value for name, value in POSTBACK.items() if name not in {"event_name", "conversion_type"}},
     ],
 )
 def test_what_can_not_be_believed_teaches_nothing(message):
-    """A malformed id, a blocked install, a message that is no event."""
+    """A malformed id, a blocked install, an installation that is gone, a message that is no event."""
     found = filing(message, source=Source.PUSH)
     assert not any(s.kind.startswith("installed") for s in found.sightings)
 

@@ -65,6 +65,7 @@ INSTALLED_BY_USER: Final = IdKind.INSTALLED_BY_USER
 INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 APPSFLYER_ID: Final = IdKind.APPSFLYER_ID
 CUSTOMER_USER_ID: Final = IdKind.CUSTOMER_USER_ID
+UNINSTALL: Final = Kind.UNINSTALL
 ROW: Final = Media.ROW
 FILE: Final = Source.FILE
 
@@ -236,6 +237,8 @@ class Postbacks:
         installation = appsflyer_id(postback.appsflyer_id or "")
         if installation is None or isinstance(mapped, Dead) or postback.blocked_reason is not None:
             return ()
+        if facts.classification.reported is UNINSTALL:
+            return ()  # it is noticed when the app may have been installed anew, and no event comes from it
         # A customer user id that names no user by itself is still one to match by: Amplitude has shown who asks.
         user_id = person.user_id or person.ids.get(CUSTOMER_USER_ID)
         known = ((INSTALLED_BY_USER, user_id), (INSTALLED_ON_DEVICE, person.device_id))
