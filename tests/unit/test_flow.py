@@ -336,3 +336,14 @@ def test_what_a_restriction_changes_is_counted_by_source_and_day(source, policie
     found = filing.restricted
     assert (found and (found.media_source, found.policy)) == counted
     assert found is None or found.day == "2026-01-31"
+
+
+def test_an_uninstall_says_whose_its_own_installation_was_and_nothing_of_the_device():
+    """AppsFlyer notices it days later, when the app may be there again: it would be the device's newest sighting."""
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="ios", uninstalls="send"))}, RING)
+    kinds = []
+    for name in ("install", "uninstall"):
+        filing = flow.filing(envelope(INSTALL | KNOWN | {"event_name": name, "conversion_type": name}))
+        assert isinstance(filing.decision, Deliver)
+        kinds.append({sighting.kind for sighting in filing.sightings})
+    assert kinds == [{"appsflyer_id", "idfv", "customer_user_id"}, {"appsflyer_id"}]

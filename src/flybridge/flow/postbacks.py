@@ -152,7 +152,7 @@ class Postbacks:
             self._resolve(read, mapped, envelope, app),
             mapped.key,
             _until_ms(envelope, app, facts.classification.reported),
-            self._known(mapped, envelope) + installed,
+            self._known(facts, mapped, envelope) + installed,
             performance,
             digest=digest,
             carried=carried(facts, app.rules, mapped.media_source, names_person=mapped.endpoint == HTTP_V2),
@@ -225,11 +225,14 @@ class Postbacks:
             self._fallback(read, mapped, app),
         )
 
-    def _known(self, mapped: Mapped, envelope: Envelope) -> tuple[Sighting, ...]:
+    def _known(self, facts: Facts, mapped: Mapped, envelope: Envelope) -> tuple[Sighting, ...]:
         if mapped.endpoint == "attribution" or not (mapped.user_id or mapped.device_id):
             return ()
-        seen_ms = min(mapped.event_ms, envelope.received_ms)
-        return self._keys.teach(envelope.app, mapped.ids, mapped.user_id, mapped.device_id, seen_ms)
+        seen_ms, ids = min(mapped.event_ms, envelope.received_ms), mapped.ids
+        if facts.classification.reported is UNINSTALL:
+            # It is noticed when the app may be installed anew: of its own installation alone it says whose it was.
+            ids = {kind: value for kind, value in ids.items() if kind is APPSFLYER_ID}
+        return self._keys.teach(envelope.app, ids, mapped.user_id, mapped.device_id, seen_ms)
 
     def _installed(self, facts: Facts, mapped: Mapped | Decision, envelope: Envelope) -> tuple[Sighting, ...]:
         """Return sightings of the owner of a postback's AppsFlyer id, for the events that go to AppsFlyer."""
