@@ -313,7 +313,7 @@ def test_rows_in_the_folder_of_another_app_are_left_out_and_counted(config, tmp_
     for n, of in enumerate(("com.example.shop", "com.example.other", "id123456789")):
         path = tmp_path / f"home/t=inapps/dt=2025-03-02/h=10/app_id={of}/part-00000.csv"
         path.parent.mkdir(parents=True)
-        path.write_text(HEADER + row(n, "buy", "2025-03-02 10:00:00") + row(n, "install", "2025-03-02 10:00:00"))
+        path.write_text(HEADER + row(n, "buy", "2025-03-02 10:00:00") + row(n, "install", "2025-03-01 10:00:00"))
     words = ("import", str(tmp_path / "home"), "--timezone", "UTC", "--json")
     survey = json.loads(run(config, *words, "--dry-run").stdout)
     assert (survey["rows"], survey["left_out"]) == (6, {"other apps": 4})
@@ -556,8 +556,8 @@ def test_a_dry_run_counts_what_is_in_several_files_once(config, tmp_path):
     """As the import does. Equal rows of one file happened as often as they are there."""
     sale = row(1, "af_purchase", "2025-03-01 10:00:00", revenue="2")
     later = row(1, "af_purchase", "2025-03-02 10:00:00", revenue="3")
-    (tmp_path / "a.csv").write_text(HEADER + sale * 2 + row(2, "install", "2025-03-01 09:00:00"))
-    (tmp_path / "b.csv").write_text(HEADER + sale * 3 + later + row(2, "install", "2025-03-01 09:00:00"))
+    (tmp_path / "a.csv").write_text(HEADER + sale * 2 + row(2, "install", "2025-03-01 10:00:00"))
+    (tmp_path / "b.csv").write_text(HEADER + sale * 3 + later + row(2, "install", "2025-03-01 10:00:00"))
     words = ("import", str(tmp_path), "--timezone", "UTC")
     survey = json.loads(run(config, *words, "--dry-run", "--json").stdout)
     sent = {

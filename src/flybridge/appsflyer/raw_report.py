@@ -15,7 +15,10 @@ from typing import Final
 
 import msgspec
 
-from flybridge.records import Dead, Word
+from flybridge.appsflyer.fields import Postback
+from flybridge.appsflyer.postback import read
+from flybridge.appsflyer.postback_kind import LATER, NAMES, is_own_event
+from flybridge.records import Dead, Media, Word
 
 
 class Report(Word):
@@ -91,6 +94,10 @@ _EVENTS: Final = {
 }
 FRAUD: Final = ("detection_date", "fraud_reason", "fraud_reasons", "blocked_reason")
 """Fields that only rows of Protect360 have."""
+CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
+"""Names of events that are conversions, unless an app's own events are called so."""
+DECIDING: Final = ("event_time", "install_time", "event_value", "event_revenue", "conversion_type")
+"""Fields by which `may_be_own` knows what no event of the app is."""
 _COPIES: Final = frozenset({"postback_url", "postback_retry", "postback_method", "postback_http_response_code"})
 
 
@@ -144,7 +151,37 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
     if named is Report.SKADNETWORK or ("event_time" not in row and is_of_skadnetwork(row)):
         return Report.SKADNETWORK
     found = _EVENTS.get(event, Report.EVENTS)
-    return Report.AD_REVENUE if found is Report.EVENTS and "monetization_network" in row else found
+    if found is Report.EVENTS or (event in NAMES and is_own_row(row)):
+        return Report.AD_REVENUE if "monetization_network" in row else Report.EVENTS
+    return found
+
+
+def is_conversion(row: Mapping[str, str]) -> bool:
+    """Whether a row is a conversion by its name, and no event of the app that is called so."""
+    return row.get("event_name") in CONVERSIONS and not is_own_row(row)
+
+
+def may_be_own(name: str, deciding: Iterable[str | None]) -> bool:
+    """Whether a row with a name of AppsFlyer's may be an event of the app, by its values of `DECIDING`.
+
+    If so, the whole row says whether it is.
+    """
+    time, installed, value, revenue, act = deciding
+    if value is not None or revenue is not None:
+        return True
+    if name in LATER:
+        return act is not None and "install" in act.lower() and "reinstall" not in act.lower()
+    return name == "install" and installed is not None and installed != time
+
+
+def is_own_row(row: Mapping[str, str]) -> bool:
+    """Whether a row with a name of AppsFlyer's is an event of the app, as its message would be."""
+    of = row.get
+    name = of("event_name", "").strip()
+    if not may_be_own(name, map(of, DECIDING)):
+        return False
+    found = read(msgspec.json.encode(row), Media.JSON)
+    return isinstance(found, Postback) and is_own_event(found)
 
 
 def is_of_skadnetwork(row: Mapping[str, str]) -> bool:

@@ -13,11 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from flybridge.appsflyer.raw_report import TAKEN, report_named
+from flybridge.appsflyer.raw_report import TAKEN, is_conversion, report_named
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.files import RawRows, find_files
-from flybridge.history.progress import CONVERSIONS, EqualRows, Progress, person_of, stable_hash
+from flybridge.history.progress import EqualRows, Progress, person_of, stable_hash
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.survey_outcomes import outcome_of
 from flybridge.history.take import Accept, keep, letter_of, pages
@@ -90,7 +90,6 @@ def _mapped(
     for row, filing in zip(page, flow.filings(envelopes), strict=True):
         envelope = filing.envelope
         fields = {} if isinstance(row, BadRow) else row.fields
-        is_conversion = fields.get("event_name") in CONVERSIONS
         yield (
             file,
             row.number,
@@ -102,7 +101,7 @@ def _mapped(
             envelope.ordinal,
             outcome_of(filing.decision),
             None if (person := person_of(fields)) is None else stable_hash(person),
-            happened_ms(fields) if is_conversion else None,
+            happened_ms(fields) if is_conversion(fields) else None,
         )
 
 

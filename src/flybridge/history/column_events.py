@@ -20,9 +20,8 @@ from flybridge.appsflyer import postback
 from flybridge.appsflyer.columns import Columns
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import NAMES
-from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report, report_of
+from flybridge.appsflyer.raw_report import FRAUD, TAKEN, Report, is_conversion, report_of
 from flybridge.history.column_blocks import Codes, ColumnBlock, Texts, are_provable, second_of
-from flybridge.history.progress import CONVERSIONS
 from flybridge.identity import installation
 from flybridge.mapping.counting import Counting
 from flybridge.mapping.performance import performance_of
@@ -209,7 +208,7 @@ class ColumnEvents:
             report,
             read.event_name,
             read.event_name in NAMES,
-            said["event_name"] in CONVERSIONS,
+            is_conversion(said),
             kind.family if kind.is_conversion else "",
             None if isinstance(outcome, SentAs) else outcome,
             more if self._by_attribution else (),

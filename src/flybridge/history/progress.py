@@ -17,6 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from flybridge.appsflyer.raw_report import is_conversion
 from flybridge.errors import FlybridgeError
 from flybridge.history.noted import NOTED, Noted, listed, transaction
 from flybridge.history.rows import happened_ms
@@ -67,7 +68,6 @@ IDENTITY: Final = (
 Of ad revenue there is a row for each network, ad unit and placement, and they may be worth the same: equal rows.
 """
 BY_ATTRIBUTION: Final = ("media_source", "campaign")
-CONVERSIONS: Final = frozenset({"install", "reinstall", "re-engagement", "re-attribution"})
 BETWEEN: Final = "\x1f"
 RowIdentity = tuple[str | None, ...]
 
@@ -81,7 +81,7 @@ class Checkpoint(NamedTuple):
 
 def row_identity(row: Mapping[str, str], names: Sequence[str]) -> RowIdentity | None:
     """Return what tells a row apart from those that are no equal ones; None of a conversion."""
-    return None if row.get("event_name") in CONVERSIONS else tuple(map(row.get, names))
+    return None if is_conversion(row) else tuple(map(row.get, names))
 
 
 def stable_hash(text: str) -> int:
@@ -257,7 +257,7 @@ class Progress:
     def is_newest(self, fields: Mapping[str, str]) -> bool:
         """Whether a conversion is the last of its person among those that were noted."""
         person, ms = person_of(fields), happened_ms(fields)
-        if person is None or ms is None:
+        if person is None or ms is None or not is_conversion(fields):
             return False
         if self._newest:
             self._write_newest()

@@ -7,19 +7,19 @@ own form are treated so, and every other row is read as usual.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import FRAUD
+from flybridge.appsflyer.raw_report import CONVERSIONS, DECIDING, FRAUD, may_be_own
 from flybridge.history.column_blocks import ColumnBlock, are_provable, rows_by_columns, second_of
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import CONVERSIONS, PERSON
+from flybridge.history.progress import PERSON
 from flybridge.history.rows import BadRow, RawRow
 
 NEEDED: Final = ("event_name", "event_time")
-ALSO: Final = (PERSON[0], *FRAUD)
+ALSO: Final = (PERSON[0], *FRAUD, *(name for name in DECIDING if name not in NEEDED))
 REPEATING: Final = ("event_name", *FRAUD)
 
 
@@ -55,9 +55,10 @@ def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
     fraud = {
         place for name in FRAUD if block.has(name) for place, text in enumerate(block.texts(name)) if text is not None
     }
+    doubtful = _doubtful(block, names, values) if any(kinds) else ()
     rows = zip(names, block.texts("event_time"), block.texts(PERSON[0]), strict=True)
     for place, (name, time, person) in enumerate(rows):
-        is_conversion = None if name is None else kinds[name]
+        is_conversion = None if name is None or place in doubtful else kinds[name]
         second = None if time is None else second_of(time)
         if is_conversion is None or second is None or (is_conversion and person is None) or place in fraud:
             others.append(place)
@@ -67,3 +68,12 @@ def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
             conversions.append((hash(person.lower()), second * 1000))
     first, last = (min(seconds), max(seconds)) if seconds else (0, 0)
     return RowTimes(len(seconds), first * 1000, last * 1000, conversions), others
+
+
+def _doubtful(block: ColumnBlock, names: Sequence[int | None], values: Sequence[str | None]) -> Collection[int]:
+    """Return the places of rows with names of conversions that may be events of the app."""
+    chosen = [
+        (place, values[name]) for place, name in enumerate(names) if name is not None and values[name] in CONVERSIONS
+    ]
+    columns = [block.texts(name) for name in DECIDING]
+    return {place for place, name in chosen if name and may_be_own(name, (column[place] for column in columns))}

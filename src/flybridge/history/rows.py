@@ -30,6 +30,7 @@ from flybridge.appsflyer.raw_report import (
     Report,
     app_named,
     is_of_skadnetwork,
+    is_own_row,
     report_of,
 )
 from flybridge.errors import ConfigError, FlybridgeError
@@ -179,7 +180,7 @@ def happened_ms(fields: Mapping[str, str]) -> int | None:
     ms = time_ms(fields.get("event_time", ""))
     if ms is None and "timestamp" in fields and is_of_skadnetwork(fields):
         return time_ms(fields["timestamp"])
-    if ms is None and fields.get("event_name", "install") in INSTALLING:
+    if ms is None and fields.get("event_name", "install") in INSTALLING and not is_own_row(fields):
         return time_ms(fields.get("install_time", ""))
     return ms
 
