@@ -151,6 +151,24 @@ async def test_what_is_staged_and_not_taken_over_changes_nothing(store, cohorts,
     await release(other, later)
 
 
+@pytest.mark.parametrize("lack", [0, int(Lack.CONSENT)])
+async def test_the_shrink_guard_counts_those_who_stay_without_an_identifier(store, cohorts, lack):
+    """A property that was renamed would empty the audience, and nobody would have left the cohort."""
+    lacking = [member(name, NONE, lack=lack) for name in "abcd"]
+    others = [member(name, NONE) for name in "uvwxyz"]
+    await snapshot(cohorts, *(member(name) for name in "abcd"), *others)
+    await send(cohorts)
+    applied = await snapshot(cohorts, *lacking[:3], member("d"), *others, at=1, max_shrink=0.5)
+    assert (applied.held, applied.held_of) == (3, 4)
+    assert (await send(cohorts), (await standing(cohorts)).held) == (([], []), 3)
+    applied = await snapshot(cohorts, *lacking[:2], member("c"), member("d"), *others, at=2, max_shrink=0.5)
+    assert applied.held == 0
+    assert await send(cohorts) == ([], ["gaid-a", "gaid-b"])
+    await snapshot(cohorts, *lacking, *others, at=3)
+    assert await send(cohorts) == ([], ["gaid-c", "gaid-d"])
+    assert await cohorts.audit() == []
+
+
 async def test_the_shrink_guard_holds_a_snapshot_that_removes_too_many(store, cohorts):
     """More than the share: nothing changes but what the audience says about itself. Accepted, it passes."""
     await snapshot(cohorts, *map(member, "abcd"))

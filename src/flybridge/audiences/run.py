@@ -156,7 +156,7 @@ class Runner:
         again_ms, tries = regular_ms, 0
         if work.applied.held:
             detail = (
-                f"The cohort would remove {work.applied.held} of {work.claim.people} people, more than "
+                f"The cohort would remove {work.applied.held} of {work.applied.held_of} people, more than "
                 f"{settings.max_shrink_percent:.0f}%. Nothing was taken over. If that is right: run it with "
                 "--accept-shrink."
             )

@@ -102,12 +102,13 @@ class Claim(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True):
-    """What a snapshot changed, in people. With `held` it changed nothing: so many would have been removed."""
+    """What a snapshot changed, in people. With `held` it changed nothing: so many of `held_of` would be removed."""
 
     rows: int = 0
     joined: int = 0
     left: int = 0
     held: int = 0
+    held_of: int = 0
 
 
 class Device(Struct, frozen=True, gc=False):

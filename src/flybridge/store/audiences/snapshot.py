@@ -59,7 +59,9 @@ COMPARE: Final = (
 )
 SUMS: Final = """
     SELECT coalesce(sum((wanted > was)::integer), 0), coalesce(sum((wanted < was)::integer), 0),
-      coalesce(sum((wanted = 1 AND lack > 0)::integer - (was = 1 AND was_lack > 0)::integer), 0) FROM staged.changes"""
+      coalesce(sum((wanted = 1 AND lack > 0)::integer - (was = 1 AND was_lack > 0)::integer), 0),
+      coalesce(sum((was = 1 AND was_mark IS NOT NULL AND (wanted = 0 OR mark IS NULL))::integer), 0)
+    FROM staged.changes"""
 TAKE_OVER: Final = (
     "DELETE FROM members WHERE audience = :audience AND person IN (SELECT person FROM staged.changes WHERE wanted = 0)",
     """INSERT INTO members (audience, person, wanted, said_ms, mark, lack, who, extra)
@@ -119,13 +121,15 @@ class Snapshot(ABC):
         with self._transaction(dry=dry):
             if self._revision(claim, f"{REVISION} FOR UPDATE") != seen:
                 self._compare(named)
-            ((joined, left, lacking),) = self._run(SUMS)
+            ((joined, left, lacking, unlisted),) = self._run(SUMS)
             if dry:
                 return Applied(rows, joined, left)
-            ((people,),) = self._run("SELECT people FROM audiences WHERE id = :audience", named)
-            if max_shrink is not None and left > people * max_shrink:
-                self._run("UPDATE audiences SET held = :held WHERE id = :audience", {**named, "held": left})
-                return Applied(rows, held=left)
+            ((people, lacked),) = self._run("SELECT people, lacking FROM audiences WHERE id = :audience", named)
+            # Who stays without an identifier leaves AppsFlyer's audience as who leaves the cohort does.
+            for held, of in ((left, people), (unlisted, people - lacked)):
+                if max_shrink is not None and held > of * max_shrink:
+                    self._run("UPDATE audiences SET held = :held WHERE id = :audience", {**named, "held": held})
+                    return Applied(rows, held=held, held_of=of)
             named |= {"joined": joined, "left": left, "lacking": lacking}
             for sql in TAKE_OVER:
                 self._run(sql, named)
