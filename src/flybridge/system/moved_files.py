@@ -21,7 +21,7 @@ class OpenFiles:
     """The files of a connection that is open, and of its write-ahead log."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        ((_, _, path),) = db.execute("PRAGMA database_list").fetchall()
+        path = next(path for _, name, path in db.execute("PRAGMA database_list") if name == "main")
         names = (path, f"{path}-wal") if path else ()
         self._known: dict[Path, Identity | None] = dict.fromkeys(map(Path, names))
         with suppress(FilesMoved):  # the log may not be there yet
