@@ -7,6 +7,7 @@ the content of a message is shown on demand only, to the role `operate`, and tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -16,11 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from flybridge.errors import ConfigError
-from flybridge.insight.question import day_asked
 from flybridge.insight.reasons import UNKNOWN, Reason, reason_of
 from flybridge.records import DAY_MS, Envelope, Media, OutcomeKind, Source, clock_time
 from flybridge.store.events import MOST_ATTEMPTS, EventDelivery, EventFilter, EventItem, EventRow, EventStory
+from flybridge.store.performance import day_number
 from flybridge.system.counted import plural, span
 from flybridge.web.answers import Refusal
 from flybridge.web.console.acting import first, form_of, number_in
@@ -287,6 +287,7 @@ def _pretty(body: bytes) -> str:
 
 def _day_ms(text: str) -> int:
     try:
-        return day_asked("day", text) * DAY_MS
-    except ConfigError:
+        # Also a day before there were such events: none is of it.
+        return day_number(date.fromisoformat(text)) * DAY_MS
+    except ValueError:
         return 0
