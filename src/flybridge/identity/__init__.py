@@ -61,8 +61,9 @@ LONGEST_JUNK: Final = max(map(len, JUNK))
 AROUND: Final = "\"'{} \t\r\n"
 HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
+# https://dev.appsflyer.com/hc/reference/s2s-events-api3-post has 13 digits, a dash, and 19 digits for Android, 7 for
+# iOS, and an example of 7 for both.
 INSTALLATION: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
-"""The form of an AppsFlyer id. An event for AppsFlyer under another is answered 200 and recorded nowhere."""
 
 BLOCK_BYTES: Final = 64
 INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
@@ -85,6 +86,15 @@ def installation(value: str | None) -> str | None:
     """Return an AppsFlyer id trimmed, and without quotes or braces around it; None if the value is no id."""
     found = usable(value)
     return found if found is None or found[0].isdecimal() else usable(found.strip(AROUND))
+
+
+def appsflyer_id(value: str | None) -> str | None:
+    """Return an AppsFlyer id under which AppsFlyer records events: 13 digits, a dash, 7 to 19 digits. None for another.
+
+    An event under another is answered 200 and recorded nowhere.
+    """
+    found = installation(value)
+    return found if found is not None and INSTALLATION.fullmatch(found) else None
 
 
 def device_identifier(value: str | None) -> str | None:

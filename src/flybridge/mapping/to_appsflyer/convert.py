@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
+from flybridge import identity
 from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
 from flybridge.appsflyer.currencies import SIGNED
 from flybridge.appsflyer.fields import ABSENT
-from flybridge.identity import INSTALLATION, device_identifier, installation
+from flybridge.identity import device_identifier
 from flybridge.identity.bare import bare, only
 from flybridge.mapping.consent import att_of
 from flybridge.mapping.table import plain
@@ -30,8 +31,6 @@ from flybridge.system.yes_or_no import is_not_known, word_of, yes_or_no
 MAX_TEXT: Final = 1_000
 SMALL: Final = Decimal("0.001")
 
-
-# The page has 13 digits, a dash, and 19 digits for Android, 7 for iOS, and an example of 7 for both.
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # https://www.rfc-editor.org/rfc/rfc1918, and those of the machine itself.
 _OWN_NETWORKS: Final = tuple(
@@ -58,8 +57,7 @@ def states(value: Any) -> bool:
 
 def appsflyer_id(value: Any) -> str | None:
     """13 digits, a dash, 7 to 19 digits; nothing else is an AppsFlyer id."""
-    found = installation(bare(value))
-    return found if found is not None and INSTALLATION.fullmatch(found) else None
+    return identity.appsflyer_id(bare(value))
 
 
 def user(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from flybridge.errors import SealBroken
-from flybridge.identity import INSTALLATION, installation
+from flybridge.identity import appsflyer_id
 from flybridge.records import HOUR_MS, OutcomeKind
 from flybridge.sealing import Seal
 from flybridge.store.core.ledger import HoldCounter, LedgerWriter
@@ -155,7 +155,7 @@ def release_by_hand(
     ids = list(dict.fromkeys(ids))
     holds = waiting(ledger, ids)
     endpoints = {hold.row_id: ledger.tables.lane_of(hold.lane).endpoint for hold in holds}
-    named, installed = bool(user_id or device_id), _appsflyer_id(device_id)
+    named, installed = bool(user_id or device_id), appsflyer_id(device_id)
     users = {row_id for row_id, endpoint in endpoints.items() if endpoint not in {NAMELESS, INSTALLED}}
     known = users if named else _identified(ledger, seal, users)
     sendable = {NAMELESS, INSTALLED} if installed else {NAMELESS}
@@ -172,12 +172,6 @@ def release_by_hand(
         [i for i in ids if i in there - released],
         [i for i in ids if i not in there],
     )
-
-
-def _appsflyer_id(value: str | None) -> str | None:
-    """Return an AppsFlyer id; None for anything else."""
-    found = installation(value)
-    return found if found is not None and INSTALLATION.fullmatch(found) else None
 
 
 def waiting(ledger: LedgerWriter, ids: Iterable[int]) -> list[WaitingHold]:
