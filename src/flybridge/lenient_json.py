@@ -35,7 +35,7 @@ def decode(body: bytes) -> Any:
 
 
 def json_type(value: Any) -> str:
-    """Return what JSON calls a value, with its article."""
+    """Return what kind of value of JSON it is, in plain words with their article."""
     match value:
         case None:
             return "null"

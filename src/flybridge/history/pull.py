@@ -319,7 +319,7 @@ def _seconds(windows: Iterable[PullWindow]) -> int:
 def _days_of(report: str, seconds: int) -> str:
     """Return some time of a report in words, as days rounded up."""
     n = -(-seconds // DAY_S)
-    return f"{plural(n, f'day of {report} is', f'days of {report} are')}"
+    return plural(n, f"day of {report} is", f"days of {report} are")
 
 
 def _covers(outer: PullWindow, inner: PullWindow) -> bool:
