@@ -149,6 +149,36 @@ def test_csv_is_read_as_warehouses_and_spreadsheets_write_it(spell, delimiter):
     assert seen.ids[IdKind.APPSFLYER_ID] == "1629191854863-7000002"
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "\ufeff\ufeff", "\0\0", "\0\ufeff"])
+@pytest.mark.parametrize("text", ['{"user_id":"ada","device_id":"d1"}\n', "user_id,device_id\nada,d1\n"])
+def test_what_stands_before_a_file_hides_nobody(before, text):
+    """Programs that join files write two byte order marks, and some machines NULs for what they lost."""
+    (line,) = lines(before + text)
+    assert isinstance(line, FileLine)
+    assert line.ids == ("ada", "d1")
+
+
+@pytest.mark.parametrize("text", ['{"user_id":"ada"}\r{"user_id":"eve"}\r', "user_id,device_id\rada,d1\r"])
+def test_lines_that_end_in_cr_alone_are_refused_in_a_sentence(text):
+    """As those of raw data are."""
+    with pytest.raises(FlybridgeError, match=r"The lines of some\.csv end in CR alone"):
+        lines(text)
+
+
+def test_an_object_with_cr_between_its_fields_is_read():
+    """It is a blank of JSON."""
+    (line,) = lines('{"user_id":"ada",\r"device_id":"d1"}\n')
+    assert isinstance(line, FileLine)
+    assert line.ids == ("ada", "d1")
+
+
+def test_a_first_line_that_is_too_long_for_a_column_is_refused_in_a_sentence():
+    """Whatever it is."""
+    with pytest.raises(FlybridgeError, match="is neither JSON lines nor a CSV file") as refused:
+        lines("x" * 200_000 + "\n")
+    assert len(str(refused.value)) < 300
+
+
 def test_a_csv_line_of_another_length_is_bad():
     """A missing comma must not shift values into the wrong columns."""
     found = lines("user_id,adid\nada\neve,38400000-8cf0-11bd-b23e-10b96e40000d\n")

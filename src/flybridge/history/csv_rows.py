@@ -90,8 +90,8 @@ class CsvReader:
         if not first:
             return NO_COLUMNS
         text = _header_text(first)
-        if "\r" in text and "\0" not in text:
-            raise FlybridgeError(f"The lines of {self._name} end in CR alone: save it with the line ends LF or CRLF.")
+        if "\0" not in text:
+            check_line_ends(text, self._name)
         if text.lstrip("\ufeff \t")[:1] in ("[", "{"):
             raise FlybridgeError(
                 f"{self._name} is JSON, and raw data is CSV or Parquet. Send messages of the Push API to "
@@ -337,6 +337,12 @@ def _escaped(text: str, delimiter: str) -> list[str]:
 
 def _header_text(line: bytes) -> str:
     return line_text(line).lstrip("\ufeff").rstrip("\r\n")
+
+
+def check_line_ends(text: str, name: str) -> None:
+    """Raise `FlybridgeError` if the first line of a file of CSV holds other lines, which end in CR alone."""
+    if "\r" in text.rstrip("\r\n"):
+        raise FlybridgeError(f"The lines of {name} end in CR alone: save it with the line ends LF or CRLF.")
 
 
 def may_be_header(line: bytes) -> bool:

@@ -27,11 +27,12 @@ from flybridge.amplitude import stream
 from flybridge.amplitude.event import MIN_ID_LENGTH, identifier
 from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
+from flybridge.history.csv_rows import check_line_ends
 from flybridge.history.unpacked import unpacked
 from flybridge.lenient_json import decode
 from flybridge.operations.json_values import JsonValues
 from flybridge.records import Envelope, Media, Source
-from flybridge.system.text_encoding import as_utf8, line_text
+from flybridge.system.text_encoding import as_utf8, line_text, without_marks
 
 LINES_PER_ENVELOPE: Final = 100
 LINES_SHOWN: Final = 500
@@ -42,6 +43,7 @@ WHOM: Final = frozenset({"user_id", "device_id"})
 """Columns of which a file of sightings has one."""
 _encode: Final = msgspec.json.Encoder().encode
 ZIP: Final = b"PK\x03\x04"
+BETWEEN_LINES: Final = b"}\r{"
 _TOO_LONG: Final = f"It is longer than {MAX_LINE:,} bytes."
 
 
@@ -111,8 +113,10 @@ def read_lines(file: IO[bytes], name: str) -> Iterator[FileLine | BadLine]:
         number, first = number + 1, file.readline(MAX_LINE)
         if not first:
             return
-    first = first.removeprefix(b"\xef\xbb\xbf")
+    first = without_marks(first)
     begins = first.strip()
+    if b"\r" in begins and (begins[:1] not in (b"[", b"{") or BETWEEN_LINES in begins):
+        check_line_ends(line_text(begins), name)
     if begins[:1] == b"[" or begins == b"{":
         # The members of an array, or objects that are written over several lines.
         values = JsonValues(file, first, number, MAX_LINE)
@@ -156,7 +160,10 @@ def _json_line(at: int, text: bytes) -> FileLine | BadLine:
 def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterator[FileLine | BadLine]:
     text = line_text(first)
     delimiter = max(",;\t|", key=text.count)
-    columns = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
+    try:
+        columns = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
+    except csv.Error:  # one that is too long for a name
+        columns = [f"{text[:50]}..."]
     lower = [column.lower().replace(" ", "_") for column in columns]  # warehouses write names in capitals
     if is_merge(lower) or not WHOM & set(columns):
         columns = lower

@@ -32,6 +32,7 @@ CHARSETS: Final = re.compile(
     r"|tis-620"
 )
 """Names of encodings that are believed: of text, and not those that the bytes themselves tell."""
+_MARKS_BEFORE: Final = re.compile(rb"\A(?:\xef\xbb\xbf|\0)+")
 LOOKED_AT: Final = 200
 CHUNK: Final = 1 << 16
 
@@ -120,6 +121,11 @@ def line_text(line: bytes) -> str:
         return line.decode("cp1252")
     except UnicodeDecodeError:
         return line.decode("latin-1")
+
+
+def without_marks(line: bytes) -> bytes:
+    """Return the first line of a file in UTF-8 without byte order marks, however many, and without NULs before it."""
+    return _MARKS_BEFORE.sub(b"", line, 1)
 
 
 def as_utf8(file: IO[bytes]) -> IO[bytes]:
