@@ -8,7 +8,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from os import urandom
 from secrets import token_hex
 
@@ -553,6 +553,16 @@ async def test_a_stream_without_a_bound_gets_one_at_the_next_start(nats):
         room = await inbox.room()
         assert (room.bound, room.used > 0) == (2**29 * 4 // 5, True)
         assert [e.body for e in await drain(inbox)] == [b"before"]
+
+
+async def test_processes_that_start_at_once_share_the_stream(tmp_path):
+    """The first makes it, with a bound by the room there is. The others find less room, and take the stream as it is."""
+    stream = settings(auto_bytes=2**34, replicas=1)
+    async with NatsCluster(tmp_path, 1, max_file_store="2GB") as cluster, AsyncExitStack() as open_ones:
+        inboxes = await asyncio.gather(*(open_ones.enter_async_context(opened(cluster, stream)) for _ in range(8)))
+        await asyncio.gather(*(inbox.accept(envelope(b"%d" % n)) for n, inbox in enumerate(inboxes)))
+        assert len({(await inbox.room()).bound for inbox in inboxes}) == 1
+        assert len(await drain(inboxes[0])) == 8
 
 
 async def test_a_stream_of_a_newer_format_is_refused_with_a_sentence(nats):

@@ -194,10 +194,11 @@ async def bridge(path: Path, *words: str) -> AsyncIterator[Bridge]:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(),
     )  # fmt: skip
     try:
-        assert process.stdout is not None
+        assert process.stdout is not None and process.stderr is not None
         line = (await process.stdout.readline()).decode()
+        assert line, (await process.stderr.read()).decode()
         async with aiohttp.ClientSession() as session:
-            yield Bridge(process, line.split()[-1] if line else "", session)
+            yield Bridge(process, line.split()[-1], session)
     finally:
         if process.returncode is None:
             process.kill()

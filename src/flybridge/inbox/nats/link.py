@@ -43,6 +43,7 @@ ASK_S: Final = 2.0
 # Codes of nats-server 2.15 (its errors.json, read 2026-11-24).
 NO_STREAM: Final = 10059
 NO_CONSUMER: Final = 10014
+NAME_IN_USE: Final = 10058  # by a stream with other settings
 NOT_FOUND: Final = frozenset({10037, 10043, NO_STREAM})  # message, sequence, stream
 TOO_LARGE: Final = 10054  # a message, for the stream's `max_msg_size`
 OVER_BOUND: Final = 10077  # of the stream, which the description names
@@ -318,53 +319,74 @@ class Link:
 
     async def _stream(self) -> None:
         """Make the stream; of one that is there, change what can be changed and refuse what can't."""
-        name, wanted = self.settings.stream, self._wanted()
-        auto = 0 if self.settings.max_bytes else self.settings.auto_bytes
-        info = await self._if_there(lambda api: api.stream_info(name))
-        if info is None:
-            made = await self._made(lambda api, **bound: api.add_stream(**(wanted | bound)), auto)
-        else:
-            made = found = info.config
-            written = int((found.metadata or {}).get(FORMAT_KEY, "1"))
-            if written > FORMAT:
-                raise InboxUnavailable(
-                    f"The stream {name} was written by a newer flybridge (format {written}, this is {FORMAT}). "
-                    "Install that version again."
-                )
-            if found.sealed:
-                raise InboxUnavailable(
-                    f"The stream {name} is sealed, and takes and gives nothing, which can't be changed. Choose another "
-                    "name in cluster.stream, or delete that stream."
-                )
-            for key in ("retention", "storage"):
-                if getattr(found, key) != wanted[key]:
-                    raise InboxUnavailable(
-                        f"There is a stream {name} whose {key} is {getattr(found, key)}, and it has to be "
-                        f"{wanted[key]}, which can't be changed. Choose another name in cluster.stream, or delete that "
-                        "stream."
-                    )
-            # Servers add metadata of their own.
-            wanted["metadata"] = {**(found.metadata or {}), **wanted["metadata"]}
-            if auto and (found.max_bytes or 0) > 0:
-                wanted["max_bytes"], auto = found.max_bytes, 0
-            if auto or any(getattr(found, key) != value for key, value in wanted.items()):
-                made = await self._made(
-                    lambda api, **bound: api.update_stream(found, **(wanted | bound)), auto, info.state.bytes
-                )
+        name = self.settings.stream
+        while True:
+            info = await self._if_there(lambda api: api.stream_info(name))
+            try:
+                made = await (self._changed(info) if info else self._new())
+                break
+            except JetStreamRefusal as refused:
+                # Of processes that start at once, one makes the stream, with a bound by the room that it found. The
+                # others find less room, and are refused.
+                if info or refused.code != NAME_IN_USE:
+                    raise InboxUnavailable(self.sentence(refused)) from None
+                await asyncio.sleep(0.1)
         if not made.allow_atomic:
             raise InboxUnavailable(f"NATS at {self.hosts} is too old: the inbox needs nats-server 2.12 or newer.")
 
+    async def _new(self) -> StreamConfig:
+        wanted = self._wanted()
+        return await self._made(lambda api, **bound: api.add_stream(**(wanted | bound)), self._candidate())
+
+    async def _changed(self, info: StreamInfo) -> StreamConfig:
+        name, wanted, auto = self.settings.stream, self._wanted(), self._candidate()
+        found = info.config
+        written = int((found.metadata or {}).get(FORMAT_KEY, "1"))
+        if written > FORMAT:
+            raise InboxUnavailable(
+                f"The stream {name} was written by a newer flybridge (format {written}, this is {FORMAT}). "
+                "Install that version again."
+            )
+        if found.sealed:
+            raise InboxUnavailable(
+                f"The stream {name} is sealed, and takes and gives nothing, which can't be changed. Choose another "
+                "name in cluster.stream, or delete that stream."
+            )
+        for key in ("retention", "storage"):
+            if getattr(found, key) != wanted[key]:
+                raise InboxUnavailable(
+                    f"There is a stream {name} whose {key} is {getattr(found, key)}, and it has to be "
+                    f"{wanted[key]}, which can't be changed. Choose another name in cluster.stream, or delete that "
+                    "stream."
+                )
+        # Servers add metadata of their own.
+        wanted["metadata"] = {**(found.metadata or {}), **wanted["metadata"]}
+        if auto and (found.max_bytes or 0) > 0:
+            wanted["max_bytes"], auto = found.max_bytes, 0
+        if not auto and all(getattr(found, key) == value for key, value in wanted.items()):
+            return found
+        return await self._made(
+            lambda api, **bound: api.update_stream(found, **(wanted | bound)), auto, info.state.bytes
+        )
+
+    def _candidate(self) -> int:
+        """Return the room from which the bound of the stream is found. 0 if the settings state it."""
+        return 0 if self.settings.max_bytes else self.settings.auto_bytes
+
     async def _made(self, make: Callable[..., Awaitable[StreamInfo]], candidate: int, used: int = 0) -> StreamConfig:
-        """Create or update the stream. With a `candidate` it gets a bound that the servers have room for."""
+        """Create or update the stream. With a `candidate` it gets a bound that the servers have room for.
+
+        Raises `JetStreamRefusal`.
+        """
         while candidate >= max(SMALLEST_BYTES, 2 * used):
             bound = candidate * 4 // 5
             try:
                 return (await self._call(partial(make, max_bytes=bound))).config
             except JetStreamRefusal as refused:
                 if refused.code not in FULL | TOO_FEW_SERVERS:
-                    raise InboxUnavailable(self.sentence(refused)) from None
+                    raise
             candidate //= 2
-        return (await self._ask(make)).config
+        return (await self._call(make)).config
 
     async def room(self) -> Room:
         """Return how full the stream is, its bound, and the limit of its account, which counts every copy."""
