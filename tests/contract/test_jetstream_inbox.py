@@ -556,7 +556,7 @@ async def test_a_stream_without_a_bound_gets_one_at_the_next_start(nats):
 
 
 async def test_processes_that_start_at_once_share_the_stream(tmp_path):
-    """The first makes it, with a bound by the room there is. The others find less room, and take the stream as it is."""
+    """The first makes it, with a bound by the room there is. The others find less, and take the stream as it is."""
     stream = settings(auto_bytes=2**34, replicas=1)
     async with NatsCluster(tmp_path, 1, max_file_store="2GB") as cluster, AsyncExitStack() as open_ones:
         inboxes = await asyncio.gather(*(open_ones.enter_async_context(opened(cluster, stream)) for _ in range(8)))

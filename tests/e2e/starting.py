@@ -186,15 +186,20 @@ class Bridge:
         return await self.process.wait()
 
 
-@asynccontextmanager
-async def bridge(path: Path, *words: str) -> AsyncIterator[Bridge]:
-    """Run `flybridge serve` until the block is left."""
-    process = await asyncio.create_subprocess_exec(
+async def _started(path: Path, *words: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "flybridge", "serve", "--config", str(path), *words,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment(),
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def bridge(path: Path, *words: str) -> AsyncIterator[Bridge]:
+    """Run `flybridge serve` until the block is left. Of a process that does not start, the test says why."""
+    process = await _started(path, *words)
     try:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         line = (await process.stdout.readline()).decode()
         assert line, (await process.stderr.read()).decode()
         async with aiohttp.ClientSession() as session:
@@ -203,3 +208,16 @@ async def bridge(path: Path, *words: str) -> AsyncIterator[Bridge]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+async def refusal(path: Path, *words: str) -> str:
+    """Return what `flybridge serve` says as it fails to start, in one line."""
+    process = await _started(path, *words)
+    try:
+        async with asyncio.timeout(30):
+            out, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 1, out  # a supervisor starts it again
+    return " ".join(said.decode().split())

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from starting import INSTALL, NOWHERE, answering, bridge, command, written
+from starting import INSTALL, NOWHERE, answering, bridge, command, refusal, written
 
 from flybridge.clock import SystemClock
 from flybridge.insight.heard import Heard, write_heard
@@ -139,10 +139,7 @@ async def refused(path, *role):
     """Try to start a process with another secret; it has to say what to do."""
     wrong = path.with_name("wrong.toml")
     wrong.write_text(path.read_text().replace("a secret of sixteen", "another secret of sixteen"))
-    async with asyncio.timeout(30):
-        async with bridge(wrong, *role) as process:
-            assert await process.process.wait() == 1
-            said = " ".join((await process.process.stderr.read()).decode().split())
+    said = await refusal(wrong, *role)
     assert "The configured secret does not open what the store holds." in said
     assert "put the former one into `former_secrets`" in said
     return wrong
