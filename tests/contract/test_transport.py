@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from flybridge.delivery.exchange import HttpRequest
-from flybridge.delivery.transport import HttpTransport
+from flybridge.delivery.transport import PIECE_BYTES, HttpDownload, HttpTransport
 from flybridge.errors import TransportError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -154,6 +154,60 @@ async def test_an_answer_that_a_gateway_compresses_is_read(
 
     found = (await transport.send(post(await serve(handler)))).body
     assert found == read if read is not None else found[:100] == DIGITS[:100]
+
+
+ROWS = bytes(random.Random(2).choices(b"0123456789,\n", k=700_000))
+
+
+@pytest.mark.parametrize(
+    ("said", "sent", "read"),
+    [
+        ("gzip", gzip.compress(ROWS), ROWS),
+        ("GZIP", gzip.compress(ROWS), ROWS),
+        ("deflate", zlib.compress(ROWS), ROWS),
+        ("gzip", gzip.compress(ROWS[:5]) + gzip.compress(ROWS[5:]), ROWS),  # two members
+        ("gzip", gzip.compress(b"0" * 5_000_000), b"0" * 5_000_000),  # small pieces of much
+        ("gzip", ROWS, ROWS),  # it only says so
+        ("gzip", b"", b""),
+        ("identity", ROWS, ROWS),
+        (
+            "",
+            gzip.compress(ROWS, mtime=0),
+            gzip.compress(ROWS, mtime=0),
+        ),  # a file that is compressed, and is no compressed answer
+    ],
+    ids=["gzip", "capitals", "zlib", "members", "much", "none", "empty", "identity", "file"],
+)
+async def test_a_download_that_a_gateway_compresses_is_read(serve: Serve, said: str, sent: bytes, read: bytes) -> None:
+    """Although none was asked for, and in pieces; its length is then not that of what is read."""
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        return web.Response(body=sent, headers={"Content-Encoding": said} if said else {})
+
+    download = HttpDownload()
+    async with download.open(HttpRequest("GET", await serve(handler), {}, b"")) as answer:
+        pieces = [piece async for piece in answer.pieces()]
+        assert b"".join(pieces) == read
+        assert all(len(piece) <= PIECE_BYTES for piece in pieces)
+        assert answer.headers.get("content-length") in (None, str(len(read)))
+    await download.close()
+
+
+@pytest.mark.parametrize(
+    "sent", [gzip.compress(ROWS)[:-9], gzip.compress(ROWS)[:300] + bytes(200), gzip.compress(ROWS) + b"more"]
+)
+async def test_a_compressed_download_that_is_broken_is_no_answer(serve: Serve, sent: bytes) -> None:
+    """Half a report must not be taken for a whole one."""
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=sent, headers={"Content-Encoding": "gzip"})
+
+    download = HttpDownload()
+    with pytest.raises(TransportError):
+        async with download.open(HttpRequest("GET", await serve(handler), {}, b"")) as answer:
+            _ = [piece async for piece in answer.pieces()]
+    await download.close()
 
 
 async def failure(transport: HttpTransport, url: str) -> TransportError:

@@ -21,6 +21,7 @@ from yarl import URL
 
 from flybridge.delivery.addresses import NotPublicError, PublicResolver, is_address, is_public
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
+from flybridge.delivery.packed import Unpacked, inflated, is_packed
 from flybridge.errors import ForbiddenAddress, TransportError
 
 # Shorter than the idle time after which usual load balancers close a connection (60 s), because a request
@@ -29,9 +30,6 @@ KEEPALIVE_S: Final = 20.0
 
 # Compressing this much takes longer than handing it to a thread.
 THREAD_BYTES: Final = 64 * 1024
-
-# How much of a compressed answer is inflated at a time: what comes before a broken place is read.
-INFLATED_BYTES: Final = 256
 
 _NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,  # refused, name not found, TLS handshake, certificate
@@ -78,7 +76,7 @@ class HttpTransport:
             ) as answer:
                 body = await self._read(answer)
                 if "content-encoding" in answer.headers:
-                    body = _inflated(body, self._max_bytes)
+                    body = inflated(body, self._max_bytes)
                 return HttpResponse(answer.status, answer.headers, body)
         except _NEVER_SENT as error:
             raise TransportError(_sentence(url, error), maybe_applied=False) from error
@@ -135,20 +133,6 @@ async def _compress(body: bytes) -> bytes:
     return await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
 
 
-def _inflated(body: bytes, most: int) -> bytes:
-    """Inflate an answer that is compressed although none was asked for; as far as it can be read, and up to a size."""
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its first bytes
-    found = bytearray()
-    try:
-        for start in range(0, len(body), INFLATED_BYTES):
-            found += unpacker.decompress(body[start : start + INFLATED_BYTES], most - len(found))
-            if len(found) >= most:
-                break
-    except zlib.error:
-        pass
-    return bytes(found) or body
-
-
 def _sentence(url: URL, error: Exception) -> str:
     """Name the host and what went wrong. Never the path, the query or the body: they may hold keys and ids."""
     return f"{url.scheme}://{url.host}: {_fault(error, 'exchange')}"
@@ -175,20 +159,31 @@ DOWNLOADS: Final = 8
 
 
 class StreamedAnswer:
-    """An answer whose body is read in pieces."""
+    """An answer whose body is read in pieces. Of one that a gateway compresses the headers do not tell the length."""
 
     def __init__(self, answer: aiohttp.ClientResponse, host: str) -> None:
         self.status = answer.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in answer.headers.items()}
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        self._is_packed = is_packed(headers.get("content-encoding", ""))
+        if self._is_packed:
+            headers.pop("content-length", None)
+        self.headers: Mapping[str, str] = headers
         self._answer = answer
         self._host = host
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yield the body in pieces of at most 256 KB."""
+        unpacked = Unpacked(PIECE_BYTES) if self._is_packed else None
         try:
             async for piece in self._answer.content.iter_chunked(PIECE_BYTES):
-                yield piece
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+                if unpacked is None:
+                    yield piece
+                    continue
+                for part in unpacked.parts(piece):
+                    yield part
+            for part in unpacked.end() if unpacked is not None else ():
+                yield part
+        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
             raise _broken(self._host, error) from error
 
 
