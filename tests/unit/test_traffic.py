@@ -261,6 +261,19 @@ def test_whoever_is_seen_late_is_sighted_as_amplitude_shows_people(messages):
     assert set(shown) == {(True, True), (False, True), (False, False)}
 
 
+def test_places_and_languages_have_amplitudes_names_in_its_messages(messages):
+    """AppsFlyer writes codes and the languages' own names, Amplitude English names for both."""
+    pushed, streamed = Counter(), Counter()
+    for _, body in bodies(messages):
+        pushed[body.get("country_code"), body.get("language")] += 1
+    for message in messages:
+        body = json.loads(message.body) if message.truth.kind == "sighting" else {}
+        streamed[body.get("country"), body.get("language")] += 1
+    assert {("DE", "Deutsch"), ("UK", "English"), ("JP", "日本語")} <= set(pushed)
+    assert {("Germany", "German"), ("United Kingdom", "English"), ("Japan", "Japanese")} <= set(streamed)
+    assert not [one for one in streamed if one[0] and (len(one[0]) == 2 or not one[1].isascii())]
+
+
 def test_what_can_not_be_matched_says_why(messages):
     """A random device id, an App Set id that Push messages lack, nobody in Amplitude, or nothing passed yet."""
     reasons = {m.truth.v2.why for m in messages if m.truth.v2.fate is Fate.HELD}

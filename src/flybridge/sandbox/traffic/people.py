@@ -54,9 +54,13 @@ ALWAYS: Final = frozenset({IdentitySource.CUSTOM_DATA, IdentitySource.CUSTOMER_U
 
 
 class Country(Struct, frozen=True):
-    """A country as AppsFlyer reports it, with what goes with it. `per_usd` is the currency's rate."""
+    """A country as AppsFlyer reports it, with what goes with it. `per_usd` is the currency's rate.
+
+    `shown` is its name in Amplitude (https://amplitude.com/docs/data/destination-catalog/amazon-s3, read 2026-11-29).
+    """
 
     code: str
+    shown: str
     region: str
     weight: float
     language: str
@@ -66,20 +70,40 @@ class Country(Struct, frozen=True):
     carriers: tuple[str, ...]
     net: int
 
+    @property
+    def shown_language(self) -> str:
+        """The language as Amplitude shows it."""
+        return _SHOWN_LANGUAGES[self.language]
+
+
+# https://amplitude.com/docs/apis/analytics/http-v2, "Language field" (read 2026-11-29).
+_SHOWN_LANGUAGES: Final = {
+    "English": "English",
+    "Deutsch": "German",
+    "français": "French",
+    "português": "Portuguese",
+    "日本語": "Japanese",
+    "עברית": "Hebrew",
+    "español": "Spanish",
+}
 
 COUNTRIES: Final = (
-    Country("US", "NA", 30, "English", "USD", 1.0, (("New York", "NY"), ("Austin", "TX"), ("San José", "CA")),
-          ("Verizon", "T-Mobile", "AT&T"), 73),
-    Country("UK", "EU", 9, "English", "GBP", 0.79, (("London", "ENG"), ("Leeds", "ENG")), ("EE", "O2 - UK"), 81),
-    Country("DE", "EU", 10, "Deutsch", "EUR", 0.92, (("Berlin", "BE"), ("München", "BY")),
+    Country("US", "United States", "NA", 30, "English", "USD", 1.0,
+            (("New York", "NY"), ("Austin", "TX"), ("San José", "CA")), ("Verizon", "T-Mobile", "AT&T"), 73),
+    Country("UK", "United Kingdom", "EU", 9, "English", "GBP", 0.79, (("London", "ENG"), ("Leeds", "ENG")),
+            ("EE", "O2 - UK"), 81),
+    Country("DE", "Germany", "EU", 10, "Deutsch", "EUR", 0.92, (("Berlin", "BE"), ("München", "BY")),
             ("Telekom.de", "o2 - de"), 91),
-    Country("FR", "EU", 8, "français", "EUR", 0.92, (("Paris", "IDF"), ("Nîmes", "OCC")), ("Orange F", "SFR"), 90),
-    Country("BR", "SA", 12, "português", "BRL", 5.4, (("São Paulo", "SP"), ("Recife", "PE")),
+    Country("FR", "France", "EU", 8, "français", "EUR", 0.92, (("Paris", "IDF"), ("Nîmes", "OCC")),
+            ("Orange F", "SFR"), 90),
+    Country("BR", "Brazil", "SA", 12, "português", "BRL", 5.4, (("São Paulo", "SP"), ("Recife", "PE")),
             ("VIVO", "Claro BR"), 177),
-    Country("IN", "AS", 14, "English", "INR", 84.0, (("Mumbai", "MH"), ("Bengaluru", "KA")), ("Jio", "airtel"), 106),
-    Country("JP", "AS", 9, "日本語", "JPY", 150.0, (("東京", "13"), ("大阪", "27")), ("NTT DOCOMO", "SoftBank"), 126),
-    Country("IL", "AS", 4, "עברית", "ILS", 3.7, (("תל אביב", "TA"),), ("Partner", "Cellcom"), 84),
-    Country("MX", "NA", 4, "español", "MXN", 18.0, (("Ciudad de México", "CMX"),), ("TELCEL",), 187),
+    Country("IN", "India", "AS", 14, "English", "INR", 84.0, (("Mumbai", "MH"), ("Bengaluru", "KA")),
+            ("Jio", "airtel"), 106),
+    Country("JP", "Japan", "AS", 9, "日本語", "JPY", 150.0, (("東京", "13"), ("大阪", "27")),
+            ("NTT DOCOMO", "SoftBank"), 126),
+    Country("IL", "Israel", "AS", 4, "עברית", "ILS", 3.7, (("תל אביב", "TA"),), ("Partner", "Cellcom"), 84),
+    Country("MX", "Mexico", "NA", 4, "español", "MXN", 18.0, (("Ciudad de México", "CMX"),), ("TELCEL",), 187),
 )  # fmt: skip
 
 

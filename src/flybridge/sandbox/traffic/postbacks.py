@@ -239,7 +239,8 @@ def message(
 def sighting(installation: TrafficInstallation, seen_ms: int, random: Random) -> bytes:
     """Write a message of Amplitude's webhook about the person: an event, or a user as the Identify API has it.
 
-    Identifiers are wiped from events after ingestion; what is left is a hash. User properties are strings.
+    Identifiers are wiped from events after ingestion; what is left is a hash. User properties are strings, and
+    countries and languages have English names.
     https://amplitude.com/docs/data/destination-catalog/webhooks,
     https://amplitude.com/docs/apis/analytics/export (read 2026-11-27).
     """
@@ -262,7 +263,7 @@ def sighting(installation: TrafficInstallation, seen_ms: int, random: Random) ->
             "city": person.city,
             "client_event_time": time,
             "client_upload_time": time,
-            "country": person.country.code,
+            "country": person.country.shown,
             "device_brand": None,
             "device_carrier": person.carrier,
             "device_family": "Apple iPhone" if ios else "Android",
@@ -277,7 +278,7 @@ def sighting(installation: TrafficInstallation, seen_ms: int, random: Random) ->
             "idfv": None,
             "ip_address": person.ip,
             "is_attribution_event": False,
-            "language": person.country.language,
+            "language": person.country.shown_language,
             "library": "amplitude-ios/8.17.1" if ios else "amplitude-android/2.39.8",
             "os_name": "ios" if ios else "android",
             "os_version": person.os_version,
