@@ -8,16 +8,16 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping
 from html import unescape
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 import msgspec
 
 from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.appsflyer.postback import mended
+from flybridge.mapping.pairs import MAX_PAIRS, pairs_in
 from flybridge.relaxed_json import relaxed
 from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64, OPTIONAL
 
-MAX_PAIRS: Final = 1000
 MAX_ENCODED: Final = 4
 """How often JSON may be encoded as text within JSON, itself included."""
 ESCAPED: Final = ("%7b", "%5b", "%22", "%25")
@@ -28,9 +28,6 @@ BASE64: Final = re.compile(JSON_IN_BASE64 + "{5,87380}={0,2}")
 ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
 """How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32
-
-JAVA_MAP: Final = re.compile(r"\s*\{([^{}]*)\}\s*")
-BETWEEN_PAIRS: Final = re.compile(r"[ \t]{0,8}[;,\r\n]\s{0,8}(?=[\w.$-]{1,64}[ \t]{0,8}=)")
 
 EMPTY: Final[Mapping[str, Any]] = {}
 
@@ -114,35 +111,20 @@ def _mended(text: str) -> Any:
 
 
 def custom_data(postback: Postback, notes: list[str] | None = None) -> Mapping[str, Any]:
-    """Return custom data by key: a JSON object, JSON in text, or `key=value&key=value`."""
+    """Return custom data by key: a JSON object, JSON in text, or `key=value` pairs."""
     if postback.custom_data is None:
         return EMPTY
     said: list[str] = []
     value = parsed(postback.custom_data, said, "custom_data")
     if isinstance(value, list):
         value = parsed(value[0], said, "custom_data") if len(value) == 1 else _joined(value) or value
-    if (
-        isinstance(value, str)
-        and value.count("=") < MAX_PAIRS
-        and (pairs := _pairs(value) or _pairs(unquote_plus(value)))
-    ):
+    if isinstance(value, str) and (pairs := pairs_in(value) or pairs_in(unquote_plus(value))):
         return pairs
     if notes is not None:
         notes += said
         if value is not None and not isinstance(value, dict):
             notes.append("The custom_data is neither a JSON object nor key=value pairs and was not used.")
     return value if isinstance(value, dict) else EMPTY
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """Return `key=value` pairs with `&`, `;`, `,` or line ends between them, also in the braces of a Java map.
-
-    There may be blanks around keys and values. Empty if there are none.
-    """
-    if found := JAVA_MAP.fullmatch(text):
-        text = found[1]
-    pairs = parse_qsl(BETWEEN_PAIRS.sub("&", text.strip().removeprefix("?")))
-    return {name.strip(): value.strip() for name, value in pairs}
 
 
 def _joined(parts: list[Any]) -> dict[str, Any] | None:
