@@ -19,8 +19,10 @@ AF_ID = "1629191854863-7087037"
 EVENT = {"appsflyer_id": AF_ID, "eventName": "af_purchase", "eventValue": '{"af_revenue":"6"}'}
 
 
-async def ask(origin: str, body: bytes, app: str = "com.example.shop", key: str | None = "s2s") -> tuple[int, str]:
-    headers = {"authentication": key} if key is not None else {}
+async def ask(
+    origin: str, body: bytes, app: str = "com.example.shop", key: str | None = "s2s", kind: str = "application/json"
+) -> tuple[int, str]:
+    headers = {"content-type": kind} | ({"authentication": key} if key is not None else {})
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{origin}/inappevent/{app}", data=body, headers=headers) as response,
@@ -50,6 +52,23 @@ async def ask(origin: str, body: bytes, app: str = "com.example.shop", key: str 
         ({"idfa": "0F3C1DE2-5A17-4D8B-9B0A-6E4D2F7C9A11"}, 200, "OK"),
         ({"idfa": "0f3c1de2-5a17-4d8b-9b0a-6e4d2f7c9a11"}, 400, "Bad request"),
         ({"idfv": "{0F3C1DE2-5A17-4D8B-9B0A-6E4D2F7C9A11}"}, 400, "Bad request"),
+        ({"ip": "299.1.1.10"}, 200, "OK"),
+        ({"ip": "999.1.1.1"}, 400, "Bad request"),
+        ({"att": True}, 400, "Bad request"),
+        ({"os": 14}, 400, "Bad request"),
+        ({"customer_user_id": 5}, 400, "Bad request"),
+        ({"fb_login_id": "10293847561029384"}, 200, "OK"),
+        ({"fb_login_id": 10293847561029384}, 400, "Bad request"),
+        ({"fb_login_id": "me"}, 400, "Bad request"),
+        ({"email_hashed": "62a14e44f765419d10fea99367361a727c12365e2520f32218d505ed9aa0f62f"}, 200, "OK"),
+        ({"email_hashed": "me@example.com"}, 400, "Bad request"),
+        ({"app_set_id": {"scope": 1, "id": "f47ac10b-58cc-4372-a567-0e02b2c3d479"}}, 200, "OK"),
+        ({"app_set_id": {"scope": 3, "id": "f47ac10b-58cc-4372-a567-0e02b2c3d479"}}, 400, "Bad request"),
+        ({"app_set_id": {"id": "mine"}}, 400, "Bad request"),
+        ({"app_set_id": "f47ac10b-58cc-4372-a567-0e02b2c3d479"}, 400, "Bad request"),
+        ({"eventTime": "2026-01-31 23:59:59.123"}, 200, "OK"),
+        ({"eventTime": "2026-13-45 00:00:00.000"}, 400, "Bad request"),
+        ({"eventTime": 1769903999123}, 400, "Bad request"),
         ({"eventValue": {"af_revenue": 6}}, 500, "Internal Server Error"),
         ({"pad": "x" * 1000}, 400, "Bad request"),
     ],
@@ -84,6 +103,29 @@ async def test_keys_and_bodies_are_judged(body, key, status, text):
     """The key first."""
     async with running(Sandbox(ManualClock())) as origin:
         assert await ask(origin, body, key=key) == (status, text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("application/json", 200), ("Application/JSON; charset=utf-8", 200), ("text/plain", 400), ("", 400)],
+)
+async def test_only_json_is_parsed(kind, status):
+    """By its content type."""
+    async with running(Sandbox(ManualClock())) as origin:
+        assert (await ask(origin, json.dumps(EVENT).encode(), kind=kind))[0] == status
+
+
+async def test_an_app_has_so_many_requests_a_minute():
+    """More are refused until the minute is over; other apps are not concerned."""
+    clock = ManualClock()
+    sandbox = Sandbox(clock)
+    sandbox.appsflyer.per_minute = 2
+    body = json.dumps(EVENT).encode()
+    async with running(sandbox) as origin:
+        assert [(await ask(origin, body))[0] for _ in range(3)] == [200, 200, 429]
+        assert (await ask(origin, body, app="com.example.other"))[0] == 200
+        clock.advance(60)
+        assert (await ask(origin, body))[0] == 200
 
 
 async def test_what_is_answered_200_may_be_recorded_nowhere_and_repeats_are_there_twice():

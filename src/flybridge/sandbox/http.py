@@ -40,6 +40,12 @@ def authorization_of(scope: Scope) -> str:
     return headers.get(b"authorization", b"").decode("latin-1")
 
 
+def media_type_of(scope: Scope) -> str:
+    """Return the media type of a request's body, without its parameters; empty if the request names none."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+
+
 def bearer_of(scope: Scope) -> str:
     """Return the bearer token of a request; empty if there is none."""
     kind, _, token = authorization_of(scope).partition(" ")

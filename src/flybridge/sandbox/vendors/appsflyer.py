@@ -10,30 +10,33 @@ event is recorded: with an iOS app id without `id`, or a malformed AppsFlyer id,
 Keys: one that begins with `invalid` is unknown (401), one with `zero` is of a package that takes no events (403), one
 with `other` is another app's (400).
 
-https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-24). The page says "up to 1KB" and not what
-becomes of more: here it is refused. 429 is not on the page; it is played only by scripted faults.
+https://dev.appsflyer.com/hc/reference/s2s-events-api3-post (read 2026-11-29). The page says "up to 1KB" and not what
+becomes of more: here it is refused; nor what becomes of another content type than `application/json`: it is not parsed.
+The limit of 60,000 requests a minute for an app is that of https://support.appsflyer.com/hc/en-us/articles/207034486
+(older versions), and that it is answered 429 is *unverified*.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.appsflyer.currencies import CODES
 from flybridge.delivery.exchange import json_object
-from flybridge.sandbox.http import SandboxAnswer, Scope, no_such_page, query_of
+from flybridge.sandbox.http import SandboxAnswer, Scope, media_type_of, no_such_page, query_of
 from flybridge.sandbox.played import VendorApi
+from flybridge.sandbox.vendors.inapp_schema import fits_schema
 from flybridge.sandbox.vendors.validation import UploadedEvent
 
 PATH: Final = "/inappevent/"
 OWN: Final = "/sandbox/appsflyer/"
 MAX_BYTES: Final = 1024
+PER_MINUTE: Final = 60_000
+MINUTE_MS: Final = 60_000
 
 OK: Final = SandboxAnswer(200, "OK")
 NOT_AUTHENTICATED: Final = SandboxAnswer(400, "Failed to Authenticate")
@@ -49,51 +52,6 @@ NOT_STRINGIFIED: Final = SandboxAnswer(500, "Internal Server Error")
 THROTTLED: Final = SandboxAnswer(429, "Too Many Requests")
 
 _ID: Final = re.compile(r"[0-9]{13}-[0-9]{7,19}")
-_IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-_APPLE: Final = re.compile(r"[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}")
-METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT", "XDR"})
-_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
-
-_TCF: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "gdpr_applies": lambda said: type(said) is int and -1 <= said <= 1,
-    "tcstring": lambda said: isinstance(said, str),
-} | dict.fromkeys(("policy_version", "cmp_sdk_id", "cmp_sdk_version"), lambda said: type(said) is int)
-_MANUAL: Final[Mapping[str, Callable[[Any], bool]]] = dict.fromkeys(
-    ("gdpr_applies", "ad_user_data_enabled", "ad_personalization_enabled"), lambda said: isinstance(said, bool)
-)
-
-_CONSENT: Final = {"tcf": _TCF, "manual": _MANUAL}
-
-
-def _is_consent(said: Any) -> bool:
-    """Whether this is one of the page's two objects: of a consent string, or of flags."""
-    if not isinstance(said, dict) or len(said) != 1 or not said.keys() <= _CONSENT.keys():
-        return False
-    ((kind, inner),) = said.items()
-    known = _CONSENT[kind]
-    return isinstance(inner, dict) and all(name in known and known[name](value) for name, value in inner.items())
-
-
-def _is_filter(said: Any) -> bool:
-    """Whether this is `all`, or a list of partners."""
-    return said == "all" or (
-        isinstance(said, list) and bool(said) and all(isinstance(one, str) and one for one in said)
-    )
-
-
-_SCHEMA: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "eventCurrency": lambda said: isinstance(said, str) and said in CODES | METALS,
-    "ip": lambda said: isinstance(said, str) and bool(_IPV4.fullmatch(said)),
-    "att": lambda said: isinstance(said, int) and 0 <= said <= 3,
-    "idfa": lambda said: isinstance(said, str) and bool(_APPLE.fullmatch(said)),
-    "idfv": lambda said: isinstance(said, str) and bool(_APPLE.fullmatch(said)),
-    "aie": lambda said: isinstance(said, bool),
-    "app_type": lambda said: said == "app_clip",
-    "consent_data": _is_consent,
-    "custom_data": lambda said: isinstance(said, str),
-    "sharing_filter": _is_filter,
-}
-"""What the page's schema says of some parameters. Whether it is enforced is *unverified*."""
 
 
 class TakenEvent(Struct, frozen=True, gc=False):
@@ -113,7 +71,10 @@ class TakenEvent(Struct, frozen=True, gc=False):
 
 
 class AppsFlyerServer(VendorApi):
-    """Answers for every app. `taken` holds what came, in order; `rejected` what a script refuses for ever."""
+    """Answers for every app. `taken` holds what came, in order; `rejected` what a script refuses for ever.
+
+    `per_minute` is how many requests an app may send in a minute of the sandbox's clock.
+    """
 
     below = (PATH, OWN)
     max_bytes = 64 * MAX_BYTES
@@ -121,6 +82,8 @@ class AppsFlyerServer(VendorApi):
 
     taken: list[TakenEvent] = field(default_factory=list)
     rejected: dict[str, TakenEvent] = field(default_factory=dict)
+    per_minute: int = PER_MINUTE
+    _minutes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def failed(self, status: int) -> SandboxAnswer:
         return SandboxAnswer(status, FAILED)
@@ -138,8 +101,19 @@ class AppsFlyerServer(VendorApi):
             return FORBIDDEN
         if key.startswith("other"):
             return OTHER_APP
-        event = read_event(app, body, self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        if self._is_too_fast(app, now_ms):
+            return THROTTLED
+        if media_type_of(scope) != "application/json":
+            return UNPARSED
+        event = read_event(app, body, now_ms)
         return self._take(event) if isinstance(event, TakenEvent) else event
+
+    def _is_too_fast(self, app: str, now_ms: int) -> bool:
+        minute = now_ms // MINUTE_MS
+        before, count = self._minutes.get(app, (minute, 0))
+        self._minutes[app] = (minute, count + 1 if before == minute else 1)
+        return self._minutes[app][1] > self.per_minute
 
     def _take(self, event: TakenEvent) -> SandboxAnswer:
         name = f"{event.app}/{event.appsflyer_id}/{event.event_name}/{event.event_time}"
@@ -194,17 +168,14 @@ def read_event(app: str, body: bytes | None, now_ms: int) -> TakenEvent | Sandbo
         return BAD
     if not isinstance(value, str):
         return NOT_STRINGIFIED
-    if any(said is not None and not fits(said) for name, fits in _SCHEMA.items() if (said := message.get(name)) != ""):
-        return BAD
     values = json_object(value.encode()) if value.strip() else {}
-    time_said = message.get("eventTime", "")
-    if values is None or not isinstance(time_said, str) or (time_said and not _TIME.fullmatch(time_said)):
+    if values is None or not fits_schema(message):
         return BAD
     return TakenEvent(
         app=app,
         appsflyer_id=appsflyer_id,
         event_name=name,
-        event_time=time_said,
+        event_time=message.get("eventTime") or "",
         received_ms=now_ms,
         recorded=bool(_ID.fullmatch(appsflyer_id)) and not app.isdigit(),
         customer_user_id=message.get("customer_user_id"),
