@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from flybridge.amplitude.streamed import Streamed, reshaped
 from flybridge.mapping.conditions import Condition
+from flybridge.mapping.table import Row
 from flybridge.mapping.to_appsflyer.explain import explain_event
 from flybridge.mapping.to_appsflyer.map import MappedEvent, choose, map_event
+from flybridge.mapping.to_appsflyer.rows import OPTIONAL, ROWS
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Dead
 from flybridge.sandbox.vendors.appsflyer import TakenEvent, read_event
+from flybridge.sandbox.vendors.inapp_schema import SCHEMA
 
 NOW_MS = 1_763_985_600_000
 AF_ID = "1629191854863-7087037"
@@ -95,6 +98,24 @@ def test_a_condition_always_answers_and_its_opposite_disagrees(
         path, value = condition["path"], condition["equals"]
         is_so = Condition(path=path, equals=value).holds(streamed.find)
         assert is_so is not Condition(path=path, differs=value).holds(streamed.find)
+
+
+typical = st.sampled_from(
+    [
+        "me@example.com", "+1 650 555 1212", "Zoë", "f47ac10b-58cc-4372-a567-0e02b2c3d479", "192.0.2.1",
+        "255.255.255.255", "::1", "EUR", "eur", "17.5.1", "app_clip", "App Clip", "10293847561029384", "①②", "true",
+        "authorized", "3",
+        {"id": "f47ac10b-58cc-4372-a567-0e02b2c3d479", "scope": "2"}, {"id": "mine", "scope": 1}, {"scope": 1},
+    ]
+)  # fmt: skip
+
+
+@given(row=st.sampled_from([row for row in (*ROWS, *OPTIONAL) if row.target in SCHEMA]), value=typical | values)
+@settings(max_examples=500)
+def test_a_parameter_is_what_appsflyers_schema_says_or_is_left_out(row: Row, value: Any) -> None:
+    """Whatever the property holds it is taken from."""
+    found = row.convert(value)
+    assert found is None or SCHEMA[row.target](found)
 
 
 @given(events, st.sampled_from(["android", "ios", "other"]))

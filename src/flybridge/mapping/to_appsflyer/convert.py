@@ -29,6 +29,7 @@ from flybridge.system.text_encoding import BLANKS
 from flybridge.system.yes_or_no import is_not_known, word_of, yes_or_no
 
 MAX_TEXT: Final = 1_000
+APP_CLIP: Final = "app_clip"
 SMALL: Final = Decimal("0.001")
 
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -185,6 +186,17 @@ def anything(value: Any) -> Any:
     return value if writable(value) else None
 
 
+def digits(value: Any) -> str | None:
+    """A number of digits only, as text."""
+    found = user(value)
+    return found if found is not None and found.isascii() and found.isdecimal() else None
+
+
+def app_clip(value: Any) -> str | None:
+    """The only value that AppsFlyer has for the kind of an app, `app_clip`."""
+    return APP_CLIP if (words(only(value)) or "").lower() == APP_CLIP else None
+
+
 def json_text(value: Any) -> str | None:
     """JSON in text: text as it is, anything else written as JSON."""
     if isinstance(value, str):
@@ -193,10 +205,10 @@ def json_text(value: Any) -> str | None:
 
 
 def app_set(value: Any) -> dict[str, Any] | None:
-    """The App Set id as an object: `id`, and `scope` 1 (this app) or 2 (this developer) where it is said."""
+    """The App Set id, a UUID, as an object: `id`, and `scope` 1 (this app) or 2 (this developer) where it is said."""
     given = value if isinstance(value, Mapping) else {"id": value}
     found = device(given.get("id"))
-    if found is None:
+    if found is None or not _UUID.fullmatch(found):
         return None
     scope = {"1": 1, "2": 2, "app": 1, "developer": 2}.get((words(given.get("scope")) or "").lower())
     return {"id": found} if scope is None else {"scope": scope, "id": found}

@@ -172,7 +172,7 @@ ROWS: Final = (*IDS, *MONEY, *SIGNALS, *DEVICES, *APP, *CONTENT)
 
 OPTIONAL: Final = (
     Row("value:com.example.shop", "bundleIdentifier", s2s.words, S2S, "AppsFlyer advises to send it always."),
-    Row("value:app_clip", "app_type", s2s.words, S2S, "Of events in an app clip."),
+    Row("value:app_clip", "app_type", s2s.app_clip, S2S, "Of events in an app clip."),
     Row("user_properties.email", "email_hashed", s2s.email, S2S, "Only the hash is sent."),
     Row("user_properties.phone", "phone_number_hashed", s2s.phone, S2S, "With country code. Only the hash is sent."),
     Row("user_properties.phone", "phone_number_e164_hashed", s2s.phone_e164, S2S, "As above, with `+` in front."),
@@ -183,9 +183,9 @@ OPTIONAL: Final = (
         "app_set_id",
         s2s.app_set,
         S2S,
-        "Android. An object with `id` and `scope`, or the id.",
+        "Android. An object with `id`, a UUID, and `scope`, or the id.",
     ),
-    Row("user_properties.fb_login_id", "fb_login_id", s2s.words, S2S),
+    Row("user_properties.fb_login_id", "fb_login_id", s2s.digits, S2S, "Digits only."),
     Row("user_properties.user_agent", "ua", s2s.words, S2S),
     Row("user_properties.custom_data", "custom_data", s2s.json_text, S2S, "JSON; an object is written as text."),
 )
