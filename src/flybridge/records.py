@@ -23,6 +23,8 @@ _length: Final = struct.Struct(">I").pack
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+MICRO: Final = 1_000_000
+"""Money is counted in millionths of its currency."""
 
 
 class Word(StrEnum):

@@ -22,14 +22,13 @@ from flybridge.cli.app import app
 from flybridge.config.apps import AppInsight
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError, TransportError
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.reported_costs import costs_of_aggregates, runs_of_days
 from flybridge.operations.cost_files import read_cost_files
 from flybridge.operations.cost_schedule import cost_tasks
 from flybridge.operations.pull_costs import CostPlan, cost_plans_of, pull, standing
 from flybridge.operations.schedule import keep_running
 from flybridge.parquet import ParquetWriter
-from flybridge.records import DAY_MS, HOUR_MS
+from flybridge.records import DAY_MS, HOUR_MS, MICRO
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.traffic.reported import SPENDING, idle_days

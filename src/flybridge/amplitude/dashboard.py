@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.cohort import Credentials
 from flybridge.delivery.exchange import HttpRequest, HttpResponse, retry_after_s
+from flybridge.records import MICRO
 
 PATH: Final = "/api/2/events/segmentation"
 COST: Final = 20
@@ -34,7 +35,6 @@ COST: Final = 20
 SUMS_COST: Final = 72
 """What it costs to add up a property by another: two groups, which are eight conditions and a type of 9."""
 REVENUE: Final = "$revenue"
-MICRO: Final = 1_000_000
 BUDGET: Final = 1_000
 BUDGET_S: Final = 300.0
 LIMIT: Final = 1_000

@@ -22,12 +22,12 @@ from flybridge.history.gap_report import BEFORE, LATE, OTHER, OUTAGE, SOURCE, Ga
 from flybridge.history.locker_folders import LockerFolder
 from flybridge.history.uptime import Uptime
 from flybridge.records import HOUR_MS
+from flybridge.store.performance import RESTRICTED
 
 LATE_HOURS: Final = 6
 """An event is late if AppsFlyer had it so much later. Hourly files were once written with a lag of six hours."""
 PROMPT: Final = frozenset({Report.INSTALLS, Report.REINSTALLS, Report.RETARGETING, Report.EVENTS})
 """Reports that have rows as they come. Others are made a day or two later."""
-RESTRICTED: Final = "restricted"
 
 
 class Arrival(Struct, frozen=True):

@@ -10,10 +10,9 @@ from msgspec import Struct, field
 
 from flybridge.insight.causes import APPSFLYER, CAUSES
 from flybridge.insight.cohort_comparison import INSTALLS, METRICS, REPORT, REVENUE, CohortComparison
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import asked, groups_asked, source_asked
-from flybridge.records import utc_time
+from flybridge.records import MICRO, utc_time
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope, Question, costs_in, named, spend_in
-from flybridge.records import PerformanceKind
+from flybridge.records import MICRO, PerformanceKind
 from flybridge.store.performance import CostSums, CurvePoint, Sums, add, date_of, day_number
 from flybridge.store.protocol import Store
 

@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, Part
-from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.records import PerformanceKind
+from flybridge.store.performance import ORGANIC, RESTRICTED
 
 WITHHELD: Final = (RESTRICTED, ORGANIC)
 """What AppsFlyer names instead of a source that may not be named."""

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from flybridge.appsflyer.report import figure_in, stated
-from flybridge.insight.metrics import MICRO
+from flybridge.records import MICRO
 from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
 COLUMNS: Final = ("date", "media_source", "campaign", "country", "spend", "currency", "clicks", "impressions")

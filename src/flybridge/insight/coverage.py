@@ -1,4 +1,4 @@
-"""The share of events that carry an identifier to match by, and where that share falls. Pure.
+"""The share of events that carry an identifier to match by, and where that share falls.
 
 A new version of an app that no longer passes an identifier shows in no total for days: its events are held and
 expire. The share of events that carry a kind of key, compared with the time before, shows it at once.
@@ -25,9 +25,13 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from flybridge.insight.hints import OTHERS, largest
+from flybridge.records import DAY_MS, day_of
 from flybridge.store.figures import CoverageRow
+from flybridge.store.protocol import Store
 from flybridge.system.counted import percent
 
+DAYS: Final = 14
+"""Days in which a fall is looked for."""
 MIN_EVENTS: Final = 200
 MIN_POINTS: Final = 0.1
 MIN_PART: Final = 0.25
@@ -114,6 +118,11 @@ def with_largest_platforms(rows: Sequence[CoverageRow], n: int) -> list[Coverage
     """
     kept = largest(((row.app, row.platform, row.n) for row in rows), n)
     return [row if (row.app, row.platform) in kept else structs.replace(row, platform=OTHERS) for row in rows]
+
+
+async def read_falls(store: Store, now_ms: int, app: str | None = None) -> list[Fall]:
+    """Return the `falls` of the last days, of all apps or of one."""
+    return falls(await store.coverage(since_day=day_of(now_ms - DAYS * DAY_MS), app=app))
 
 
 def falls(rows: Iterable[CoverageRow]) -> list[Fall]:

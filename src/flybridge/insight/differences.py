@@ -20,11 +20,10 @@ from flybridge.insight.comparison import (
     DayComparison,
     read,
 )
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.nearest import FARTHEST_DAYS
 from flybridge.insight.performance import AppScope, Question
 from flybridge.insight.question import asked, groups_asked, source_asked
-from flybridge.records import PerformanceKind, utc_time
+from flybridge.records import MICRO, PerformanceKind, utc_time
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.performance import date_of, day_number
 from flybridge.store.protocol import Store

@@ -17,7 +17,8 @@ from flybridge.insight.causes import AMPLITUDE, APPSFLYER
 from flybridge.insight.comparison import ALL_EVENTS, ComparedRow, DayComparison
 from flybridge.insight.coverage import Fall, fell
 from flybridge.insight.findings import Finding, ordered
-from flybridge.insight.metrics import MICRO
+from flybridge.insight.performance import WITHOUT_COST
+from flybridge.records import MICRO
 from flybridge.store.performance import OTHER, date_of, summed
 from flybridge.system.counted import percent
 
@@ -38,7 +39,6 @@ MOST_NOT_CONVERTED: Final = 0.01
 WORSE: Final = 0.5
 
 NO_SOURCE: Final = frozenset({"", OTHER})
-UNPAID: Final = frozenset({"", OTHER, "organic", "restricted"})
 
 
 class SourceDay(Struct):
@@ -224,7 +224,7 @@ def _identifiers(evidence: FindingEvidence) -> Iterator[Finding]:
 def _costs(evidence: FindingEvidence) -> Iterator[Finding]:
     last = evidence.today - 1 - SETTLED_DAYS
     first = last - WEEK + 1
-    paid = {source: days for source, days in evidence.days.items() if source not in UNPAID}
+    paid = {source: days for source, days in evidence.days.items() if source not in WITHOUT_COST}
     for source, days in sorted(paid.items()):
         week, recent = _sum(days, first, last), _sum(days, last - RECENT_DAYS + 1, last)
         if week.spend and not week.installs:
@@ -258,7 +258,7 @@ def _price(paid: Mapping[str, Mapping[int, SourceDay]], source: str, last: int) 
 def _retention(evidence: FindingEvidence) -> Iterator[Finding]:
     sources: defaultdict[tuple[str, int], list[CampaignRetention]] = defaultdict(list)
     for one in evidence.retention:
-        if one.media_source not in UNPAID and one.campaign not in NO_SOURCE:
+        if one.media_source not in WITHOUT_COST and one.campaign not in NO_SOURCE:
             sources[one.media_source, one.horizon].append(one)
     told: set[tuple[str, str]] = set()
     for (source, horizon), campaigns in sorted(sources.items()):

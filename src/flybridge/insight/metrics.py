@@ -16,6 +16,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from flybridge.records import MICRO
+
 HORIZONS: Final = (0, 1, 3, 7, 14, 30, 90)
 """Days after the install that metrics are offered for."""
 
@@ -23,8 +25,6 @@ COUNT: Final = "count"
 MONEY: Final = "money"
 SHARE: Final = "share"
 NUMBER: Final = "number"
-
-MICRO: Final = 1_000_000
 
 
 class UpTo(Struct):

@@ -10,7 +10,18 @@ from msgspec import Struct, field, structs
 
 from flybridge.insight.metrics import HORIZONS, Figures, Metric, UpTo, values
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import OTHER, WHOLE, CostSums, Labels, Slice, add, date_of, summed
+from flybridge.store.performance import (
+    ORGANIC,
+    OTHER,
+    RESTRICTED,
+    WHOLE,
+    CostSums,
+    Labels,
+    Slice,
+    add,
+    date_of,
+    summed,
+)
 from flybridge.store.protocol import Store
 
 BY: Final[Mapping[str, str]] = {
@@ -31,8 +42,6 @@ BY: Final[Mapping[str, str]] = {
 IN_NO_FIGURE: Final = frozenset({PerformanceKind.UNSEEN, PerformanceKind.SECONDARY, PerformanceKind.BLOCKED})
 """Kinds that the store counts for other reports."""
 
-ORGANIC: Final = "organic"
-RESTRICTED: Final = "restricted"
 WITHOUT_COST: Final = frozenset({ORGANIC, RESTRICTED, OTHER, ""})
 """Sources that are none: what they brought cost nothing, or is in the spend of others."""
 

@@ -28,9 +28,9 @@ from flybridge.insight.compared_rows import (
 )
 from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison
 from flybridge.insight.never_came import Counted
-from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.records import OutcomeKind, PerformanceKind
 from flybridge.store.figures import CountedOn, OutcomeCount
+from flybridge.store.performance import ORGANIC, RESTRICTED
 
 ATTRIBUTION: Final = "attribution"
 SECOND_INTEGRATION: Final = "second_integration"

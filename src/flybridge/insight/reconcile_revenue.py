@@ -28,9 +28,9 @@ from flybridge.insight.compared_rows import (
     respelled,
 )
 from flybridge.insight.comparison import ALL_EVENTS, ComparedKey, ComparedRow, Part
-from flybridge.insight.performance import ORGANIC, RESTRICTED
 from flybridge.insight.reconcile import BY_OTHERS, AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
+from flybridge.store.performance import ORGANIC, RESTRICTED
 
 CENT: Final = 10_000
 """AppsFlyer's aggregate rounds the amount of each of its rows: what is less than a cent is no difference."""

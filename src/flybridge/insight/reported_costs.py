@@ -15,7 +15,7 @@ from flybridge.appsflyer.aggregate import AggregateRow
 from flybridge.appsflyer.app_id import is_same_app
 from flybridge.appsflyer.cost_file import CostFileRow
 from flybridge.appsflyer.report import SpendRow
-from flybridge.insight.metrics import MICRO
+from flybridge.records import MICRO
 from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
 
 ROUNDING: Final = 10_000

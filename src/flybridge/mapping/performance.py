@@ -19,14 +19,13 @@ from flybridge.appsflyer.postback_time import time_ms, time_of
 from flybridge.mapping.counting import Counting
 from flybridge.mapping.to_amplitude.facts import Facts
 from flybridge.mapping.to_amplitude.revenue import amount_of
-from flybridge.records import DAY_MS, Dimensions, Performance, PerformanceKind
+from flybridge.records import DAY_MS, MICRO, Dimensions, Performance, PerformanceKind
 from flybridge.store.performance import country_label, label, source_label
 from flybridge.system.yes_or_no import yes_or_no
 
 MAX_AMOUNT: Final = 1e9
 """A larger amount is a mistake, and would spoil every sum it is added to: it is counted as not converted."""
 
-MICRO: Final = 1_000_000
 
 SKAD_INSTALLS: Final = frozenset({"install", "redownload", "re-download"})
 """Names of SKAdNetwork messages of an install, without what older ones have in front. Others are about the same one."""

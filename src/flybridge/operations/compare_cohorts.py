@@ -25,14 +25,13 @@ from flybridge.insight.cohort_comparison import (
     compare_cohorts,
 )
 from flybridge.insight.cohorts import LAST
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile_revenue import CohortRevenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.booked_events import BOOKED
 from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of, span_of
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.operations.whole_report import whole_report
-from flybridge.records import PerformanceKind
+from flybridge.records import MICRO, PerformanceKind
 from flybridge.store.figures import DayReport
 from flybridge.store.performance import Slice, date_of, source_label
 from flybridge.store.protocol import Store

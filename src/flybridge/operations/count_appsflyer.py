@@ -16,11 +16,10 @@ from flybridge.appsflyer.aggregate import SHORT_DAYS, Aggregate, AggregateReport
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import TransportError
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import AppsFlyerCounts
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.operations.whole_report import whole_report
-from flybridge.records import PerformanceKind
+from flybridge.records import MICRO, PerformanceKind
 from flybridge.store.performance import date_of, day_number, source_label
 
 T = TypeVar("T")

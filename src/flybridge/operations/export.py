@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.performance import AppScope
 from flybridge.parquet import ParquetWriter
+from flybridge.records import MICRO
 from flybridge.store.performance import LABELS, CostSums, CurvePoint, Labels, Slice, Sums, date_of
 from flybridge.store.protocol import Store
 

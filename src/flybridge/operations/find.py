@@ -7,16 +7,15 @@ from typing import Final
 
 from flybridge.insight import findings
 from flybridge.insight.comparison import REPORT, read
-from flybridge.insight.coverage import falls
+from flybridge.insight.coverage import read_falls
 from flybridge.insight.find import DAYS, CampaignRetention, FindingEvidence, SourceDay, find
 from flybridge.insight.findings import Finding
 from flybridge.insight.performance import IN_NO_FIGURE, AppScope, spend_in
-from flybridge.records import DAY_MS, PerformanceKind, day_of
+from flybridge.records import PerformanceKind
 from flybridge.store.performance import WHOLE, Slice, add
 from flybridge.store.protocol import Store
 
 HORIZONS: Final = (1, 7)
-COVERAGE_DAYS: Final = 14
 COMPARED_DAYS: Final = 7
 
 
@@ -45,7 +44,6 @@ async def evidence_of(store: Store, scope: AppScope, now_ms: int) -> FindingEvid
         one = days[cost.labels.media_source][cost.labels.day]
         one.spend = add(one.spend, spend_in(scope, cost))
     reports = await store.day_reports(REPORT, scope.today - COMPARED_DAYS, last, app=scope.name)
-    coverage = await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS), app=scope.name)
     return FindingEvidence(
         scope.name,
         scope.today,
@@ -53,7 +51,7 @@ async def evidence_of(store: Store, scope: AppScope, now_ms: int) -> FindingEvid
         days,
         await _retention(store, scope),
         [found for report in reports if (found := read(report)) is not None],
-        falls(coverage),
+        await read_falls(store, now_ms, scope.name),
     )
 
 

@@ -28,7 +28,6 @@ from flybridge.history.pull import HistoryPull, Pulled, note
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.compared_rows import family
 from flybridge.insight.comparison import ComparedKey
-from flybridge.insight.metrics import MICRO
 from flybridge.insight.reconcile import CODES, OUTCOMES
 from flybridge.insight.reconcile_revenue import (
     DELIVERED,
@@ -42,6 +41,7 @@ from flybridge.mapping.to_amplitude.content_key import identities_in
 from flybridge.operations.booked_events import COUNTED, BookedEvents, BookedSums
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import (
+    MICRO,
     Deliver,
     Envelope,
     Filing,

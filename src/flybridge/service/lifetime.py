@@ -12,8 +12,7 @@ from flybridge.clock import Clock, rest
 from flybridge.config.settings import Server
 from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
-from flybridge.insight.coverage import falls
-from flybridge.records import DAY_MS, day_of
+from flybridge.insight.coverage import read_falls
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.store.protocol import Store
 from flybridge.store.records import Retention
@@ -27,7 +26,6 @@ HOUSEKEEPING_S: Final = 1.0
 COMPARE_S: Final = 2.0
 PRUNE_MS: Final = 3_600_000
 COVERAGE_MS: Final = 600_000
-COVERAGE_DAYS: Final = 14
 
 Job = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Runs until the event is set, then finishes its work in hand and returns."""
@@ -93,8 +91,7 @@ async def housekeeping(
                 worker.notify()  # some may have to be sent as their customer user
                 continue
             if now_ms - looked_ms >= COVERAGE_MS:
-                since = day_of(now_ms - COVERAGE_DAYS * DAY_MS)
-                report.fell(falls(await store.coverage(since_day=since)))
+                report.fell(await read_falls(store, now_ms))
                 looked_ms = now_ms
             if now_ms - pruned_ms >= PRUNE_MS:
                 await store.prune(now_ms, kept)

@@ -25,6 +25,10 @@ WHOLE: Final = -1
 OTHER: Final = "(other)"
 """What is counted under no name of its own, because an app's day has too many cells."""
 
+ORGANIC: Final = "organic"
+RESTRICTED: Final = "restricted"
+"""What AppsFlyer names in place of a media source: nobody paid for it, or it may not be named."""
+
 MAX_LABEL: Final = 128
 
 _EPOCH: Final = date(1970, 1, 1)
@@ -65,7 +69,7 @@ def _sign(sign: str) -> str:
 def source_label(text: str) -> str:
     """Return a media source as it is counted: AppsFlyer writes `Organic` and `organic`."""
     known = text.strip().lower()
-    return known if known in ("organic", "restricted") else label(text)
+    return known if known in (ORGANIC, RESTRICTED) else label(text)
 
 
 def country_label(text: str | None) -> str:

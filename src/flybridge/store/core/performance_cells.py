@@ -15,7 +15,7 @@ from typing import Any, Final
 from flybridge.identity.masking import dimension
 from flybridge.records import Dimensions
 from flybridge.store.core.performance_sql import CellSql
-from flybridge.store.performance import OTHER
+from flybridge.store.performance import ORGANIC, OTHER
 
 MAX_CELLS: Final = 20_000
 CACHED: Final = 65_536
@@ -25,7 +25,6 @@ NEARER: Final = 8
 part of those that are left, if it is more."""
 RACES: Final = 4
 """Tries to find or make what others make at the same time; two are enough, unless rows are deleted meanwhile."""
-ORGANIC: Final = "organic"
 NONE: Final = 0
 """No cell has this id."""
 SIZES: Final = (64, 16, 4, 1)

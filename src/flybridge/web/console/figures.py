@@ -9,9 +9,9 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 
 from flybridge.insight.metrics import MONEY, SHARE, Figures, Metric, figure, of_money
-from flybridge.insight.performance import ORGANIC, RESTRICTED, PerformanceReport, PerformanceRow, merged
+from flybridge.insight.performance import PerformanceReport, PerformanceRow, merged
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
-from flybridge.store.performance import OTHER
+from flybridge.store.performance import ORGANIC, OTHER, RESTRICTED
 from flybridge.web.console.words import shown
 
 NOTES: Final[Mapping[str, str]] = {

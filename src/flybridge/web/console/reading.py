@@ -18,13 +18,12 @@ from flybridge.delivery.lane_reports import read_reports
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.protocol import Depth, Inbox
 from flybridge.insight.account import Account, balance, read_account
-from flybridge.insight.coverage import Fall, falls
+from flybridge.insight.coverage import Fall, read_falls
 from flybridge.insight.heard import Heard, read_heard
 from flybridge.insight.hints import Known, known_by_app, streaming_apps
 from flybridge.insight.standstill import RECENT_RUNS, RefusedStart, read_refused_starts
 from flybridge.insight.unwritten import read_unwritten
 from flybridge.notifications.notifier import read_states
-from flybridge.records import DAY_MS, day_of
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Run
 from flybridge.store.figures import Count, HeldCount
@@ -33,7 +32,6 @@ from flybridge.store.records import Lane, LaneDepth, UncertainCount
 from flybridge.telemetry.hearing import Hearing
 
 FRESH_MS: Final = 1_000
-COVERAGE_DAYS: Final = 14
 Circuits = Callable[[], Mapping[Lane, Circuit]]
 
 
@@ -108,7 +106,7 @@ class ConsoleReader(Struct):
             await store.hold_counts(),
             await store.depths(now_ms),
             known_by_app(await store.sighted_kinds(), streaming_apps(counts)),
-            falls(await store.coverage(since_day=day_of(now_ms - COVERAGE_DAYS * DAY_MS))),
+            await read_falls(store, now_ms),
             depth,
             away,
             await self._lanes(now_ms),

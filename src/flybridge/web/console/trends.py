@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
-from flybridge.insight.performance import ORGANIC, RESTRICTED, PerformanceRow, merged
-from flybridge.store.performance import OTHER
+from flybridge.insight.performance import PerformanceRow, merged
+from flybridge.store.performance import ORGANIC, OTHER, RESTRICTED
 from flybridge.system.counted import plural
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series

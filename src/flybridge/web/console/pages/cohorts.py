@@ -22,10 +22,10 @@ from flybridge.insight.cohorts import (
 from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import MONEY
 from flybridge.insight.nearest import instead_of
-from flybridge.insight.performance import ORGANIC, AppScope
+from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_cohort, chosen_scopes
 from flybridge.records import PerformanceKind
-from flybridge.store.performance import Slice, date_of
+from flybridge.store.performance import ORGANIC, Slice, date_of
 from flybridge.system.counted import percent, plural
 from flybridge.web.console import charts
 from flybridge.web.console.charts import Figure, Series

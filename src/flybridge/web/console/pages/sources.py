@@ -13,7 +13,6 @@ from flybridge.insight.findings import read_findings
 from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
 from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import (
-    ORGANIC,
     PerformanceReport,
     PerformanceRow,
     last_day_over,
@@ -21,6 +20,7 @@ from flybridge.insight.performance import (
     read_performance,
 )
 from flybridge.insight.question import chosen_scopes
+from flybridge.store.performance import ORGANIC
 from flybridge.web.console import charts
 from flybridge.web.console.figures import Change, Table, change_of, name_of, text_of
 from flybridge.web.console.filters import BOOKINGS, COMPARISONS, PERIODS, VIEWS, Filters, filters_of, iso, names_period
