@@ -7,7 +7,7 @@ same human being, unless so many share it that the key identifies no one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ from flybridge.store.core.holding import drop_released, remove_holds, waiting
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import forget_members, members_of_marks
 from flybridge.store.core.sealed import pack_keys, unpack_keys
-from flybridge.store.core.tables import Read, Rows, Write
+from flybridge.store.core.tables import Read, Rows, Tables, Write
 from flybridge.store.figures import UNEXPLAINED_EVENTS
 from flybridge.store.receipt import Receipt, Removed, VendorStep
 
@@ -138,13 +138,7 @@ def forget(
     persons, all_keys, shared = reach_with_members(tables, keys)
     rows = rows_of(tables, persons, all_keys, also)
     wiped = wipe(ledger, rows, now_ms)
-    # Reports that name events are made anew by the next comparison, without those of this person.
-    tables.write(Write.DROP_DAY_REPORTS, [(UNEXPLAINED_EVENTS, EVERY_DAY)])
-    marks = sorted(all_keys)
-    sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
-    tables.write(Write.DROP_INSTALLATIONS, [(key,) for key in marks])
-    tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
-    tables.write(Write.TOMBSTONES, [(key, now_ms) for key in marks])
+    sightings, audiences = drop_known(tables, seal, all_keys, persons, now_ms)
     removed = Removed(
         installations=len(persons),
         held=wiped[OutcomeKind.HELD],
@@ -152,11 +146,28 @@ def forget(
         dead=wiped[OutcomeKind.DEAD],
         anonymised=len(rows) - sum(wiped.values()),
         sightings=sightings,
-        tombstones=len(marks),
+        tombstones=len(all_keys),
         shared=shared,
-        audiences=forget_members(tables, seal, all_keys),
+        audiences=audiences,
     )
     return _written(ledger, receipt, now_ms, keys, removed)
+
+
+def drop_known(
+    tables: Tables, seal: Seal, keys: Collection[bytes], persons: Collection[int], since_ms: int
+) -> tuple[int, int]:
+    """Delete what is known by these keys and of these persons, and keep the keys as forgotten since then.
+
+    Returns how many sightings there were, and how many audiences were left.
+    """
+    # Reports that name events are made anew by the next comparison, without those of this person.
+    tables.write(Write.DROP_DAY_REPORTS, [(UNEXPLAINED_EVENTS, EVERY_DAY)])
+    marks = sorted(keys)
+    sightings = tables.count(Write.DROP_SIGHTINGS, [(key,) for key in marks])
+    tables.write(Write.DROP_INSTALLATIONS, [(key,) for key in marks])
+    tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
+    tables.write(Write.TOMBSTONES, [(key, since_ms) for key in marks])
+    return sightings, forget_members(tables, seal, keys)
 
 
 def reach(

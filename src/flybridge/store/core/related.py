@@ -13,12 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from flybridge.errors import FlybridgeError
 from flybridge.records import Filing
 from flybridge.sealing import Seal
-from flybridge.store.core.forgetting import EVERY_DAY, SHARED, is_gone, reach, rows_of, spared, tombstones, wipe
+from flybridge.store.core.forgetting import SHARED, drop_known, is_gone, reach, rows_of, spared, tombstones, wipe
 from flybridge.store.core.holding import waiting
 from flybridge.store.core.ledger import LedgerWriter
-from flybridge.store.core.membership import forget_members
-from flybridge.store.core.tables import Read, Rows, Write
-from flybridge.store.figures import UNEXPLAINED_EVENTS
+from flybridge.store.core.tables import Read, Rows
 
 
 def are_forgotten(rows: Rows, filings: Sequence[Filing], shown: dict[bytes, int]) -> list[bool]:
@@ -101,12 +99,6 @@ def _forget(ledger: LedgerWriter, seal: Seal, found: Sequence[bytes], since_ms: 
     held = {hold.row_id for hold in waiting(ledger, [row.id for row in rows]) if hold.event_ms <= since_ms}
     old = [row for row in rows if row.received_ms <= since_ms or row.id in held]
     wipe(ledger, old, now_ms)
-    tables.write(Write.DROP_DAY_REPORTS, [(UNEXPLAINED_EVENTS, EVERY_DAY)])
-    marks = sorted(keys)
-    tables.write(Write.DROP_SIGHTINGS, [(key,) for key in marks])
-    tables.write(Write.DROP_INSTALLATIONS, [(key,) for key in marks])
-    if len(old) == len(rows):  # else their later data is still to be found
-        tables.write(Write.DROP_PEOPLE, [(person,) for person in sorted(persons)])
-    tables.write(Write.TOMBSTONES, [(key, since_ms) for key in marks])
-    forget_members(tables, seal, keys)
+    # Where there is later data of theirs, it is still to be found.
+    drop_known(tables, seal, keys, persons if len(old) == len(rows) else (), since_ms)
     return len(old)
