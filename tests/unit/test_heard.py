@@ -113,7 +113,7 @@ def test_a_refusal_is_worth_a_warning_for_an_hour():
 def test_sentences_say_who_and_what_to_do():
     """Their remedy is one command."""
     heard = regular(10)
-    assert "AppsFlyer" in silence_sentence(heard, "5 h", "10 min")
+    assert "AppsFlyer" in silence_sentence(heard, 5 * HOUR_MS)
     assert "wrong token" in refused_sentence(heard, 401, 2)
     assert "flybridge setup" in refused_sentence(Heard("", ""), 404, 1)
     checks = listening([heard], NOW_MS + 5 * HOUR_MS)

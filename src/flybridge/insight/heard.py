@@ -16,7 +16,7 @@ from flybridge.inbox.protocol import CLOCK_STEP_MS
 from flybridge.records import DAY_MS, HOUR_MS, Source, day_of
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
-from flybridge.system.counted import plural
+from flybridge.system.counted import plural, span
 
 NOTES: Final = "heard/"
 KEPT_DAYS: Final = 14
@@ -183,12 +183,12 @@ def unstored_sentence(one: Heard, n: int) -> str:
     return f"{one.app}: {got}, because the inbox does not store: {one.problem}"
 
 
-def silence_sentence(one: Heard, silent: str, usual: str) -> str:
-    """Return what to say of an app that is silent: both are durations as people read them."""
+def silence_sentence(one: Heard, silent_ms: int) -> str:
+    """Return what to say of an app that is silent for so long."""
     who = LISTENED.get(one.source, "a sender")
     return (
-        f"{one.app}: nothing has come from {who} for {silent}; usually the longest silence is {usual}. See whether "
-        f"{who} still sends to /v1/{one.source}/{one.app}."
+        f"{one.app}: nothing has come from {who} for {span(silent_ms)}; usually the longest silence is "
+        f"{span(one.usual_ms or 0)}. See whether {who} still sends to /v1/{one.source}/{one.app}."
     )
 
 

@@ -30,7 +30,7 @@ from flybridge.insight.standstill import RefusedStart, audience_sentence, refuse
 from flybridge.insight.unwritten import Unwritten, unwritten_sentence
 from flybridge.notifications.notifier import ChannelState
 from flybridge.store.audiences.records import Run
-from flybridge.system.counted import plural, span
+from flybridge.system.counted import plural
 from flybridge.system.private_files import private_directory
 from flybridge.wiring import check
 
@@ -232,7 +232,7 @@ def listening(heard: Sequence[Heard], now_ms: int) -> list[Check]:
     ]
     found += [Check("senders", False, unstored_sentence(one, n)) for one in heard if (n := one.unstored(now_ms))]
     found += [
-        Check("senders", True, silence_sentence(one, span(silent), span(one.usual_ms or 0)), warning=True)
+        Check("senders", True, silence_sentence(one, silent), warning=True)
         for one in heard
         if (silent := one.silent_ms(now_ms))
     ]

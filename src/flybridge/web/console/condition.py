@@ -148,7 +148,7 @@ def _of_senders(reading: Reading) -> list[Notice]:
             sentence = masked_sentence(unstored_sentence(one, n))
             found.append(Notice(BAD, sentence, "/flow", f"unstored/{one.app}/{one.source}"))
         if silent := one.silent_ms(reading.at_ms):
-            sentence = masked_sentence(silence_sentence(one, span(silent), span(one.usual_ms or 0)))
+            sentence = masked_sentence(silence_sentence(one, silent))
             found.append(Notice(WARN, sentence, "/setup", f"silent/{one.app}/{one.source}"))
     return found
 
