@@ -261,7 +261,7 @@ def change(value: float | None, was: float | None) -> str:
 
 def _trends(daily: PerformanceReport) -> dict[tuple[Any, ...], str]:
     """Return a line of bars for each group: its installs by day."""
-    days = daily.question.last - daily.question.first + 1
+    days = daily.question.days
     found: dict[tuple[Any, ...], list[int]] = {}
     for row in daily.rows:
         *group, day = row.labels.values()

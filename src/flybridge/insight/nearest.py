@@ -41,8 +41,7 @@ async def latest(store: Store, apps: Sequence[AppScope], question: Question) -> 
         return await _begun(store, apps, question)
     shown = await days_up_to(store, apps, question, last)
     until = "then" if shown.last == last else f"{date_of(shown.last)}, the last with an install"
-    days = shown.last - shown.first + 1
-    return shown, f"Nothing was counted after {date_of(last)}: these are the {days} days up to {until}."
+    return shown, f"Nothing was counted after {date_of(last)}: these are the {shown.days} days up to {until}."
 
 
 async def _begun(store: Store, apps: Sequence[AppScope], question: Question) -> tuple[Question, str]:
@@ -50,9 +49,10 @@ async def _begun(store: Store, apps: Sequence[AppScope], question: Question) -> 
     first = min(await _days(store, apps, question, question.last + 1, today), default=None)
     if first is None:
         return question, ""
-    days = question.last - question.first + 1
-    sentence = f"The first figures are of {date_of(first)}: these are the {days} days up to today, which is not over."
-    return structs.replace(question, first=today - days + 1, last=today), sentence
+    sentence = (
+        f"The first figures are of {date_of(first)}: these are the {question.days} days up to today, which is not over."
+    )
+    return structs.replace(question, first=today - question.days + 1, last=today), sentence
 
 
 async def days_up_to(store: Store, apps: Sequence[AppScope], question: Question, last: int) -> Question:

@@ -81,6 +81,11 @@ class Question(Struct, frozen=True):
         """The labels to group by, each once, in the order in which they were asked for."""
         return tuple(dict.fromkeys(BY[name] for name in self.by))
 
+    @property
+    def days(self) -> int:
+        """The number of days of the period."""
+        return self.last - self.first + 1
+
     def of_app(self, app: AppScope, by: Iterable[str]) -> Slice:
         """Return the slice of one app's counters that answers it, by these labels."""
         named = (app.name, self.media_source, self.campaign, self.country, self.platform)
@@ -88,8 +93,7 @@ class Question(Struct, frozen=True):
 
     def before(self) -> Question:
         """Return the same question about the period of the same length before."""
-        days = self.last - self.first + 1
-        return structs.replace(self, first=self.first - days, last=self.last - days)
+        return structs.replace(self, first=self.first - self.days, last=self.last - self.days)
 
 
 Group = tuple[Any, ...]
@@ -128,9 +132,7 @@ class PerformanceReport(Struct):
 
     def is_partial(self, metric: Metric) -> bool:
         """Whether some days of the period are left out of a metric, as they are not over for it."""
-        return (
-            metric.horizon is not None and self.complete[metric.horizon] < self.question.last - self.question.first + 1
-        )
+        return metric.horizon is not None and self.complete[metric.horizon] < self.question.days
 
     def is_comparable(self, metric: Metric, other: PerformanceReport) -> bool:
         """Whether a metric of this period may be compared with that of another: a sum only if it is of as many days."""

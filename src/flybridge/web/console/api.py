@@ -96,7 +96,7 @@ def plain(found: PerformanceReport) -> dict[str, Any]:
     return {
         "from": date_of(found.question.first).isoformat(),
         "to": date_of(found.question.last).isoformat(),
-        "days": found.question.last - found.question.first + 1,
+        "days": found.question.days,
         "complete_days": {str(horizon): days for horizon, days in found.complete.items()},
         "zone": found.zone,
         "currency": found.currency or None,
