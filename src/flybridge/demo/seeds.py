@@ -30,7 +30,7 @@ from flybridge.demo.reconciliation import TRIES, JumpingTime, judge_reconciliati
 from flybridge.identity import Keyring
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.cohort_comparison import REVENUE
-from flybridge.insight.reconcile_revenue import CENT
+from flybridge.insight.comparison import CENT
 from flybridge.operations.compare_cohorts import CohortComparer
 from flybridge.operations.forget import PersonIds, forget
 from flybridge.operations.reconcile_plan import reconcile_plans_of

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 from flybridge.insight.causes import APPSFLYER
-from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, Part
+from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, Part, rank
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import ORGANIC, RESTRICTED
 
@@ -38,9 +38,8 @@ class ComparedRows:
 
     def sorted(self) -> list[ComparedRow]:
         """Return the rows that say something: conversions first, then events by name."""
-        order = {kind: number for number, kind in enumerate(CONVERSIONS)}
         found = [row for row in self.by_key.values() if row.flybridge or row.appsflyer or row.amplitude or row.parts]
-        return sorted(found, key=lambda row: (order.get(row.key.kind, len(order)), row.key))
+        return sorted(found, key=lambda row: (rank(row.key.kind), row.key))
 
 
 def family(kind: str) -> str | None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES, STEPS, UNEXPLAINED
-from flybridge.records import PerformanceKind
+from flybridge.records import MICRO, PerformanceKind
 from flybridge.store.figures import DayReport
 
 REPORT: Final = "reconciliation"
@@ -30,6 +30,14 @@ CONVERSIONS: Final = (
     PerformanceKind.RE_ENGAGEMENT,
     PerformanceKind.RE_ATTRIBUTION,
 )
+
+CENT: Final = MICRO // 100
+"""AppsFlyer's aggregate rounds the amount of each of its rows: what is less than a cent is no difference."""
+
+
+def rank(kind: str) -> int:
+    """Return the place of a kind in the order of reports: conversions, then in-app events."""
+    return CONVERSIONS.index(kind) if kind in CONVERSIONS else len(CONVERSIONS)
 
 
 class ComparedKey(Struct, frozen=True, order=True):

@@ -13,11 +13,13 @@ from flybridge.errors import ConfigError
 from flybridge.insight.causes import CAUSES, STEPS
 from flybridge.insight.comparison import (
     ALL_EVENTS,
+    CENT,
     CONVERSIONS,
     REPORT,
     ComparedGroup,
     ComparedRow,
     DayComparison,
+    rank,
     read,
 )
 from flybridge.insight.nearest import FARTHEST_DAYS
@@ -43,8 +45,6 @@ DEFAULT_BY: Final = "date,media_source"
 COUNT: Final = "count"
 REVENUE: Final = "revenue"
 METRICS: Final = (COUNT, REVENUE)
-
-CENT: Final = MICRO // 100
 
 
 class DifferenceQuestion(Struct, frozen=True):
@@ -248,6 +248,5 @@ def _events(days: Iterable[DayComparison]) -> list[dict[str, Any]]:
         for row in day.rows:
             at = (row.key.kind, row.key.event)
             found[at] = found.get(at, 0) + row.flybridge
-    order = {kind: number for number, kind in enumerate(CONVERSIONS)}
-    ranked = sorted(found, key=lambda at: (order.get(at[0], len(order)), at[1] != ALL_EVENTS, -found[at], at))
+    ranked = sorted(found, key=lambda at: (rank(at[0]), at[1] != ALL_EVENTS, -found[at], at))
     return [{"kind": kind, "event": event or None, "flybridge": found[kind, event]} for kind, event in ranked]

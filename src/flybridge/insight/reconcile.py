@@ -26,7 +26,7 @@ from flybridge.insight.compared_rows import (
     move_withheld,
     respelled,
 )
-from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison
+from flybridge.insight.comparison import ALL_EVENTS, CONVERSIONS, ComparedKey, ComparedRow, DayComparison, rank
 from flybridge.insight.never_came import Counted
 from flybridge.records import OutcomeKind, PerformanceKind
 from flybridge.store.figures import CountedOn, OutcomeCount
@@ -285,8 +285,7 @@ class _Rows:
         native = [self._evidence.native]
         named: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         kinds = {(key.kind, key.event) for key in self.rows.by_key if key.event != ALL_EVENTS}
-        order = {kind: number for number, kind in enumerate(CONVERSIONS)}
-        for kind, event in sorted(kinds, key=lambda one: (order.get(one[0], len(order)), one)):
+        for kind, event in sorted(kinds, key=lambda one: (rank(one[0]), one)):
             name = self._evidence.name_of(kind, event)
             if name is None:
                 for row in self.rows.of(kind, event).values():

@@ -27,13 +27,10 @@ from flybridge.insight.compared_rows import (
     move_withheld,
     respelled,
 )
-from flybridge.insight.comparison import ALL_EVENTS, ComparedKey, ComparedRow, Part
+from flybridge.insight.comparison import ALL_EVENTS, CENT, ComparedKey, ComparedRow, Part
 from flybridge.insight.reconcile import BY_OTHERS, AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import ORGANIC, RESTRICTED
-
-CENT: Final = 10_000
-"""AppsFlyer's aggregate rounds the amount of each of its rows: what is less than a cent is no difference."""
 
 SIGNS: Final = (1, -1)
 """What is paid, and what is refunded."""
