@@ -39,7 +39,7 @@ from flybridge.errors import FlybridgeError
 from flybridge.history.files import RawFile, RawRows, local_file
 from flybridge.history.live_days import NOTHING, Forgotten
 from flybridge.history.progress import Progress
-from flybridge.history.rows import UTC_TIMES, RawRow
+from flybridge.history.rows import UTC_TIMES
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.history.unpacked import GZIP, unpacked
 from flybridge.records import DAY_MS, Source
@@ -297,11 +297,9 @@ def count_rows(file: RawFile, most: int) -> int:
     return n
 
 
-def taking(
-    plan: PullPlan, accept: Accept, progress: Progress, clock: Clock, wanted: Callable[[RawRow], bool] | None = None
-) -> Read:
+def taking(plan: PullPlan, accept: Accept, progress: Progress, clock: Clock) -> Read:
     """Return how the rows of a report get into the inbox."""
-    taker = RowTaker(plan.app, Source.PULL, accept, clock, wanted=wanted, rate=plan.rate)
+    taker = RowTaker(plan.app, Source.PULL, accept, clock, rate=plan.rate)
 
     async def read(report: PulledReport, file: RawFile) -> tuple[int, int]:
         with closing(progress.counting(by_attribution=plan.by_attribution)) as equal:

@@ -63,12 +63,12 @@ class Received:
         return lines
 
 
-async def log_received(received: Received, clock: Clock, every_s: float = 1.0) -> None:
-    """Log the requests of each endpoint every `every_s` seconds, if there were any, until cancelled."""
+async def log_received(received: Received, clock: Clock) -> None:
+    """Log the requests of each endpoint every second, if there were any, until cancelled."""
     log = structlog.get_logger("flybridge")
     try:
         while True:
-            await clock.sleep(every_s)
+            await clock.sleep(1.0)
             for line in received.lines():
                 log.info("received", **line)
     finally:

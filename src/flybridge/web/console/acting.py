@@ -48,9 +48,9 @@ def first(form: Form, name: str) -> str:
     return form.get(name, ("",))[0]
 
 
-def ids_in(form: Form, name: str = "id") -> list[int]:
+def ids_in(form: Form) -> list[int]:
     """Return the ids that a form names."""
-    return sorted({id_ for text in form.get(name, ()) if (id_ := number_in(text)) is not None})
+    return sorted({id_ for text in form.get("id", ()) if (id_ := number_in(text)) is not None})
 
 
 def number_in(text: str) -> int | None:

@@ -19,6 +19,8 @@ TOP: Final = 12
 BOTTOM: Final = 26
 SMALLEST: Final = 1e-6
 """What is smaller can't be distinguished from 0."""
+STEPS: Final = 4
+"""About how many steps are marked at an axis."""
 
 
 class Series(Struct, frozen=True):
@@ -120,12 +122,12 @@ def spark(values: Sequence[float | None], width: int = 120, height: int = 28) ->
     return "M" + "L".join(points)
 
 
-def scale(most: float, steps: int = 4, *, least: float = 0.0, whole: bool = False) -> Sequence[float]:
+def scale(most: float, *, least: float = 0.0, whole: bool = False) -> Sequence[float]:
     """Return the values to mark at an axis, evenly apart: from `least`, or 0, to `most`. Only whole ones if `whole`."""
     most, least = max(most, 0.0), min(least, 0.0)
     if most - least < SMALLEST:
         return (0.0, 1.0)
-    raw = max((most - least) / steps, 1.0) if whole else (most - least) / steps
+    raw = max((most - least) / STEPS, 1.0) if whole else (most - least) / STEPS
     power = 10.0 ** floor(log10(raw))
     factors = (1, 2, 5, 10) if whole and power == 1 else (1, 2, 2.5, 5, 10)
     step = next(factor * power for factor in factors if raw <= factor * power * (1 + 1e-9))
