@@ -53,10 +53,8 @@ OWN_FOLDERS: Final[Mapping[str, frozenset[str]]] = {
 USUAL_SHARE: Final = 0.9
 """A report that has a folder of so many hours has one of each."""
 LOCKER_WHOLE: Final[Mapping[Report, frozenset[str]]] = {
-    Report.INSTALLS: frozenset({"installs"}),
-    Report.REINSTALLS: frozenset({"reinstalls", "organic_reinstalls"}),
-    Report.RETARGETING: frozenset({"conversions_retargeting"}),
-    Report.EVENTS: frozenset({"inapps", "inapps_retargeting"}),
+    report: frozenset().union(*(folders for kind, folders in OWN_FOLDERS.items() if WORDS[kind] is report))
+    for report in WHOLE
 }
 """The same of Data Lockers, whose `installs` and `inapps` hold organic rows, too."""
 AD_REVENUE: Final = "af_ad_revenue"

@@ -16,11 +16,12 @@ from flybridge.amplitude import cohort_message
 from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import V1_NAMES
-from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN, row_body
+from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import RowIdentity, identifying, row_identity
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, dated, is_of_app
+from flybridge.history.take import letter_of
 from flybridge.records import Media, Source
 from flybridge.system.text_encoding import as_utf8, encoding_of, line_text, utf8
 from flybridge.web.body import unpacked
@@ -178,7 +179,6 @@ def _row(number: int) -> str:
 def _bad(row: BadRow) -> GivenMessage:
     form = f"line {row.number} of the file"
     if row.reason != BAD_ROW:  # the import makes a dead letter of it that is replayed when the line is corrected
-        body = row_body(THE_FILE, row.number, row.problem, row.text, row.reason)
-        return GivenMessage(form, Source.FILE, Media.ROW, body)
+        return GivenMessage(form, Source.FILE, Media.ROW, letter_of(THE_FILE, row))
     problem = f"Line {row.number}: {row.problem[:1].lower()}{row.problem[1:]}"
     return GivenMessage(form, Source.FILE, Media.JSON, b"", problem=problem)
