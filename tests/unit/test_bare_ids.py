@@ -2,6 +2,8 @@
 
 import pytest
 
+from flybridge.appsflyer.fields import ABSENT
+from flybridge.identity import device_identifier, installation
 from flybridge.identity.bare import bare
 from flybridge.mapping.person import named_user
 
@@ -31,6 +33,13 @@ WRITTEN = [
     ("Optional(nil)", None),
     ('""', None),
     ("0", None),
+    ("ada-1\0", "ada-1"),
+    ("\0 ada-1\t\0", "ada-1"),
+    ("(not set)", None),
+    ("Not Set", None),
+    ("(undefined)", None),
+    ("(unknown)", None),
+    ("notset-1", "notset-1"),
 ]
 
 
@@ -49,3 +58,9 @@ def test_an_id_is_the_same_for_both_vendors(written, meant):
 def test_an_id_may_be_a_number_or_alone_in_a_list(value, meant):
     """A number is the same with a fraction of zero; a flag is no id, and neither are several."""
     assert bare(value) == meant
+
+
+@pytest.mark.parametrize("read", [bare, named_user, installation, device_identifier])
+def test_no_word_for_nothing_is_an_id(read):
+    """Each would be the same id for many people, whichever field or key it stands under."""
+    assert {word for word in ABSENT if read(word) is not None} == set()

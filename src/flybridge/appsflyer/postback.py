@@ -27,7 +27,7 @@ from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, F
 from flybridge.appsflyer.postback_kind import Kind, kind_of
 from flybridge.lenient_json import json_type, mended, printed, text_of
 from flybridge.records import Dead, Media
-from flybridge.system.text_encoding import BLANKS, with_other_bytes
+from flybridge.system.text_encoding import BLANKS, EDGES, with_other_bytes
 from flybridge.system.yes_or_no import is_not_known, word_of, yes_or_no
 
 __all__ = ["Kind", "Postback", "kind_of", "mended", "read"]
@@ -72,8 +72,6 @@ IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id
 
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
-EDGES: Final = "".join(filter(str.isascii, BLANKS))
-"""Those of ASCII. A C program ends text with a zero, which `strip` alone leaves."""
 _names: Final = attrgetter(*TRIMMED)
 
 CURRENCY_FIELDS: Final[Mapping[str, str]] = {

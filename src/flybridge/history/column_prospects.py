@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, structs
 
-from flybridge.amplitude.event import MAX_TEXT, identifier, within_limits
+from flybridge.amplitude.event import MAX_TEXT, within_limits
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import is_from_server
 from flybridge.history.column_blocks import ColumnBlock, Texts, rows_beside, rows_by_columns
@@ -21,7 +21,6 @@ from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.progress import RowIdentity
 from flybridge.history.rows import BadRow, RawRow
-from flybridge.identity.bare import WRAPPED
 from flybridge.mapping.person import Keys, identify, named_user
 from flybridge.mapping.to_amplitude.facts import MAX_FLAT
 from flybridge.mapping.to_amplitude.rules import Rules
@@ -155,10 +154,9 @@ class _Users:
 
     def _name_one(self, custom: str | None, customer: str | None) -> bool:
         """Whether these name one whatever the rest of the row holds."""
-        if customer is not None and len(customer) <= MAX_TEXT and self._keys.customer_user_id == "send":
-            named = named_user(customer)
-            if named is not None and len(named) >= self._keys.min_id_length:
-                return True
+        is_sent = customer is not None and len(customer) <= MAX_TEXT and self._keys.customer_user_id == "send"
+        if is_sent and self._is_id(named_user(customer)):
+            return True
         if custom is None:
             return False
         try:
@@ -169,8 +167,10 @@ class _Users:
     def _has_device_id(self, passed: object) -> bool:
         # Under the exact key an id is found whatever else there is.
         raw = passed.get(self._keys.device_id) if isinstance(passed, dict) else None
-        usable = isinstance(raw, str) and raw[:1] not in WRAPPED
-        return usable and identifier(raw, self._keys.min_id_length) is not None
+        return isinstance(raw, str) and self._is_id(named_user(raw))
+
+    def _is_id(self, named: str | None) -> bool:
+        return named is not None and self._keys.min_id_length <= len(named) <= MAX_TEXT
 
 
 def _may_be_deep(written: str) -> bool:

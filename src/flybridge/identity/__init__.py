@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from flybridge.records import Word
-from flybridge.system.text_encoding import BLANKS
+from flybridge.system.text_encoding import BLANKS, EDGES
 
 
 class IdKind(Word):
@@ -51,14 +51,15 @@ CASELESS: Final = frozenset({IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID,
 JUNK: Final = frozenset(
     {
         "", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "{}", "lmy47d", "0", "-1",
-        "(null)", "nan", "false", "true", "[]",
+        "(null)", "nan", "false", "true", "[]", "(none)", "(nil)", "<null>", "<nil>", "#n/a", "\\n", "(not set)",
+        "not set", "(undefined)", "(unknown)",
     }
 )  # fmt: skip
 
 ZEROS: Final = 32
 """How many digits an advertising id has, all of them zeros for everybody who has forbidden it."""
 LONGEST_JUNK: Final = max(map(len, JUNK))
-AROUND: Final = "\"'{} \t\r\n"
+AROUND: Final = "\"'{}" + EDGES
 HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
 # https://dev.appsflyer.com/hc/reference/s2s-events-api3-post has 13 digits, a dash, and 19 digits for Android, 7 for
@@ -74,7 +75,7 @@ def usable(value: str | None) -> str | None:
     """Return the id trimmed, or None if it is absent, all zeros, or a placeholder word."""
     if not value:
         return None
-    value = value.strip() if value.isascii() else value.strip(BLANKS)
+    value = value.strip(EDGES if value.isascii() else BLANKS)
     if len(value) <= LONGEST_JUNK and value.lower() in JUNK:
         return None
     left = value.strip("0-")

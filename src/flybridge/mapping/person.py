@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from flybridge.amplitude.event import MAX_TEXT, identifier
+from flybridge.amplitude.event import MAX_TEXT
 from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
@@ -24,6 +24,7 @@ from flybridge.identity.placeholders import is_placeholder
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.passed import EMPTY, custom_data, look_up
 from flybridge.mapping.personal import MIN_TELLING
+from flybridge.system.text_encoding import EDGES
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -224,11 +225,10 @@ def _take_devices(postback: Postback, person: Identified, refused: frozenset[str
 def _given(what: str, raw: Any, keys: Keys, notes: list[str]) -> str | None:
     if raw == "":
         return None
-    if not isinstance(raw, str) or raw[:1] in WRAPPED:
-        raw = bare(raw)
-    found = identifier(raw, keys.min_id_length)
-    if found is None:
+    found = named_user(raw) if isinstance(raw, str) else bare(raw)
+    if found is None or not keys.min_id_length <= len(found) <= MAX_TEXT:
         notes.append(f"The {what} that the app passed is not one that Amplitude takes and was left out.")
+        return None
     return found
 
 
@@ -236,7 +236,8 @@ def named_user(raw: str | None) -> str | None:
     """Return the customer user id without quotes around it, and without Swift's `Optional(...)`; None if it is none, or
     a placeholder.
     """
-    return bare(raw) if raw is not None and raw[:1] in WRAPPED else usable(raw)
+    found = usable(raw)
+    return bare(found) if found is not None and found[0] in WRAPPED else found
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:
@@ -244,7 +245,8 @@ def _session(raw: Any, notes: list[str]) -> int | None:
         return None
     raw = only(raw)
     if isinstance(raw, str):
-        raw = (bare(raw) or "") if raw[:1] in WRAPPED else raw.strip()
+        raw = raw.strip(EDGES)
+        raw = (bare(raw) or "") if raw[:1] in WRAPPED else raw
         raw = raw.removesuffix("L")
         if GROUPED.fullmatch(raw):
             raw = re.sub(r"\D", "", raw)

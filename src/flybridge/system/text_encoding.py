@@ -15,6 +15,8 @@ BLANKS: Final = (
     + "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 )
 """Characters that show nothing: at the ends of a name, and of what stands for no value, they are left out."""
+EDGES: Final = "".join(filter(str.isascii, BLANKS))
+"""Those of ASCII. A C program ends text with a zero, which `strip` alone leaves."""
 QUOTED: Final = BLANKS + "\"'"
 OPTIONAL: Final = re.compile(r"Optional\((.*)\)", re.DOTALL)
 """A value as Swift prints it that the app has not unwrapped."""
