@@ -30,6 +30,7 @@ class Client:
 
     async def post(self, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        more["headers"] = {"content-type": "application/json", **more.get("headers", {})}
         async with self.session.post(self.origin + path, data=data, **more) as response:
             text = await response.text()
             is_json = response.content_type == "application/json"
@@ -141,6 +142,19 @@ async def test_a_request_that_is_wrong_as_a_whole_gets_its_documented_error(clie
     assert (status, answer["code"], answer["error"]) == (400, 400, error)
     assert answer.get("missing_field") == field
     assert await client.rows() == []
+
+
+@pytest.mark.parametrize("path", ["/2/httpapi", "/batch"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("application/json", 200), ("application/json; charset=UTF-8", 200), ("text/plain", 400), ("", 400)],
+)
+async def test_an_upload_must_say_that_it_is_json(client, path, kind, status):
+    """By its content type, which the pages ask for."""
+    body = {"api_key": "key", "events": [event()]}
+    answer = await client.post(path, body, headers={"content-type": kind})
+    assert answer[0] == status
+    assert status == 200 or answer[1] == {"code": 400, "error": "Invalid JSON request body"}
 
 
 async def test_an_unknown_path_is_an_invalid_request_path(client):

@@ -164,7 +164,7 @@ def saved(number: int, **fields) -> Saved:
 def test_the_default_payload_is_an_exported_event_with_user_properties_as_text():
     """Numbers of the event stay numbers."""
     body = {"event_properties": {"n": 1}, "user_properties": {"age": 42, "vip": True, "name": "Ada"}}
-    row = json.loads(message(saved(1, body=json.dumps(body).encode())))
+    row = json.loads(message(saved(1, body=json.dumps(body).encode()), "key"))
     assert row["user_properties"] == {"age": "42", "vip": "true", "name": "Ada"}
     assert (row["event_properties"], row["event_time"]) == ({"n": 1}, "2026-01-01 00:00:00.000000")
 

@@ -14,11 +14,14 @@ from flybridge.history.files import RawRows
 from flybridge.history.locker_folders import Locker
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.vendors.data_locker import update
+from flybridge.sandbox.vendors.deletion import number_of
+from flybridge.sandbox.vendors.kept import kept_body
 from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.rates import Rates
 from flybridge.sandbox.vendors.raw_data import RawData
 from flybridge.sandbox.vendors.record import export_row
+from flybridge.sandbox.vendors.users import UPDATES, ProjectUsers
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
 from flybridge.testing.clocks import ManualClock
 
@@ -160,7 +163,7 @@ def test_what_is_saved_has_no_identifier_and_an_opaque_hash():
     ids = {"adid": "a" * 8, "idfa": "b" * 8, "idfv": "c" * 8, "android_app_set_id": "d" * 8, "android_id": "e" * 8}
     ledger.apply([UploadedEvent("a", device_id="d", **ids), UploadedEvent("b", device_id="d")], 0)
     ledger.attribute(Attribution("[A] Install", "android", adid="a" * 8), 0)
-    rows = [export_row(event) for event in ledger.saved]
+    rows = [export_row(event, "key") for event in ledger.saved]
     written = json.dumps(rows)
     assert len(rows) == 3
     assert not any(value in written for value in ids.values())
@@ -242,3 +245,90 @@ def test_a_data_locker_is_written_hour_by_hour_and_again_when_more_is_known(tmp_
     assert found() == Counter(
         {"inapps 2026-01-31 11 1-1": 1, "inapps 2026-01-31 11 1-3": 1, "inapps 2026-01-31 12 1-2": 1}
     )
+
+
+# https://amplitude.com/docs/apis/analytics/export (read 2026-11-29)
+EXPORTED = {
+    "server_received_time", "app", "device_carrier", "city", "user_id", "event_time", "platform", "os_version",
+    "amplitude_id", "processed_time", "version_name", "ip_address", "paying", "dma", "group_properties",
+    "user_properties", "client_upload_time", "$insert_id", "event_type", "library", "amplitude_attribution_ids",
+    "device_type", "start_version", "location_lng", "server_upload_time", "event_id", "location_lat", "os_name",
+    "groups", "event_properties", "data", "device_id", "language", "country", "region", "session_id", "device_family",
+    "sample_rate", "client_event_time",
+}  # fmt: skip
+
+
+def test_an_exported_event_has_every_field_and_always_a_device_id():
+    """That of an event without one is a hash of its user id, the same for each of the user's events."""
+    ledger = ProjectLedger("key", keep_bodies=True)
+    ledger.apply([UploadedEvent("a", user_id="ann"), UploadedEvent("b", user_id="ann"), UploadedEvent("c", "bob")], 0)
+    ledger.apply([UploadedEvent("d", device_id="phone")], 0)
+    rows = [export_row(event, "key") for event in ledger.saved]
+    assert all(row.keys() >= EXPORTED for row in rows)
+    first, second, other, device = (row["device_id"] for row in rows)
+    assert first == second != other
+    assert "ann" not in first
+    assert device == "phone"
+    numbers = [row["amplitude_id"] for row in rows]
+    assert numbers[0] == numbers[1] == number_of("key", ledger.users.find("ann", None))
+    assert len(set(numbers)) == 3
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ({"language": "en-US"}, {"language": "English"}),
+        ({"language": "PT_br"}, {"language": "Portuguese"}),
+        ({"language": "Deutsch"}, {"language": "German"}),
+        ({"language": "Klingon"}, {"language": "Klingon"}),
+        ({"event_properties": {"a": "x" * 1025}}, {"event_properties": {"a": "x" * 1024}}),
+        ({"event_properties": {"a": [{"b": "x" * 9999}]}}, {"event_properties": {"a": [{"b": "x" * 1024}]}}),
+        ({"city": "x" * 2000}, {"city": "x" * 1024}),
+        ({"groups": {f"g{n}": "v" for n in range(7)}}, {"groups": {f"g{n}": "v" for n in range(5)}}),
+        (
+            {"groups": {"a": ["1"] * 8, "b": ["2"] * 8, "c": "3"}},
+            {"groups": {"a": ["1"] * 8, "b": ["2"] * 2}},
+        ),
+        ({"plan": {"branch": "main", "team": "x"}}, {"plan": {"branch": "main"}}),
+    ],
+)
+def test_amplitude_keeps_no_more_than_it_says(sent, kept):
+    """What it changes or cuts before it stores an event, it does without a word."""
+    body = json.loads(kept_body(UploadedEvent("a", user_id="ann", **sent)))
+    assert {name: body[name] for name in kept} == kept
+
+
+def test_a_user_is_changed_so_often_an_hour_and_no_more():
+    """Events go on; by Identify or by events, it is one count for each user."""
+    ledger = ProjectLedger("key")
+    for n in range(UPDATES):
+        ledger.apply([UploadedEvent("a", user_id="ann", user_properties={"n": n})], 0)
+    ledger.apply([UploadedEvent("a", user_id="ann", user_properties={"n": "late"})], 1)
+    ledger.apply([UploadedEvent("$identify", user_id="ann", user_properties={"$set": {"n": "late"}})], 1)
+    ledger.apply([UploadedEvent("a", user_id="bob", user_properties={"n": 1})], 1)
+    ann, bob = (ledger.users.find(name, None) for name in ("ann", "bob"))
+    assert (ann.properties, ann.events, bob.properties) == ({"n": UPDATES - 1}, UPDATES + 1, {"n": 1})
+    ledger.apply([UploadedEvent("a", user_id="ann", user_properties={"n": "next"})], 3_600_000)
+    assert ann.properties == {"n": "next"}
+
+
+@pytest.mark.parametrize(
+    ("operations", "kept"),
+    [
+        ({"$prepend": {"l": "c"}}, {"l": ["c", "a", "b"]}),
+        ({"$append": {"l": ["b", "c"]}}, {"l": ["a", "b", "b", "c"]}),
+        ({"$preInsert": {"l": ["b", "c"]}}, {"l": ["c", "a", "b"]}),
+        ({"$postInsert": {"l": ["b", "c"]}}, {"l": ["a", "b", "c"]}),
+        ({"$remove": {"l": "a", "none": 1}}, {"l": ["b"]}),
+        ({"$clearAll": "-"}, {}),
+        ({"$set": {"l": "x" * 2000}}, {"l": "x" * 1024}),
+        ({"$unset": {"l": "-"}, "plan": "paid"}, {}),  # the two can't be mixed
+        ({"plan": "paid"}, {"l": ["a", "b"], "plan": "paid"}),
+    ],
+)
+def test_each_operation_of_identify_does_what_the_page_says(operations, kept):
+    """Those that flybridge does not send, too."""
+    users = ProjectUsers()
+    users.find("ann", None).properties["l"] = ["a", "b"]
+    users.identify("ann", None, operations, 0)
+    assert users.find("ann", None).properties == kept

@@ -4,7 +4,7 @@ Order within a request: a scripted fault of the request, what is wrong with the 
 its events, silenced devices, throttling; only then the events are applied, all of them.
 
 https://amplitude.com/docs/apis/analytics/http-v2, .../batch-event-upload, .../attribution, .../identify
-(read 2026-11-24).
+(read 2026-11-29).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from flybridge.delivery.exchange import json_of
 from flybridge.sandbox.faults import Fault, FaultKind
-from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, read_body
+from flybridge.sandbox.http import Receive, SandboxAnswer, Scope, Send, media_type_of, read_body
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.ledger import ProjectLedger
 from flybridge.sandbox.vendors.rates import DAILY_LIMIT, Rates
@@ -75,8 +75,8 @@ class AmplitudeServer(VendorApi, kw_only=True):
             {bounds: Rates(bounds.eps, self.daily_limit) for bounds in (HTTP_V2, BATCH)} for _ in range(2)
         )
         self._routes = {
-            ("POST", HTTP_V2_PATH): (lambda _, body: self._upload(body, HTTP_V2), HTTP_V2.max_bytes),
-            ("POST", "/batch"): (lambda _, body: self._upload(body, BATCH), BATCH.max_bytes),
+            ("POST", HTTP_V2_PATH): (partial(self._upload, bounds=HTTP_V2), HTTP_V2.max_bytes),
+            ("POST", "/batch"): (partial(self._upload, bounds=BATCH), BATCH.max_bytes),
             ("POST", "/attribution"): (partial(self._form, self._attribution), MAX_FORM_BYTES),
             ("POST", "/identify"): (partial(self._form, self._identify), MAX_FORM_BYTES),
             ("GET", "/identify"): (partial(self._form, self._identify), MAX_FORM_BYTES),
@@ -127,7 +127,9 @@ class AmplitudeServer(VendorApi, kw_only=True):
             return api_key in self.api_keys
         return bool(api_key) and not api_key.startswith("invalid")
 
-    def _upload(self, body: bytes | None, bounds: Bounds) -> SandboxAnswer:
+    def _upload(self, scope: Scope, body: bytes | None, *, bounds: Bounds) -> SandboxAnswer:
+        if media_type_of(scope) != "application/json":
+            return bad_request("Invalid JSON request body")
         upload = TOO_LARGE if body is None else read_upload(body, bounds, self.knows)
         if isinstance(upload, ErrorAnswer):
             self._note(upload.api_key, upload.events, upload)
@@ -245,10 +247,10 @@ class AmplitudeServer(VendorApi, kw_only=True):
         people = _identifications(fields.get("identification"))
         if people is None:
             return SandboxAnswer(400, "missing_event")
-        ledger = self.ledger(fields["api_key"])
+        ledger, now_ms = self.ledger(fields["api_key"]), self.clock.now_ms()
         ledger.tally.identified += len(people)
         for one in people:
-            ledger.users.identify(one.user_id, one.device_id, one.user_properties)
+            ledger.users.identify(one.user_id, one.device_id, one.user_properties, now_ms)
         return SandboxAnswer(200, "success")
 
 

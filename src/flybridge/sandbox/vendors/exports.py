@@ -67,7 +67,7 @@ class Exports(VendorApi, kw_only=True):
         files: dict[str, bytes] = {}
         for hour, events in sorted(hours.items()):
             for number, start in enumerate(range(0, len(events), FILE_EVENTS)):
-                rows = [{"app": project, **export_row(event)} for event in events[start : start + FILE_EVENTS]]
+                rows = [export_row(event, project) for event in events[start : start + FILE_EVENTS]]
                 at = datetime.fromtimestamp(hour * 3600, UTC)
                 name = f"{project}/{project}_{at:%Y-%m-%d}_{at.hour}#{number}.json.gz"
                 files[name] = msgspec.json.Encoder().encode_lines(rows)

@@ -19,12 +19,12 @@ from hashlib import sha256
 from sys import intern
 from typing import Final
 
-import msgspec
 from msgspec import Struct, structs
 
 from flybridge.identity import usable
 from flybridge.identity.matching import choose, expires_ms
 from flybridge.records import DAY_MS, Sighting
+from flybridge.sandbox.vendors.kept import kept_body
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.users import ProjectUsers
 from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
@@ -37,8 +37,8 @@ HOLD_HOURS: Final = 72.0
 class Saved(Struct, gc=False):
     """One event as it was saved. `times` counts how often it came within the dedup window, the first included.
 
-    `body` is the event's JSON when the sandbox keeps everything, else None. Identifiers are never in it: only
-    `attribution_ids`, a hash.
+    `body` is the event's JSON as `kept_body` makes it when the sandbox keeps everything, else None.
+    `attribution_ids` is a hash of its identifiers.
     """
 
     insert_id: str
@@ -115,7 +115,7 @@ class ProjectLedger:
         self.expire(now_ms)
         for event in events:
             if event.event_type == IDENTIFY:
-                self.users.identify(event.user_id, event.device_id, event.user_properties)
+                self.users.identify(event.user_id, event.device_id, event.user_properties, now_ms)
                 self.tally.identified += 1
                 self._sight(event, now_ms)
                 continue
@@ -138,7 +138,7 @@ class ProjectLedger:
             received_ms=now_ms,
             is_attribution_event=True,
             attribution_ids=_hashed(ids),
-            body=_without_ids(attribution) if self._keep_bodies else None,
+            body=kept_body(attribution) if self._keep_bodies else None,
             **structs.asdict(described(attribution.user_properties)),
         )
         waiting = WaitingAttribution(event, ids, expires_ms(now_ms, HOLD_HOURS))
@@ -196,7 +196,7 @@ class ProjectLedger:
 
     def _save(self, event: UploadedEvent, now_ms: int) -> None:
         revenue = _revenue(event)
-        self.users.record(event, revenue)
+        self.users.record(event, revenue, now_ms)
         saved = Saved(
             insert_id=event.insert_id or "",
             event_type=intern(event.event_type or ""),
@@ -207,7 +207,7 @@ class ProjectLedger:
             revenue=revenue,
             currency=event.currency and intern(event.currency),
             attribution_ids=_hashed(ids) if (ids := _ids(event)) else None,
-            body=_without_ids(event) if self._keep_bodies else None,
+            body=kept_body(event) if self._keep_bodies else None,
             **structs.asdict(described(event.event_properties, event.user_properties)),
         )
         self.tally.saved += 1
@@ -258,7 +258,6 @@ class ProjectLedger:
                 self._waiting_for.pop(part, None)
 
 
-WIPED: Final = frozenset({"idfa", "idfv", "adid", "android_id", "android_app_set_id"})
 _KINDS: Final = (("idfa", "idfa"), ("idfv", "idfv"), ("adid", "adid"), ("android_app_set_id", "app_set_id"))
 
 
@@ -276,10 +275,3 @@ def _ids(event: UploadedEvent) -> list[str]:
 def _hashed(ids: Iterable[str]) -> str:
     """Return the opaque form of identifiers that an export shows as `amplitude_attribution_ids`."""
     return sha256(",".join(ids).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _without_ids(message: Attribution | UploadedEvent) -> bytes:
-    """Return the JSON of a message as it is kept."""
-    # https://amplitude.com/docs/apis/analytics/attribution: the ids are stripped before saving.
-    fields = msgspec.to_builtins(message)
-    return msgspec.json.encode({name: value for name, value in fields.items() if name not in WIPED})

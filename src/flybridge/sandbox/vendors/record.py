@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from starlette.routing import Route
 from flybridge.sandbox.clock import MovableClock
 from flybridge.sandbox.vendors.amplitude import AmplitudeServer
 from flybridge.sandbox.vendors.ledger import ProjectCounts, ProjectLedger, Saved, WaitingAttribution
-from flybridge.sandbox.vendors.users import LOCATION, User
+from flybridge.sandbox.vendors.users import LOCATION, User, amplitude_id
 
 CHUNK: Final = 500
 """Records per piece of a stream; between pieces other requests are answered."""
@@ -67,7 +68,7 @@ class _Pages:
         return self._stream(request, KINDS[kind])
 
     async def export(self, request: Request) -> Response:
-        return self._stream(request, lambda ledger: map(export_row, _saved(ledger)))
+        return self._stream(request, lambda ledger: (export_row(event, ledger.project) for event in _saved(ledger)))
 
     async def users(self, request: Request) -> Response:
         return self._stream(request, lambda ledger: map(_user, ledger.users))
@@ -161,33 +162,43 @@ KINDS: Final[dict[str, Callable[[ProjectLedger], Iterable[dict[str, Any]]]]] = {
 """The kinds of record."""
 
 
-def export_row(event: Saved) -> dict[str, Any]:
-    """Return a saved event as the Export API writes it (https://amplitude.com/docs/apis/analytics/export).
+def export_row(event: Saved, project: str) -> dict[str, Any]:
+    """Return a saved event as the Export API writes it, with all fields of its schema but `uuid`
+    (https://amplitude.com/docs/apis/analytics/export, read 2026-11-29).
 
     `adid` and `idfa` are always null, because Amplitude wipes them
-    (https://amplitude.com/docs/analytics/charts/other-charts/other-charts-amplitude-sql-schema, read 2026-11-27).
-    Properties, device and place are there only if the sandbox keeps everything.
+    (https://amplitude.com/docs/analytics/charts/other-charts/other-charts-amplitude-sql-schema, read 2026-11-27). An
+    event without a device id has one that is a hash of its user id (https://amplitude.com/docs/apis/analytics/http-v2,
+    read 2026-11-29). Properties, device and place are there only if the sandbox keeps everything.
     """
     body = msgspec.json.decode(event.body) if event.body is not None else {}
-    kept = {name: body.get(name) for name in _EXPORTED if body.get(name) is not None}
+    received = _written(event.received_ms)
+    device_id = event.device_id or _hashed_device(event.user_id or "")
     return {
+        **_SCHEMA,
+        **{name: body.get(name) for name in _EXPORTED if body.get(name) is not None},
         "$insert_id": event.insert_id,
         "event_type": event.event_type,
         "user_id": event.user_id,
-        "device_id": event.device_id,
+        "device_id": device_id,
+        "amplitude_id": amplitude_id(project, event.user_id or device_id),
+        "app": amplitude_id(project, "") % 1_000_000,
         "event_time": _written(event.time_ms),
         "client_event_time": _written(event.time_ms),
-        "server_upload_time": _written(event.received_ms),
+        "client_upload_time": received,
+        "server_received_time": received,
+        "server_upload_time": received,
+        "processed_time": received,
         "is_attribution_event": event.is_attribution_event,
         "amplitude_attribution_ids": event.attribution_ids,
         "adid": None,
         "idfa": None,
         "event_properties": body.get("event_properties") or {},
         "user_properties": body.get("user_properties") or {},
-        **kept,
         "ip_address": body.get("ip"),
         "version_name": body.get("app_version"),
         "device_carrier": body.get("carrier"),
+        "device_type": body.get("device_model"),
     }
 
 
@@ -195,6 +206,16 @@ _EXPORTED: Final = (
     "platform", "os_name", "os_version", "device_brand", "device_manufacturer", "device_model", "country", "region",
     "city", "dma", "language", "session_id", "event_id", "groups", "group_properties", "location_lat", "location_lng",
 )  # fmt: skip
+_SCHEMA: Final[dict[str, Any]] = {
+    **dict.fromkeys((*_EXPORTED, "paying", "start_version", "device_family", "library", "sample_rate")),
+    "groups": {},
+    "group_properties": {},
+    "data": {},
+}
+
+
+def _hashed_device(user_id: str) -> str:
+    return blake2b(user_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _written(time_ms: int) -> str:

@@ -121,7 +121,7 @@ class Streamer(VendorApi, kw_only=True):
         saved = self.amplitude.ledger(project).saved
         fresh = saved[sync.position : sync.position + CONNECTIONS]
         sync.position += len(fresh)
-        jobs = [(sync, RETRIES, message(event)) for event in fresh]
+        jobs = [(sync, RETRIES, message(event, project)) for event in fresh]
         ready = [one for one in sync.again if one[0] <= now_ms]
         sync.again = [one for one in sync.again if one[0] > now_ms]
         return jobs + [(sync, left, body) for _, left, body in ready]
@@ -154,9 +154,9 @@ async def _post(session: aiohttp.ClientSession, sync: _Sync, body: bytes) -> int
         return 0
 
 
-def message(event: Saved) -> bytes:
+def message(event: Saved, project: str) -> bytes:
     """Write an event as the webhook's default payload: an exported event, user properties as text."""
-    row = export_row(event)
+    row = export_row(event, project)
     row["user_properties"] = {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for name, value in row["user_properties"].items()
