@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
+from flybridge.amplitude import activity
 from flybridge.amplitude import deletion as amplitude
 from flybridge.amplitude.cohort import ORIGINS, Credentials
 from flybridge.appsflyer import deletion as appsflyer
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.delivery.exchange import HttpResponse
+from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 from flybridge.identity import IdKind
 from flybridge.sandbox.vendors.deletion import Deletions
 from flybridge.sandbox.vendors.users import ProjectUsers
@@ -150,6 +153,45 @@ def test_appsflyers_answers(response, done, says):
     assert (read.done, says in read.detail, ADA in read.detail) == (done, True, False)
 
 
+def scope_of(request: HttpRequest) -> dict[str, object]:
+    """Return a request as the sandbox gets it."""
+    url = urlsplit(request.url)
+    return {
+        "method": request.method,
+        "path": url.path,
+        "query_string": url.query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
+    }
+
+
+def test_the_sandbox_takes_one_deletion_a_second_and_so_many_searches_an_hour():
+    """And says so in a way that is read; each project has its own."""
+    clock = ManualClock()
+    vendor = Deletions(clock, users_of=lambda _: ProjectUsers())
+    project, other = (Credentials("https://a", key, "secret") for key in ("key", "other"))
+
+    def ask(request: HttpRequest) -> HttpResponse:
+        found = vendor.answer(scope_of(request), request.body)
+        return answer(found.status, found.content)
+
+    deletion = amplitude.request(project, ADA)
+    assert [ask(deletion).status for _ in range(2)] == [200, 429]
+    assert ask(amplitude.request(other, ADA)).status == 200
+    clock.advance(amplitude.INTERVAL_S)
+    assert ask(deletion).status == 200
+    text = deletion.body.replace(b"true", b'"true"')  # as in an example of the page
+    clock.advance(amplitude.INTERVAL_S)
+    assert ask(replace(deletion, body=text)).status == 200
+    looks = [amplitude.search_request(project, "d1"), activity.request(project, "12")] * 180
+    assert {ask(request).status for request in looks} == {200, 400}
+    last = amplitude.read_search(ask(looks[0]))
+    assert isinstance(last, Erasure)
+    assert "360 searches of this hour" in last.detail
+    assert "queries of this hour are used up" in activity.read(ask(looks[1])).problem
+    clock.advance(3600)
+    assert ask(looks[0]).status == 200
+
+
 @pytest.mark.parametrize(
     ("user", "known", "said"),
     [("ann-01", True, "in its job of"), ("bob-02", False, "no such user"), (12, False, "no such user")],
@@ -158,16 +200,14 @@ def test_the_sandbox_names_users_that_it_does_not_have(user, known, said):
     """And refuses a request that does not ignore them."""
     users = ProjectUsers()
     users.find("ann-01", "d1")
-    vendor = Deletions(ManualClock(), users_of=lambda _: users)
+    clock = ManualClock()
+    vendor = Deletions(clock, users_of=lambda _: users)
     asked = amplitude.request(Credentials("https://a", "key", "secret"), user)
-    scope = {
-        "method": "POST",
-        "path": amplitude.PATH,
-        "headers": [(name.lower().encode(), value.encode()) for name, value in asked.headers.items()],
-    }
+    scope = scope_of(asked)
     found = vendor.answer(scope, asked.body)
     erasure = amplitude.read(answer(found.status, found.content))
     assert erasure.done
     assert said in erasure.detail
     strict = {name: value for name, value in json.loads(asked.body).items() if not name.startswith("ignore")}
+    clock.advance(amplitude.INTERVAL_S)
     assert vendor.answer(scope, json.dumps(strict).encode()).status == (200 if known else 400)

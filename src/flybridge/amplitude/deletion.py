@@ -35,6 +35,8 @@ def search_request(credentials: Credentials, device_id: str) -> HttpRequest:
 
 def read_search(response: HttpResponse) -> int | Erasure:
     """Return the Amplitude id of the device's user, or why no deletion can be asked for. Never raises."""
+    if response.status == 429:
+        return Erasure(False, SEARCHES)
     if response.status != 200:
         found = read(response)
         return found if not found.done else Erasure(False, f"Amplitude answered {response.status}: run it again later.")
@@ -60,6 +62,10 @@ def request(credentials: Credentials, user: str | int, requester: str = "") -> H
     return HttpRequest("POST", credentials.origin.rstrip("/") + PATH, headers, msgspec.json.encode(body))
 
 
+SEARCHES: Final = (
+    "Amplitude's 360 searches of this hour are used up, or too many run at once: run the command again later."
+)
+"""Of searches and of looks at a user's activity together."""
 REFUSALS: Final = {
     400: "Amplitude refuses the request (400): the user id may be unknown to the project.",
     401: "Amplitude does not accept the credentials: check api_key and secret_key of the app.",

@@ -1,7 +1,9 @@
 """The vendors' deletion APIs: Amplitude's User Privacy API, with its search for users, and AppsFlyer's OpenDSR.
 
-Requests are taken and remembered, nothing is deleted: in reality that happens days later. `trouble` is answered before
-anything else, a status per request, so that a test can let the vendors fail.
+Requests are taken and remembered, nothing is deleted: in reality that happens days later. A project may send one
+request a second, and look 360 times an hour for users and their activity together; more is answered 429, which the page
+says of the looks and not of the deletions. `trouble` is answered before anything else, a status per request, so that a
+test can let the vendors fail.
 
 https://amplitude.com/docs/apis/analytics/user-privacy,
 https://amplitude.com/docs/apis/analytics/dashboard-rest (user search and user activity),
@@ -10,21 +12,21 @@ https://dev.appsflyer.com/hc/reference/create-opendsr-request (read 2026-11-24).
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct, field
 
 from flybridge.delivery.exchange import json_of
-from flybridge.records import DAY_MS, day_of
+from flybridge.records import DAY_MS, HOUR_MS, day_of
 from flybridge.sandbox.http import SandboxAnswer, Scope, bearer_of, query_of
 from flybridge.sandbox.played import VendorApi
 from flybridge.sandbox.vendors.cohorts import account
-from flybridge.sandbox.vendors.users import User
+from flybridge.sandbox.vendors.users import User, amplitude_id
 
 AMPLITUDE: Final = "/api/2/deletions/users"
 SEARCH: Final = "/api/2/usersearch"
@@ -32,6 +34,8 @@ ACTIVITY: Final = "/api/2/useractivity"
 LOOKS: Final = {SEARCH, ACTIVITY}
 APPSFLYER: Final = "/api/gdpr/v1/opendsr_requests"
 MAX_USERS: Final = 100
+SECOND_MS: Final = 1_000
+LOOKS_AN_HOUR: Final = 360
 IDENTITIES: Final = frozenset(
     {
         "ios_advertising_id", "android_advertising_id", "fire_advertising_id", "microsoft_advertising_id",
@@ -46,8 +50,13 @@ class DeletionRequest(Struct):
     user_ids: list[str | int] = []
     amplitude_ids: list[int] = []
     requester: str = ""
-    ignore_invalid_id: bool = False
-    ignore_invalid_ids: bool = False
+    ignore_invalid_id: bool | Literal["true", "false"] = False
+    ignore_invalid_ids: bool | Literal["true", "false"] = False
+
+    @property
+    def ignores_invalid(self) -> bool:
+        """Whether unknown users are passed over; the page's examples write the switch as text, too."""
+        return bool({self.ignore_invalid_id, self.ignore_invalid_ids} & {True, "true"})
 
 
 class SubjectIdentity(Struct):
@@ -77,6 +86,8 @@ class Deletions(VendorApi, kw_only=True):
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     trouble: list[int] = field(default_factory=list)
     _requests: set[str] = field(default_factory=set)
+    _deleted_ms: dict[str, int] = field(default_factory=dict)
+    _looked_ms: defaultdict[str, deque[int]] = field(default_factory=lambda: defaultdict(deque))
 
     def answer(self, scope: Scope, body: bytes | None) -> SandboxAnswer:
         if self.trouble:
@@ -88,8 +99,18 @@ class Deletions(VendorApi, kw_only=True):
             return SandboxAnswer(401, "Unauthorized")
         if scope["path"] == APPSFLYER:
             return self._subject(body or b"")
+        now_ms = self.clock.now_ms()
         if scope["path"] == AMPLITUDE:
+            if now_ms - self._deleted_ms.get(known, -SECOND_MS) < SECOND_MS:
+                return SandboxAnswer(429, {"error": "Too many requests"})
+            self._deleted_ms[known] = now_ms
             return self._users(known, body or b"")
+        looked = self._looked_ms[known]
+        while looked and now_ms - looked[0] >= HOUR_MS:
+            looked.popleft()
+        if len(looked) >= LOOKS_AN_HOUR:
+            return SandboxAnswer(429, {"error": f"Exceeded {LOOKS_AN_HOUR} queries per hour"})
+        looked.append(now_ms)
         look = self._search if scope["path"] == SEARCH else self._activity
         return look(known, query_of(scope).get("user", ""))
 
@@ -103,7 +124,7 @@ class Deletions(VendorApi, kw_only=True):
         found = {str(user): by_user_id[str(user)] for user in asked.user_ids if str(user) in by_user_id}
         found |= {str(number): number for number in asked.amplitude_ids if number in numbers}
         invalid = [user for user in (*asked.user_ids, *asked.amplitude_ids) if str(user) not in found]
-        if invalid and not (asked.ignore_invalid_id or asked.ignore_invalid_ids):
+        if invalid and not asked.ignores_invalid:
             return SandboxAnswer(400, {"error": "invalid ids", "invalid_ids": invalid})
         self.asked += [("amplitude", key, str(user)) for user in (*asked.user_ids, *asked.amplitude_ids)]
         today = self._day(0)
@@ -112,7 +133,7 @@ class Deletions(VendorApi, kw_only=True):
             for number in dict.fromkeys(found.values())
         ]
         job: dict[str, Any] = {"day": self._day(14), "status": "staging", "amplitude_ids": ids}
-        if asked.ignore_invalid_id or asked.ignore_invalid_ids:
+        if asked.ignores_invalid:
             job["invalid_ids"] = invalid
         return SandboxAnswer(200, job)
 
@@ -170,8 +191,7 @@ class Deletions(VendorApi, kw_only=True):
 
 def number_of(project: str, user: User) -> int:
     """Return the Amplitude id of a user of the sandbox."""
-    name = user.user_id or next(iter(sorted(user.devices)), "")
-    return int.from_bytes(blake2b(f"{project} {name}".encode(), digest_size=5).digest())
+    return amplitude_id(project, user.user_id or next(iter(sorted(user.devices)), ""))
 
 
 def _fault(asked: Subject) -> str | None:
