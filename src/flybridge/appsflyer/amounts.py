@@ -143,6 +143,15 @@ def _signed(around: str) -> list[frozenset[str]]:
     return [SIGNED[one] for one in (letters, *(sign for sign in plain if not sign.isalpha())) if one in SIGNED]
 
 
+def is_ambiguous(value: Any, currency: str | None) -> bool:
+    """Return whether a text is an amount that can be read in two ways: `1,234 €`. `currency` is an ISO 4217 code."""
+    value = only(value)
+    if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
+        return False
+    found = _bare(bare_text(value).translate(_PLAIN).translate(_AROUND), currency)
+    return found is not None and _ONE_GROUP.fullmatch(found[1]) is not None
+
+
 def currency_in(value: Any) -> str | None:
     """Return the code of the currency that a text names beside an amount, `9,99 €`; None for none, and for several."""
     value = only(value)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from flybridge.amplitude.event import MAX_TEXT
 from flybridge.appsflyer.amounts import amount_of as read_amount
-from flybridge.appsflyer.amounts import currency_in
+from flybridge.appsflyer.amounts import currency_in, is_ambiguous
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.identity.bare import only
@@ -157,11 +157,10 @@ def _why_none(postback: Postback, bought: dict[str, Any], choice: RevenueIn) -> 
         return (
             f"The revenue is in {own[1]} and was left out: AppsFlyer did not convert it (mapping.revenue is {choice})."
         )
-    if postback.event_revenue is None and read_amount(bought.get("af_revenue"), "JPY") is None:
-        return "The amount in af_revenue can't be read and was left out: the SDK expects it as 1234.56."
     written = currency_of(postback.event_revenue_currency) or currency_of(only(bought.get("af_currency")))
-    if postback.event_revenue is None and read_amount(bought.get("af_revenue"), written) is None:
-        return "The amount in af_revenue can be read in two ways and was left out: the SDK expects it as 1234.56."
+    if postback.event_revenue is None and read_amount(raw := bought.get("af_revenue"), written) is None:
+        how = "can be read in two ways" if is_ambiguous(raw, written) else "can't be read"
+        return f"The amount in af_revenue {how} and was left out: the SDK expects it as 1234.56."
     return "The revenue has no currency that is a code of ISO 4217 and was left out."
 
 
