@@ -223,7 +223,7 @@ def drop(name: Name, config: ConfigPath = None) -> None:
 def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the cohorts that Amplitude offers, with the ids that apps.audiences.cohort wants."""
     settings = configured(config, only_app)
-    accounts = {one.name: cohort_credentials_of(one) for one in settings.apps if only_app in (None, one.name)}
+    accounts = {one.name: cohort_credentials_of(one) for one in settings.apps_named(only_app)}
 
     if not any(accounts.values()):
         raise ConfigError(

@@ -46,8 +46,8 @@ def import_costs(
 
     settings = configured(config, only_app)
     is_folder = is_cost_folder(file)
-    apps = [one.name for one in settings.apps if only_app in (None, one.name)]
-    job = Job("import-costs", apps if is_folder else [chosen_app(settings, only_app).name])
+    apps = settings.apps_named(only_app)
+    job = Job("import-costs", [one.name for one in apps] if is_folder else [chosen_app(settings, only_app).name])
     with audited(settings, "import_costs", only_app or "all apps", job=job, new=True) as result:
         taken = (_import_folder if is_folder else _import_csv)(settings, file, only_app)
         if as_json:
@@ -89,8 +89,10 @@ def _import_folder(settings: Config, folder: Path, only_app: str | None) -> list
     from flybridge.operations.pull_costs import replace_by_files  # noqa: PLC0415
 
     read = read_cost_files(folder)
-    apps = [one for one in settings.apps if only_app in (None, one.name)]
-    by_app = {one.name: costs_of_files(one.name, one.appsflyer_app_id, one.insight.currency, read) for one in apps}
+    by_app = {
+        one.name: costs_of_files(one.name, one.appsflyer_app_id, one.insight.currency, read)
+        for one in settings.apps_named(only_app)
+    }
     taken = {name: rows for name, rows in by_app.items() if rows}
     if not taken:
         named = ", ".join(sorted({row.app_id for row in read})[:SHOWN])

@@ -168,7 +168,7 @@ def _show(done: list[Imported], as_json: bool) -> None:
 
 def chosen_app(settings: Config, name: str | None) -> App:
     """Return the app of the files: the one that is named, or the only one."""
-    found = [app for app in settings.apps if name in (None, app.name)]
+    found = settings.apps_named(name)
     if len(found) != 1:
         names = ", ".join(app.name for app in settings.apps)
         raise ConfigError("", f"The files belong to one of the apps {names}.", "Name it with --app.")

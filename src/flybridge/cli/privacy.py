@@ -71,13 +71,18 @@ def forget(
     if not person.values:
         raise typer.BadParameter("Name the person by at least one id.")
     settings = configured(config, only_app)
-    apps = [app for app in settings.apps if only_app in (None, app.name)]
 
     async def work(store: Store) -> Receipt:
         keyring, clock = Keyring(*settings.secrets), SystemClock()
         async with nullcontext() if no_vendors else backends.opened_transport() as transport:
             return await forget_person(
-                person, apps, store, keyring, clock=clock, transport=transport, requester=requester
+                person,
+                settings.apps_named(only_app),
+                store,
+                keyring,
+                clock=clock,
+                transport=transport,
+                requester=requester,
             )
 
     with audited(settings, "forget", only_app or "all apps") as result:

@@ -25,7 +25,7 @@ def setup(
 ) -> None:
     """Print what to enter in AppsFlyer and Amplitude, with the tokens in clear. --apply enters AppsFlyer's part."""
     settings = configured(config, only_app)
-    apps = tuple(app for app in settings.apps if only_app in (None, app.name))
+    apps = settings.apps_named(only_app)
     if not apply:
         typer.echo(what_to_paste(structs.replace(settings, apps=apps)))
         return

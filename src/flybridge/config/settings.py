@@ -173,6 +173,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return the app of that name; None if there is none."""
         return next((app for app in self.apps if app.name == name), None)
 
+    def apps_named(self, name: str | None) -> tuple[App, ...]:
+        """Return the app of that name, all apps for None."""
+        return tuple(app for app in self.apps if name in (None, app.name))
+
 
 def find(path: Path | None, env: Mapping[str, str]) -> Path:
     """Return the path of the configuration: the argument, else FLYBRIDGE_CONFIG, else ./flybridge.toml."""
