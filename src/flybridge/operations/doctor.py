@@ -24,12 +24,12 @@ from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
-from flybridge.insight.clocks import clock_sentence
 from flybridge.insight.heard import Heard, refused_sentence, silence_sentence, unstored_sentence
 from flybridge.insight.standstill import RefusedStart, audience_sentence, refused_start_sentence, standing_still
 from flybridge.insight.unwritten import Unwritten, unwritten_sentence
 from flybridge.notifications.notifier import ChannelState
 from flybridge.store.audiences.records import Run
+from flybridge.store.server_clock import clock_sentence
 from flybridge.system.counted import plural
 from flybridge.system.private_files import private_directory
 from flybridge.wiring import check

@@ -9,6 +9,8 @@ from flybridge.store.protocol import Store
 
 PRECISE_MS: Final = 1_000
 """An answer that took longer shows the server's time of no certain moment."""
+TOLERANCE_MS: Final = 10_000
+"""Clocks that are set by the network differ by milliseconds."""
 
 
 class ServerClock:
@@ -35,3 +37,14 @@ class ServerClock:
         after_ms = self._clock.now_ms()
         if there_ms is not None and 0 <= after_ms - before_ms <= PRECISE_MS:
             self.ahead_ms = there_ms - (before_ms + after_ms) // 2
+
+
+def clock_sentence(ahead_ms: int) -> str:
+    """Return what to say of a machine that PostgreSQL's server is ahead of by so much; empty if they agree."""
+    if abs(ahead_ms) < TOLERANCE_MS:
+        return ""
+    seconds = f"{round(abs(ahead_ms) / 1000):,} seconds {'behind' if ahead_ms > 0 else 'ahead of'}"
+    return (
+        f"This machine's clock is {seconds} that of PostgreSQL's server. Set both by the network (NTP): events are "
+        "dated, expire and are counted in days by the clock of the process that has them."
+    )

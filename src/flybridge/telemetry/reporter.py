@@ -11,7 +11,6 @@ from flybridge.delivery.circuit import Circuit
 from flybridge.delivery.observer import Exchange
 from flybridge.errors import FlybridgeError
 from flybridge.insight.causes import UNEXPLAINED
-from flybridge.insight.clocks import clock_sentence
 from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison, events_by_cause
 from flybridge.insight.coverage import Fall
@@ -19,6 +18,7 @@ from flybridge.insight.native import REASON as NATIVE
 from flybridge.records import Filing
 from flybridge.store.audiences.records import Run
 from flybridge.store.records import Filed, Lane
+from flybridge.store.server_clock import clock_sentence
 from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.metrics import Metrics
 

@@ -23,11 +23,10 @@ from msgspec import Struct
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.inbox.protocol import Inbox
-from flybridge.insight.clocks import clock_sentence
 from flybridge.insight.unwritten import read_unwritten, silent_sentence, unwritten_sentence
 from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
-from flybridge.store.server_clock import ServerClock
+from flybridge.store.server_clock import ServerClock, clock_sentence
 from flybridge.telemetry.hearing import Hearing
 from flybridge.telemetry.metrics import Metrics, bridge_state
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
