@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
-from flybridge.audiences.schedule import targets, with_keys
+from flybridge.audiences.schedule import register, targets, with_keys
 from flybridge.cli.app import app as cli
+from flybridge.config.settings import loads
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
+from flybridge.operations.console import ConsoleOperations
 from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sealing import Seal
@@ -30,6 +33,7 @@ from flybridge.store.audiences.records import NEVER_MS
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside
+from flybridge.wiring import plans_of
 
 SECRET = b"the secret of these tests"
 ORIGIN = "http://sandbox"
@@ -218,6 +222,30 @@ name = "vips"
 identifier = "gaid"
 cadence = "realtime"
 """
+
+
+async def test_a_look_at_the_console_leaves_an_audience_with_a_kept_key_as_it_is(tmp_path):
+    """Without its key it would seem to be another audience: AppsFlyer would be sent all again, and nobody removed."""
+    bridge = Bridge(tmp_path)
+    config = loads(CONFIG, tmp_path, {})
+    await bridge.start()
+    await bridge.cohorts.keep_import_key(*NAME, "kept-key")
+    await register(bridge.cohorts, plans_of(config), bridge.clock.now_ms())
+    assert await bridge.run() == ("done", "")
+    operations = ConsoleOperations(
+        config,
+        None,  # type: ignore[arg-type] - audiences need no inbox
+        bridge.store,
+        bridge.transport,
+        bridge.clock,
+        lambda: nullcontext(bridge.cohorts),
+        lambda _: nullcontext(bridge.runner),
+        bridge.transport,
+    )
+    (state,) = await operations.audiences()
+    assert (state.standing.listed, state.standing.to_add) == (1, 0)
+    assert "0 devices added, 0 removed" in (await operations.run_audience(*NAME)).sentence
+    await bridge.stop()
 
 
 async def test_the_command_makes_the_audience_and_keeps_its_key(tmp_path, monkeypatch):

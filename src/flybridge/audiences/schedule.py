@@ -53,6 +53,18 @@ async def with_keys(store: CohortStore, plans: Mapping[Name, AudiencePlan]) -> d
     }
 
 
+async def register(
+    store: CohortStore, plans: Mapping[Name, AudiencePlan], now_ms: int, at_once: Collection[Name] = ()
+) -> dict[Name, AudiencePlan]:
+    """Register audiences in the store, those in `at_once` as due now. Returns their plans with the kept import keys.
+
+    An audience under another key is another one to AppsFlyer, and begins anew.
+    """
+    known = await with_keys(store, plans)
+    await store.keep(targets(known, now_ms, at_once))
+    return known
+
+
 async def _is_stopped(store: CohortStore, app: str, name: str) -> bool:
     return any(run.outcome == "stopped" for _, _, run in await store.history(app, name, limit=1))
 
@@ -94,7 +106,7 @@ async def keep_in_step(
             if not known:
                 # This process has read the configuration anew: what an operator had to mend may be mended.
                 stopped = [name for name in plans if await _is_stopped(store, *name)]
-                await store.keep(targets(await with_keys(store, plans), now_ms, stopped))
+                await register(store, plans, now_ms, stopped)
                 known = True
             for one in await store.due(now_ms):
                 name = (one.app, one.name)

@@ -11,7 +11,7 @@ from msgspec import structs
 from flybridge.amplitude.cohort import list_request, read_list, read_usage, usage_request
 from flybridge.appsflyer import audience_account
 from flybridge.audiences.plan import AudiencePlan, RunOptions
-from flybridge.audiences.schedule import targets, with_keys
+from flybridge.audiences.schedule import register
 from flybridge.cli.audit import Job, audited
 from flybridge.cli.common import AppName, AsJson, ConfigPath, Limit, configured, within
 from flybridge.cli.printing import complain, print_json, print_rows, say, show
@@ -52,8 +52,8 @@ def cohorts(
     settings = configured(config, only_app)
 
     async def work(store: CohortStore) -> list[dict[str, Any]]:
-        now_ms, plans = SystemClock().now_ms(), await with_keys(store, plans_of(settings))
-        await store.keep(targets(plans, now_ms))
+        now_ms = SystemClock().now_ms()
+        plans = await register(store, plans_of(settings), now_ms)
         return [row(one, plans) for one in await store.standings(now_ms) if only_app in (None, one.app)]
 
     nothing = "No audience follows a cohort: see [[apps.audiences]]."
@@ -122,18 +122,18 @@ def create(
     chosen = _chosen(settings, name)
 
     async def work(store: CohortStore) -> str:
-        plans = await with_keys(store, plans_of(settings))
-        plan, now_ms = plans[chosen], SystemClock().now_ms()
+        now_ms = SystemClock().now_ms()
+        plans = await register(store, plans_of(settings), now_ms)
+        plan = plans[chosen]
         if plan.audience.import_key:
             raise ConfigError("apps.audiences", f"{name} has an import key already.", "Run it: flybridge cohorts run.")
-        await store.keep(targets(plans, now_ms))
         called = title or f"{plan.rule.audience} {plan.rule.settings.cohort}"
         async with opened_transport() as transport:
             made = audience_account.read(await transport.send(audience_account.request(plan.audience, called)))
         if isinstance(made, str):
             raise FlybridgeError(made)
         await store.keep_import_key(*chosen, made.import_key)
-        await store.keep(targets(await with_keys(store, plans), now_ms, [chosen]))
+        await register(store, plans, now_ms, [chosen])
         return f"AppsFlyer has made the audience {called!r} (id {made.id}). Its import key is kept sealed in the store."
 
     with audited(settings, "create_audience", name, new=True) as result:
@@ -264,7 +264,7 @@ def _run(settings: Config, name: str, options: RunOptions) -> Run:
     chosen = _chosen(settings, name)
 
     async def work(store: CohortStore) -> Run | None:
-        await store.keep(targets(await with_keys(store, plans), SystemClock().now_ms()))
+        await register(store, plans, SystemClock().now_ms())
         clock = await shared_clock(settings)
         async with opened_transport() as transport, opened_runner(settings, store, transport, clock) as runner:
             return await runner.run(plans[chosen], options)

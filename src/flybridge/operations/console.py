@@ -18,7 +18,7 @@ from flybridge.amplitude.activity import AmplitudeUser
 from flybridge.amplitude.cohort import Credentials
 from flybridge.audiences.plan import RunOptions
 from flybridge.audiences.run import Runner
-from flybridge.audiences.schedule import targets
+from flybridge.audiences.schedule import register
 from flybridge.clock import Clock
 from flybridge.config.apps import App
 from flybridge.config.settings import Config
@@ -84,7 +84,7 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
         plans, now_ms = plans_of(self.config), self.clock.now_ms()
         async with self.open_cohorts() as cohorts:
             if plans:
-                await cohorts.keep(targets(plans, now_ms))
+                await register(cohorts, plans, now_ms)
             found = []
             for one in await cohorts.standings(now_ms):
                 plan = plans.get((one.app, one.name))
@@ -97,7 +97,7 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
         if (app, name) not in plans:
             return Done(f"No audience {name} of {app} is configured.", False)
         async with self.open_cohorts() as cohorts:
-            await cohorts.keep(targets(plans, self.clock.now_ms()))
+            await register(cohorts, plans, self.clock.now_ms())
             async with self.open_runner(cohorts) as runner:
                 run = await runner.run(plans[app, name], RunOptions(accept_shrink=accept_shrink, download=True))
         if run is None:
