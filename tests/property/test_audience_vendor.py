@@ -35,6 +35,7 @@ CUT = 0
 SECRET = b"the secret of the property suite"
 RULE = audience_rule("shop", "spenders", "c1", "gaid", cadence="hourly", max_shrink_percent=100)
 APP = AppFlow(Rules(app="shop", platform="android", route="http_v2"), audiences=(RULE,))
+TAKEN = b'{"message":"The request was successful"}'
 ANSWERS = {
     "cut": (CUT, b""),
     "500": (500, b"no"),
@@ -77,7 +78,7 @@ class ImportApi:
             return HttpResponse(503, {}, b"")
         values = [device["gaid"] for device in json.loads(request.body)["devices"]]
         bad = next((kind for value in values if (kind := self._kinds.get(value, GOOD)) != GOOD), GOOD)
-        status, body = ANSWERS[bad] if bad else ((502, b"") if len(values) > self._most else (200, b"{}"))
+        status, body = ANSWERS[bad] if bad else ((502, b"") if len(values) > self._most else (200, TAKEN))
         if status == CUT:
             raise TransportError("https://vendor.example: cut", maybe_applied=True)
         if status == 200 and request.url.endswith(PATH + "add"):

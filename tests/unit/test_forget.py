@@ -63,7 +63,10 @@ class Vendors:
         status = self.script.pop(0) if self.script else (201 if "gdpr" in request.url else 200)
         if isinstance(status, TransportError):
             raise status
-        return HttpResponse(status, {}, b"{}")
+        body: dict[str, object] = {}
+        if status < 400:
+            body = {"subject_request_id": "x"} if "gdpr" in request.url else {"amplitude_ids": [], "matches": []}
+        return HttpResponse(status, {}, json.dumps(body).encode())
 
     async def close(self) -> None:
         """Have nothing to close."""

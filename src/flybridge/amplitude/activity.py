@@ -3,7 +3,8 @@
 https://amplitude.com/docs/apis/analytics/dashboard-rest, read 2026-11-27: `GET /api/2/useractivity?user=`, basic
 authentication with API key and secret key, 360 queries an hour and 10 at once together with the user search. `userData`
 has the user id and all device ids. Events are counted from 0, so that `limit=0` gives the newest alone; they are not
-read. The page documents no answer for an unknown user: 400, 404, and an answer without ids are taken as one.
+read. The page documents no answer for an unknown user: 400, 404, an empty object and an answer without ids are taken as
+one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlencode
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flybridge.amplitude.cohort import Credentials
-from flybridge.delivery.exchange import HttpRequest, HttpResponse, json_of
+from flybridge.delivery.exchange import HttpRequest, HttpResponse, json_object, json_of
 
 PATH: Final = "/api/2/useractivity"
 
@@ -46,7 +46,8 @@ def read(response: HttpResponse) -> AmplitudeUser:
             return AmplitudeUser(problem="Amplitude's 360 queries of this hour are used up.")
         case status:
             return AmplitudeUser(problem=f"Amplitude answered {status}.")
-    if (answer := json_of(response.body, _Activity)) is None:
+    given, answer = json_object(response.body), json_of(response.body, _Activity)
+    if answer is None or (given and "userData" not in given):
         return AmplitudeUser(problem="Amplitude's answer can't be read.")
     data = answer.userData
     return AmplitudeUser(data.user_id or "", tuple(one for one in data.device_ids or () if isinstance(one, str)))
@@ -58,4 +59,4 @@ class _UserData(Struct):
 
 
 class _Activity(Struct):
-    userData: _UserData = msgspec.field(default_factory=_UserData)  # noqa: N815 - Amplitude's name
+    userData: _UserData = field(default_factory=_UserData)  # noqa: N815 - Amplitude's name

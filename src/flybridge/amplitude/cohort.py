@@ -167,6 +167,8 @@ def read_status(response: HttpResponse) -> Asked:
     """Return the status of a request. Never raises."""
     answer = json_object(response.body) or {}
     status = _text(answer.get("async_status")).upper()
+    if response.status in {200, 202} and not status and not _text(answer.get("request_id")):
+        return Asked(Retry("unreadable_answer"))
     if response.status == 202 or (response.status == 200 and status in _RUNS):
         return Asked(Retry("job_running", counts=False), _text(answer.get("request_id")))
     if response.status == 200 and ("FAIL" in status or "ERROR" in status):

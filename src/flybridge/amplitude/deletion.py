@@ -40,8 +40,9 @@ def read_search(response: HttpResponse) -> int | Erasure:
     if response.status != 200:
         found = read(response)
         return found if not found.done else Erasure(False, f"Amplitude answered {response.status}: run it again later.")
-    if (answer := json_of(response.body, _Found)) is None:
-        return Erasure(False, "Amplitude's answer can't be read: check base_url and any proxy, then run it again.")
+    answer = json_of(response.body, _Found)
+    if answer is None or answer.matches is None:
+        return Erasure(False, UNREADABLE)
     # A prefix of a user id, or an Amplitude id, would be another user's.
     ids = {one.amplitude_id for one in answer.matches} if answer.type == BY_ID else set()
     if not ids:
@@ -62,6 +63,7 @@ def request(credentials: Credentials, user: str | int, requester: str = "") -> H
     return HttpRequest("POST", credentials.origin.rstrip("/") + PATH, headers, msgspec.json.encode(body))
 
 
+UNREADABLE: Final = "Amplitude's answer can't be read: check base_url and any proxy, then run it again."
 SEARCHES: Final = (
     "Amplitude's 360 searches of this hour are used up, or too many run at once: run the command again later."
 )
@@ -88,16 +90,19 @@ class _Match(msgspec.Struct):
 
 
 class _Found(msgspec.Struct):
-    matches: list[_Match] = []
+    matches: list[_Match] | None = None
     type: str = ""
 
 
 def _accepted(body: bytes) -> Erasure:
     try:
         answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return Erasure(False, "Amplitude's answer can't be read: check base_url and any proxy, then run it again.")
-    jobs = [job for job in (answer if isinstance(answer, list) else [answer]) if isinstance(job, dict)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Erasure(False, UNREADABLE)
+    found = [job for job in (answer if isinstance(answer, list) else [answer]) if isinstance(job, dict)]
+    # An object without any of these is that of a gateway: nobody is deleted.
+    if not (jobs := [job for job in found if not _OF_JOB.isdisjoint(job)]):
+        return Erasure(False, UNREADABLE)
     # One user is asked for. An answer has the day of the job also where it is not that user's.
     if any(job.get("invalid_ids") for job in jobs):
         return Erasure(True, "Amplitude has no such user in this project.")
@@ -105,6 +110,10 @@ def _accepted(body: bytes) -> Erasure:
     if days:
         return Erasure(True, f"Amplitude deletes the user in its job of {', '.join(days)}.")
     return Erasure(True, "Amplitude has accepted the request.")
+
+
+_OF_JOB: Final = frozenset({"day", "amplitude_ids", "user_ids", "invalid_ids"})
+"""Fields of a deletion job, of which an answer has at least one."""
 
 
 def _is_day(value: object) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from flybridge.appsflyer.audience import common as common_verdict
-from flybridge.appsflyer.audience import message_of
+from flybridge.appsflyer.audience import is_taken, message_of
 from flybridge.appsflyer.contacts import PhoneHashes, hash_email, hash_phone
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import Accepted, Halt, HttpRequest, HttpResponse, Reject, Split, Verdict
@@ -58,7 +58,7 @@ def verdict(response: HttpResponse, rows: int) -> Verdict:
     """Return the one verdict of an answer, which applies to all `rows` of the request. Never raises."""
     message = message_of(response)
     match response.status:
-        case 200 | 202 if message is not None:
+        case 200 | 202 if is_taken(response.body, "message"):
             return Accepted()
         case 200 | 202:
             return Halt("wrong_address", "What answers is not AppsFlyer's API: see base_url and proxies.")

@@ -30,6 +30,7 @@ from flybridge.delivery.exchange import (
     Retry,
     Split,
     Verdict,
+    is_success,
     json_object,
     retry_after_s,
 )
@@ -68,7 +69,7 @@ def verdict(response: HttpResponse, devices: int) -> Verdict:
     """Return the one verdict of an answer, which applies to all `devices` of the request. Never raises."""
     message = message_of(response)
     match response.status:
-        case 200 | 202 if message is None:
+        case 200 | 202 if not is_taken(response.body, "message"):
             return Halt("wrong_address", "What answers is not AppsFlyer's Audiences API: see base_url and proxies.")
         case 200 | 202:
             return Accepted()
@@ -101,6 +102,12 @@ def common(response: HttpResponse, status: int) -> Verdict:
             return Retry(f"server_error_{status}", retry_after_s(response))
         case _:
             return Halt("refused", f"AppsFlyer answers {status}, which its page does not know: see the log.")
+
+
+def is_taken(body: bytes, field: str) -> bool:
+    """Whether the body of a success is the vendor's: an object with this field, which tells no error."""
+    answer = json_object(body)
+    return answer is not None and field in answer and is_success(body)
 
 
 def limit_of(response: HttpResponse) -> int:

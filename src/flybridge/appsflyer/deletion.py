@@ -103,8 +103,14 @@ def read(response: HttpResponse, identity: str = "") -> Erasure:
             return Erasure(False, f"AppsFlyer answered {status}: run the command again later.")
 
 
+_OF_REQUEST: Final = frozenset({"subject_request_id", "expected_completion_time", "received_time", "encoded_request"})
+"""Fields of the answer to a request that was taken, which has at least one of them."""
+
+
 def _created(body: bytes) -> Erasure:
-    if (answer := json_object(body)) is None:
+    answer = json_object(body)
+    # An object without any of these is that of a gateway: nobody is deleted.
+    if answer is None or _OF_REQUEST.isdisjoint(answer):
         return Erasure(False, "AppsFlyer's answer can't be read: check base_url and any proxy, then run it again.")
     until = str(answer.get("expected_completion_time", ""))[:10]
     if until.replace("-", "").isdecimal():

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.delivery.exchange import HttpRequest, HttpResponse, json_of
+from flybridge.delivery.exchange import HttpRequest, HttpResponse, is_success, json_object, json_of
 
 PATH: Final = "/api/pushapi/v1.0/app/{app}"
 TOKENS: Final = "/api/pushapi/v1.0/tokens/app/{app}"
@@ -50,6 +50,8 @@ PROBLEMS: Final = {
 }
 """AppsFlyer's codes in words."""
 
+UNREADABLE: Final = "What answered is not AppsFlyer: check base_url and any proxy."
+
 Endpoint = Mapping[str, Any]
 """One endpoint as AppsFlyer describes it. What is not known here is kept."""
 
@@ -76,12 +78,23 @@ def token_request(account: AppsFlyerAccount, token: str, header: str) -> HttpReq
 
 def read(response: HttpResponse) -> list[dict[str, Any]] | str:
     """Return the endpoints in an answer, or in a sentence why there are none. Never raises, never quotes the answer."""
-    answer = json_of(response.body or b"{}", _Configuration) or _Configuration(code="unreadable")
+    if response.status != 200:
+        return refusal(response) or UNREADABLE
+    # Those that are not in the answer would be removed by the next request: another object is no answer.
+    given = json_object(response.body or b"{}")
+    if given is None or (given and "endpoints" not in given):
+        return UNREADABLE
+    answer = json_of(response.body or b"{}", _Configuration)
+    return UNREADABLE if answer is None else answer.endpoints
+
+
+def refusal(response: HttpResponse) -> str:
+    """Return in a sentence why AppsFlyer has not taken a change; empty if it has. Never raises."""
+    answer = json_of(response.body or b"{}", _Configuration) or _Configuration()
     match response.status:
-        case 200 if answer.code != "unreadable":
-            return answer.endpoints
         case 200:
-            return "What answered is not AppsFlyer: check base_url and any proxy."
+            is_object = json_object(response.body or b"{}") is not None
+            return "" if is_object and is_success(response.body) else UNREADABLE
         case 401:
             return (
                 "AppsFlyer does not accept the token: check api_token. Tokens made before March 10, 2026 are revoked."

@@ -30,7 +30,9 @@ async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
             f"{where}.platform", "is not one that AppsFlyer's API configures.", "Enter the endpoint by hand."
         )
     url = push_url(config, app)
-    endpoints = await _ask(transport, push_config.read_request(account))
+    endpoints = push_config.read(await transport.send(push_config.read_request(account)))
+    if isinstance(endpoints, str):
+        raise FlybridgeError(endpoints)
     mine, in_app = push_config.ours(endpoints, url), app.route is Route.HTTP_V2
     done = []
     if len(mine) == 1 and not push_config.differences(
@@ -39,19 +41,17 @@ async def set_up(config: Config, app: App, transport: Transport) -> list[str]:
         done.append(f"{app.name}: the endpoint {url} is as flybridge needs it already.")
     else:
         new = push_config.merged(endpoints, url, in_app=in_app)
-        await _ask(transport, push_config.write_request(account, new))
+        await _change(transport, push_config.write_request(account, new))
         done.append(f"{app.name}: the endpoint {url} is {'corrected' if mine else 'added'} in AppsFlyer.")
     if secret is not None and secret.reveal():
         header = app.appsflyer.token_header
-        await _ask(transport, push_config.token_request(account, secret.reveal(), header))
+        await _change(transport, push_config.token_request(account, secret.reveal(), header))
         others = len(endpoints) - len(mine)
         shared = f" The app's {others} other endpoints are sent it, too." if others else ""
         done.append(f"{app.name}: the token is set, in the header {header}.{shared}")
     return done
 
 
-async def _ask(transport: Transport, request: HttpRequest) -> list[dict[str, object]]:
-    read = push_config.read(await transport.send(request))
-    if isinstance(read, str):
-        raise FlybridgeError(read)
-    return read
+async def _change(transport: Transport, request: HttpRequest) -> None:
+    if problem := push_config.refusal(await transport.send(request)):
+        raise FlybridgeError(problem)
