@@ -27,7 +27,7 @@ from flybridge.insight.differences import partly_compared
 from flybridge.insight.never_came import unreadable_among
 from flybridge.insight.performance import AppScope
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
-from flybridge.operations.reconcile import Gathered
+from flybridge.operations.gathered import Gathered
 from flybridge.records import OutcomeKind, Source
 from flybridge.store.figures import Count, CountedOn, OutcomeCount
 from flybridge.store.performance import day_number

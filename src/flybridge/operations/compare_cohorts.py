@@ -28,7 +28,7 @@ from flybridge.insight.cohorts import LAST
 from flybridge.insight.reconcile_revenue import CohortRevenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.booked_events import BOOKED
-from flybridge.operations.reconcile import FINAL_MS, Gathered, days_of, span_of
+from flybridge.operations.gathered import FINAL_MS, Gathered, days_of, span_of
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.operations.whole_report import whole_report
 from flybridge.records import MICRO, PerformanceKind

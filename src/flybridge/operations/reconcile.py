@@ -6,30 +6,23 @@ final is kept, and asked for again only if flybridge has delivered more of the e
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-import msgspec
-from msgspec import Struct, field, structs
+from msgspec import structs
 
-from flybridge.amplitude import dashboard
 from flybridge.appsflyer.report import ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
-from flybridge.flow.filing import POSTBACKS
-from flybridge.history.uptime import Uptime, read_uptime
 from flybridge.insight import comparison
 from flybridge.insight.compared_rows import family
-from flybridge.insight.comparison import CONVERSIONS, DayComparison
-from flybridge.insight.native import REASON as NATIVE
+from flybridge.insight.comparison import DayComparison
 from flybridge.insight.never_came import Counted, unreadable_among
-from flybridge.insight.reasons import NEVER_MAPPED
-from flybridge.insight.reconcile import AmplitudeCount, DayEvidence, compare
+from flybridge.insight.reconcile import DayEvidence, compare
 from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
-from flybridge.operations.booked_events import BOOKED, COUNTED
-from flybridge.operations.count_amplitude import AmplitudeCounter, CountRefused, QueryBudget
+from flybridge.operations.amplitude_answers import AmplitudeAnswer, AmplitudeAnswers, most_frequent
+from flybridge.operations.count_amplitude import AmplitudeCounter, QueryBudget
 from flybridge.operations.count_appsflyer import (
     ORIGIN,
     Activity,
@@ -37,45 +30,13 @@ from flybridge.operations.count_appsflyer import (
     count_activity,
     count_appsflyer,
 )
+from flybridge.operations.gathered import Gathered, days_of, gather, is_final, span_of
 from flybridge.operations.known_gaps import KnownGap, gaps_of, known_gap
-from flybridge.operations.match_export import ExportFailed, ExportMatch, match_export
 from flybridge.operations.read_raw_evidence import RawEvidence, RawReader
 from flybridge.operations.reconcile_plan import ReconcilePlan
-from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, PerformanceKind, day_of
-from flybridge.store.figures import UNEXPLAINED_EVENTS, Count, CountedOn, DayReport, OutcomeCount, RestrictedCount
-from flybridge.store.performance import OTHER, Slice, date_of
+from flybridge.store.figures import CountedOn
+from flybridge.store.performance import OTHER
 from flybridge.store.protocol import Store
-
-FINAL_MS: Final = 48 * HOUR_MS
-"""After the end of a day AppsFlyer changes its figures for so long."""
-
-ANSWERS: Final = "answers"
-"""The kind of day report that keeps what Amplitude has answered."""
-
-
-class KeptAnswer(Struct):
-    """What Amplitude has answered about an event on a day, and how many of it had been delivered by then."""
-
-    at_ms: int
-    delivered: int
-    counts: dict[str, AmplitudeCount]
-
-
-class KeptAnswers(Struct):
-    """What Amplitude has answered about a day, by event: how many, and their revenue. A change of zone makes it
-    worthless.
-    """
-
-    zone: str
-    events: dict[str, KeptAnswer] = field(default_factory=dict)
-    revenue: dict[str, KeptAnswer] = field(default_factory=dict)
-
-
-class AmplitudeAnswer(Struct):
-    """What Amplitude says of a day, by event: how many, and their revenue in millionths."""
-
-    counts: dict[str, Mapping[str, AmplitudeCount]] = field(default_factory=dict)
-    revenue: dict[str, Mapping[str, AmplitudeCount]] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -86,18 +47,19 @@ class Reconciler:
         self._budget = budget
         self._download = download
         self._clock = clock
+        self._answers = AmplitudeAnswers(store, download, clock)
 
     async def run(self, plan: ReconcilePlan, first: int, last: int, *, again: bool = False) -> list[DayComparison]:
         """Compare these days, keep and return what was found. What a vendor does not answer is noted, and left out."""
         now_ms = self._clock.now_ms()
-        evidence = await self._gather(plan, first, last)
+        evidence = await gather(self._store, plan, first, last)
         told = AppsFlyerAnswer({})
         if plan.account is not None:
             told = await count_appsflyer(plan, self._download, first, last)
         activity: Activity = {}
         by_name = ""
         if plan.chosen.reconcile_by_master and told.days:
-            names = {day: _most_frequent(plan, evidence.counted[day]) for day in range(first, last + 1)}
+            names = {day: most_frequent(plan, evidence.counted[day]) for day in range(first, last + 1)}
             try:
                 activity = await count_activity(plan, self._download, names)
             except ReportRefused as problem:
@@ -117,12 +79,12 @@ class Reconciler:
             gap = gaps.get(day)
             amplitude = AmplitudeAnswer()
             if plan.credentials is not None and plan.source_property:
-                amplitude = await self._amplitude(plan, counter, evidence, day, notes, again=again)
+                amplitude = await self._answers.of_day(plan, counter, evidence, day, notes, again=again)
             one = DayEvidence(
                 app=plan.app,
                 day=day,
                 made_ms=now_ms,
-                is_final=_is_final(plan, day, now_ms),
+                is_final=is_final(plan, day, now_ms),
                 counted=evidence.counted[day],
                 outcomes=evidence.outcomes[day],
                 name_of=plan.name_of,
@@ -174,26 +136,6 @@ class Reconciler:
         stopped = [day for day in days if evidence.uptime.was_stopped(*span_of(plan, day))]
         return unreadable_among(missing, evidence.unreadable(), {day: days_of(plan, day) for day in days}, stopped)
 
-    async def _gather(self, plan: ReconcilePlan, first: int, last: int) -> Gathered:
-        outcomes = await self._store.outcomes(plan.app, first, last)
-        gathered = Gathered()
-        for one in outcomes.counted:
-            gathered.counted[one.day].append(one)
-        for done in outcomes.outcomes:
-            gathered.outcomes[done.day].append(done)
-        question = Slice(first, last, last + 1, frozenset({"day", "media_source"}), plan.app)
-        for point in await self._store.curves(question):
-            if point.kind in BOOKED:
-                day, source = point.labels.day, point.labels.media_source
-                gathered.cohorts[day][source] += point.events
-                cohort = gathered.cohort_revenue[day].setdefault(source, CohortRevenue())
-                cohort.revenue += point.revenue
-                cohort.not_converted += point.not_converted
-        gathered.restricted = [one for one in await self._store.restricted() if one.app == plan.app]
-        gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
-        gathered.uptime = await read_uptime(self._store)
-        return gathered
-
     async def _raw(self, plan: ReconcilePlan, evidence: Gathered, first: int, last: int) -> RawEvidence:
         """Read AppsFlyer's raw data of these days. What is refused is said, and not taken for nothing."""
         if plan.raw is None:
@@ -215,113 +157,6 @@ class Reconciler:
             cohort.paid, cohort.rated, cohort.rated_amount = booked.paid, booked.rated, booked.rated_amount
             cohort.missing = booked.missing_revenue
         return found
-
-    async def _amplitude(
-        self,
-        plan: ReconcilePlan,
-        counter: AmplitudeCounter,
-        evidence: Gathered,
-        day: int,
-        notes: list[str],
-        *,
-        again: bool,
-    ) -> AmplitudeAnswer:
-        """Ask for the events of a day. What is refused is noted, and after the first refusal no more is asked."""
-        kept = await self._kept(plan, day)
-        exported = await self._exported(plan, evidence, day, notes) if plan.by_export else None
-        found = AmplitudeAnswer()
-        delivered, paid = _delivered(plan, evidence.outcomes[day]), _paid(plan, evidence.counted[day])
-        try:
-            for name in _names(plan, evidence.counted[day]):
-                for answers, into, sums in ((kept.events, found.counts, False), (kept.revenue, found.revenue, True)):
-                    if sums and name not in paid:
-                        continue
-                    known = answers.get(name)
-                    settled = known is not None and known.delivered == delivered[name] and not again
-                    if known is not None and settled and _is_final(plan, day, known.at_ms):
-                        into[name] = known.counts
-                        continue
-                    counts = dict(await counter.count(name, day, sums=sums))
-                    into[name] = counts
-                    answers[name] = KeptAnswer(self._clock.now_ms(), delivered[name], counts)
-        except CountRefused as problem:
-            notes.append(f"Not all events were counted in Amplitude: {problem}")
-        body = msgspec.json.encode(kept)
-        await self._store.put_day_reports([DayReport(plan.app, ANSWERS, day, self._clock.now_ms(), body)])
-        if exported is not None:
-            found.counts = {
-                name: {
-                    source: structs.replace(one, foreign=exported.foreign[name].get(source, 0))
-                    for source, one in counts.items()
-                }
-                for name, counts in found.counts.items()
-            }
-        return found
-
-    async def _exported(
-        self, plan: ReconcilePlan, evidence: Gathered, day: int, notes: list[str]
-    ) -> ExportMatch | None:
-        """Look for each event of a day in Amplitude's export, and keep which are not there."""
-        now_ms = self._clock.now_ms()
-        try:
-            found = await match_export(
-                plan,
-                self._download,
-                await self._store.sent_events(plan.app, day, day),
-                _names(plan, evidence.counted[day]),
-                day=day,
-                first_ms=span_of(plan, day)[0],
-                now_ms=now_ms,
-            )
-        except ExportFailed as problem:
-            notes.append(f"Events were not looked for by their insert ids: {problem}")
-            return None
-        body = msgspec.json.encode(found.lost)
-        await self._store.put_day_reports([DayReport(plan.app, UNEXPLAINED_EVENTS, day, now_ms, body)])
-        return found
-
-    async def _kept(self, plan: ReconcilePlan, day: int) -> KeptAnswers:
-        for report in await self._store.day_reports(ANSWERS, day, day, app=plan.app):
-            kept = report.read(KeptAnswers)
-            if kept is not None and kept.zone == plan.amplitude_zone:
-                return kept
-        return KeptAnswers(plan.amplitude_zone)
-
-
-class Gathered:
-    """What the store says of some days of an app."""
-
-    def __init__(self) -> None:
-        self.counted: defaultdict[int, list[CountedOn]] = defaultdict(list)
-        self.outcomes: defaultdict[int, list[OutcomeCount]] = defaultdict(list)
-        self.cohorts: defaultdict[int, Counter[str]] = defaultdict(Counter)
-        self.cohort_revenue: defaultdict[int, dict[str, CohortRevenue]] = defaultdict(dict)
-        self.restricted: list[RestrictedCount] = []
-        self.counts: list[Count] = []
-        self.uptime = Uptime([])
-
-    def changed_on(self, plan: ReconcilePlan, day: int) -> dict[str, dict[str, int]]:
-        days, found = days_of(plan, day), defaultdict[str, Counter[str]](Counter)
-        for one in self.restricted:
-            if one.day in days:
-                found[one.media_source][one.policy] += one.events
-        return {source: dict(policies) for source, policies in found.items()}
-
-    def native_on(self, plan: ReconcilePlan, day: int) -> int:
-        days = days_of(plan, day)
-        return sum(one.n for one in self.counts if one.day in days and one.reason == NATIVE)
-
-    def unreadable(self) -> Counter[str]:
-        """Return how many dead letters there are, by the date of their reception, that were never mapped."""
-        found: Counter[str] = Counter()
-        for one in self.counts:
-            if one.source in POSTBACKS and one.outcome == OutcomeKind.DEAD and one.reason in NEVER_MAPPED:
-                found[one.day] += one.n
-        return found
-
-    def unreadable_on(self, days: frozenset[str], *, since: bool = False) -> int:
-        found = self.unreadable().items()
-        return sum(n for day, n in found if (day >= min(days) if since else day in days))
 
 
 def _is_told(raw: RawEvidence) -> bool:
@@ -351,52 +186,3 @@ def _together(counted: Sequence[CountedOn]) -> str:
 def _conversions(unreadable: Mapping[int, Mapping[Counted, int]], first: int) -> int:
     """Return how many of the dead letters that are among what is missing are conversions, from a day on."""
     return sum(n for day, of in unreadable.items() if day >= first for (_, event), n in of.items() if not event)
-
-
-def span_of(plan: ReconcilePlan, day: int) -> tuple[int, int]:
-    """Return when a day of the app begins and ends, in milliseconds."""
-    first, end = dashboard.span_of(date_of(day), plan.insight.timezone)
-    return round(first.timestamp() * 1000), round(end.timestamp() * 1000)
-
-
-def _is_final(plan: ReconcilePlan, day: int, at_ms: int) -> bool:
-    return at_ms >= span_of(plan, day)[1] + FINAL_MS
-
-
-def days_of(plan: ReconcilePlan, day: int) -> frozenset[str]:
-    """Return the dates in UTC on which a day of the app falls."""
-    first_ms, end_ms = span_of(plan, day)
-    return frozenset(day_of(ms) for ms in range(first_ms, end_ms, DAY_MS)) | {day_of(end_ms - 1)}
-
-
-def _names(plan: ReconcilePlan, counted: Sequence[CountedOn]) -> list[str]:
-    """Return the names under which Amplitude is asked: conversions that there are, and the most frequent events."""
-    kinds = {PerformanceKind.INSTALL, *(one.kind for one in counted)}
-    asked = [plan.name_of(kind, "") for kind in CONVERSIONS if kind in kinds]
-    asked += [plan.name_of(PerformanceKind.EVENT, event) for event in _most_frequent(plan, counted)]
-    return list(dict.fromkeys(name for name in asked if name is not None))
-
-
-def _most_frequent(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> list[str]:
-    """Return the names of the in-app events that are compared."""
-    events: Counter[str] = Counter()
-    for one in counted:
-        if one.kind in COUNTED and one.event != OTHER:
-            events[one.event] += one.n
-    return sorted(events, key=lambda event: (-events[event], event))[: plan.chosen.reconcile_events]
-
-
-def _paid(plan: ReconcilePlan, counted: Iterable[CountedOn]) -> set[str]:
-    """Return the names in Amplitude of the events that have revenue on a day."""
-    names = {plan.name_of(PerformanceKind.EVENT, one.event) for one in counted
-             if one.kind in COUNTED and (one.revenue or one.not_converted)}  # fmt: skip
-    return {name for name in names if name is not None}
-
-
-def _delivered(plan: ReconcilePlan, outcomes: Sequence[OutcomeCount]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for one in outcomes:
-        kind = one.kind if one.kind in CONVERSIONS else PerformanceKind.EVENT
-        if one.outcome == OutcomeKind.DELIVERED and (name := plan.name_of(kind, one.event)) is not None:
-            found[name] += one.n
-    return found
