@@ -20,8 +20,8 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
 from flybridge.history import column_blocks
 from flybridge.history.column_prospects import Prospects
+from flybridge.history.equal_rows import IDENTITY
 from flybridge.history.files import RawRows, find_files
-from flybridge.history.progress import IDENTITY
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.history.survey import Survey

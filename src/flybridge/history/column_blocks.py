@@ -19,7 +19,7 @@ from flybridge.appsflyer.fields import ABSENT
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.appsflyer.raw_report import TAKEN, Report
 from flybridge.history.csv_rows import CsvReader, may_be_header
-from flybridge.history.progress import RowIdentity
+from flybridge.history.equal_rows import RowIdentity
 from flybridge.history.rows import BadRow, RawRow
 
 T = TypeVar("T")

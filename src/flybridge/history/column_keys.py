@@ -15,7 +15,7 @@ from flybridge.appsflyer.raw_report import Report
 from flybridge.history.column_blocks import ColumnBlock, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import IDENTITY, RowIdentity
+from flybridge.history.equal_rows import IDENTITY, RowIdentity
 from flybridge.history.rows import BadRow, RawRow
 from flybridge.mapping.to_amplitude.rules import Rules
 

@@ -19,7 +19,7 @@ from flybridge.appsflyer.postback_kind import is_from_server
 from flybridge.history.column_blocks import ColumnBlock, Texts, rows_beside, rows_by_columns
 from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import RowIdentity
+from flybridge.history.equal_rows import RowIdentity
 from flybridge.history.rows import BadRow, RawRow
 from flybridge.mapping.person import Keys, identify, named_user
 from flybridge.mapping.to_amplitude.facts import MAX_FLAT

@@ -28,12 +28,13 @@ from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_keys import KeyedRow, KeyOwner
+from flybridge.history.equal_rows import EqualRows, TrialCount
 from flybridge.history.files import RawFile, RawRows
 from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import FOUND, Gap, GapReport, last_found
 from flybridge.history.locker_folders import Locker
 from flybridge.history.object_reader import StoreWatch
-from flybridge.history.progress import EqualRows, Progress, TrialCount
+from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, PullPlan
 from flybridge.history.revised import FormerRows
 from flybridge.history.row_numbers import RowNumbers

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.raw_report import CONVERSIONS, DECIDING, FRAUD, may_be_own
 from flybridge.history.column_blocks import ColumnBlock, are_provable, rows_by_columns, second_of
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import PERSON
+from flybridge.history.equal_rows import PERSON
 from flybridge.history.rows import BadRow, RawRow
 
 NEEDED: Final = ("event_name", "event_time")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from flybridge.appsflyer.raw_report import Report
 from flybridge.history.column_events import ColumnEvent
 from flybridge.history.column_prospects import Prospects
-from flybridge.history.progress import RowIdentity
+from flybridge.history.equal_rows import RowIdentity
 from flybridge.history.rows import RawRow
 
 

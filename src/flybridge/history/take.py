@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from flybridge.appsflyer.raw_report import BAD_ROW, CONVERSIONS, TAKEN, Report, row_body
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
-from flybridge.history.progress import EqualRows
+from flybridge.history.equal_rows import EqualRows
 from flybridge.history.rows import BadRow, RawRow, dated, is_of_app, is_path_of_app
 from flybridge.records import Envelope, Media, Source
 

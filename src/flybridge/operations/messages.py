@@ -19,7 +19,7 @@ from flybridge.appsflyer.postback import V1_NAMES
 from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.progress import RowIdentity, identifying, row_identity
+from flybridge.history.equal_rows import RowIdentity, identifying, row_identity
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, dated, is_of_app
 from flybridge.history.take import letter_of
 from flybridge.records import Media, Source
