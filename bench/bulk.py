@@ -41,7 +41,8 @@ from flybridge.delivery.transport import HttpTransport
 from flybridge.delivery.worker import Worker
 from flybridge.flow import AppFlow, Flow, loop
 from flybridge.history.column_keys import KeyOwner
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import Zone
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.identity import Keyring

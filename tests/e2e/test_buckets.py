@@ -28,10 +28,11 @@ from obstore.store import from_url
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
 from flybridge.history.locker import LockerFollower
 from flybridge.history.locker_folders import Locker
 from flybridge.history.pull import PullPlan
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import RawRow
 from flybridge.records import HOUR_MS, Envelope
 from flybridge.sandbox.vendors import data_locker

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from flybridge.flow import AppFlow, Flow
 from flybridge.history import column_blocks
 from flybridge.history.column_keys import KeyedRow, KeyOwner
-from flybridge.history.files import RawRows, local_file
+from flybridge.history.files import local_file
 from flybridge.history.progress import Progress
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, BadRow, happened_ms
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules

@@ -21,7 +21,8 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.history import column_blocks
 from flybridge.history.column_prospects import Prospects
 from flybridge.history.equal_rows import IDENTITY
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.history.survey import Survey

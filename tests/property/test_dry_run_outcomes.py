@@ -17,7 +17,8 @@ from empty_stores import write_empty_store
 from flybridge.appsflyer.raw_report import BAD_ROW
 from flybridge.errors import FlybridgeError
 from flybridge.flow import AppFlow, Flow
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.identity import IdKind, Keyring

@@ -22,8 +22,9 @@ from msgspec import structs
 from empty_stores import write_empty_store
 from flybridge.flow import AppFlow, Flow, app
 from flybridge.history.csv_rows import CsvReader
-from flybridge.history.files import RawRows, local_file
+from flybridge.history.files import local_file
 from flybridge.history.progress import Progress
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import BadRow, RawRow, Zone
 from flybridge.history.survey_outcomes import outcome_of
 from flybridge.identity import Keyring

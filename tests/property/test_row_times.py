@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from flybridge.clock import SystemClock
 from flybridge.history import column_blocks
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow
 from flybridge.history.run import HistoryImport, ImportPlan

@@ -28,7 +28,8 @@ from flybridge.appsflyer.raw_report import Report, report_named, report_of
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.history.column_keys import KeyOwner
 from flybridge.history.csv_rows import MAX_RECORD
-from flybridge.history.files import RawRows, find_files, local_file
+from flybridge.history.files import find_files, local_file
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, happened_ms
 from flybridge.sandbox.vendors.raw_data import ADDITIONAL, DEFAULT

@@ -17,7 +17,8 @@ from flybridge.appsflyer.postback_kind import kind_of
 from flybridge.appsflyer.raw_report import NO_EVENT_TIME, Report
 from flybridge.clock import SystemClock
 from flybridge.history.equal_rows import IDENTITY, row_identity
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, BadRow, dated, happened_ms, row_of
 from flybridge.history.run import HistoryImport, ImportPlan
 from flybridge.mapping.to_amplitude.facts import facts_of

@@ -13,8 +13,9 @@ import pytest
 from obstore.store import MemoryStore
 
 from flybridge.errors import FlybridgeError
-from flybridge.history.files import BUFFER, RawFile, RawRows, find_files, object_file
+from flybridge.history.files import BUFFER, RawFile, find_files, object_file
 from flybridge.history.locker_folders import Locker
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import RawRow
 
 KEY = "home/t=inapps/dt=2026-01-09/h=12/part-00000"

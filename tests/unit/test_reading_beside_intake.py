@@ -15,12 +15,13 @@ from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.config.settings import load
 from flybridge.delivery.exchange import HttpRequest
-from flybridge.history.files import RawFile, RawRows, local_file
+from flybridge.history.files import RawFile, local_file
 from flybridge.history.gaps import GapFinder
 from flybridge.history.locker import LockerFollower
 from flybridge.history.locker_folders import Locker, LockerFolder
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow
 from flybridge.history.take import RowTaker
 from flybridge.history.uptime import Uptime

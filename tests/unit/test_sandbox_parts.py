@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from flybridge.history.files import RawRows
 from flybridge.history.locker_folders import Locker
+from flybridge.history.raw_rows import RawRows
 from flybridge.sandbox.clock import FastClock
 from flybridge.sandbox.vendors.data_locker import update
 from flybridge.sandbox.vendors.deletion import number_of

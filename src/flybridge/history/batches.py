@@ -17,8 +17,9 @@ from flybridge.appsflyer.raw_report import TAKEN, is_conversion, report_named
 from flybridge.clock import Clock
 from flybridge.flow import Flow
 from flybridge.history.equal_rows import EqualRows, person_of, stable_hash
-from flybridge.history.files import RawRows, find_files
+from flybridge.history.files import find_files
 from flybridge.history.progress import Progress
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.survey_outcomes import outcome_of
 from flybridge.history.take import Accept, keep, letter_of, pages

@@ -29,13 +29,14 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_keys import KeyedRow, KeyOwner
 from flybridge.history.equal_rows import EqualRows, TrialCount
-from flybridge.history.files import RawFile, RawRows
+from flybridge.history.files import RawFile
 from flybridge.history.gap_causes import Arrival, arrival_in, arrival_since, cause_of
 from flybridge.history.gap_report import FOUND, Gap, GapReport, last_found
 from flybridge.history.locker_folders import Locker
 from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.revised import FormerRows
 from flybridge.history.row_numbers import RowNumbers
 from flybridge.history.rows import UTC_TIMES, BadRow, RawRow, happened_ms, is_of_app

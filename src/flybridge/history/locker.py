@@ -21,12 +21,13 @@ from flybridge.appsflyer.postback_time import time_ms
 from flybridge.appsflyer.raw_report import report_named
 from flybridge.clock import Clock
 from flybridge.errors import FlybridgeError, InboxUnavailable
-from flybridge.history.files import RawFile, RawRows
+from flybridge.history.files import RawFile
 from flybridge.history.live_days import Forgotten, forgotten_live
 from flybridge.history.locker_folders import Locker, LockerFolder, folder_of
 from flybridge.history.object_reader import StoreWatch
 from flybridge.history.progress import Progress, opened_progress
 from flybridge.history.pull import PullPlan
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.revised import FormerRows
 from flybridge.history.rows import UTC_TIMES, RawRow, happened_ms
 from flybridge.history.take import REVISED, Accept, RowTaker, Taken

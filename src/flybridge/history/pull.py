@@ -36,9 +36,10 @@ from flybridge.appsflyer.report import MINUTE_S, AppsFlyerAccount, ReportRefused
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
 from flybridge.errors import FlybridgeError
-from flybridge.history.files import RawFile, RawRows, local_file
+from flybridge.history.files import RawFile, local_file
 from flybridge.history.live_days import NOTHING, Forgotten
 from flybridge.history.progress import Progress
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES
 from flybridge.history.take import Accept, RowTaker, Taken
 from flybridge.history.unpacked import GZIP, unpacked

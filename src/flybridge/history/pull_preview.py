@@ -13,9 +13,10 @@ from msgspec import Struct
 from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import report_named
 from flybridge.flow import Flow
-from flybridge.history.files import RawFile, RawRows
+from flybridge.history.files import RawFile
 from flybridge.history.progress import Progress
 from flybridge.history.pull import HistoryPull, Pulled, PullPlan, Shown
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES
 from flybridge.history.survey import Survey, Surveyor
 from flybridge.store.protocol import Store

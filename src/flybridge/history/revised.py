@@ -16,9 +16,10 @@ from typing import Final
 
 from flybridge.appsflyer.raw_report import Report, report_named
 from flybridge.history.equal_rows import BETWEEN, IDENTITY
-from flybridge.history.files import RawFile, RawRows
+from flybridge.history.files import RawFile
 from flybridge.history.locker_folders import unversioned, version_of
 from flybridge.history.progress import Progress
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, RawRow, Zone
 from flybridge.history.take import pages_beside
 

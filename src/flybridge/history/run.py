@@ -14,9 +14,10 @@ from flybridge.clock import Clock
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospects
-from flybridge.history.files import RawFile, RawRows
+from flybridge.history.files import RawFile
 from flybridge.history.locker_folders import unversioned
 from flybridge.history.progress import Progress, written
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.revised import FormerRows
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms

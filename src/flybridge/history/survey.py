@@ -22,8 +22,8 @@ from flybridge.errors import FlybridgeError
 from flybridge.flow import Flow
 from flybridge.history.column_prospects import Prospects
 from flybridge.history.equal_rows import EqualRows, person_of
-from flybridge.history.files import RawRows
 from flybridge.history.progress import Progress
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.row_times import RowTimes
 from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms, is_of_app, is_path_of_app
 from flybridge.history.survey_outcomes import DUPLICATE, SENT, MappedPage

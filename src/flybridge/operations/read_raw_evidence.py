@@ -23,8 +23,9 @@ from flybridge.appsflyer.raw_pull import PulledReport
 from flybridge.appsflyer.raw_report import TAKEN, report_named
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Download
-from flybridge.history.files import RawFile, RawRows
+from flybridge.history.files import RawFile
 from flybridge.history.pull import HistoryPull, Pulled, note
+from flybridge.history.raw_rows import RawRows
 from flybridge.history.rows import UTC_TIMES, RawRow
 from flybridge.insight.compared_rows import family
 from flybridge.insight.comparison import ComparedKey
