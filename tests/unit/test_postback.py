@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import timeit
+from collections.abc import Callable
 from time import process_time
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
@@ -222,6 +223,28 @@ def test_a_query_string_is_read_as_servers_and_people_leave_it(query: bytes) -> 
     """Bytes that are not escaped, a byte order mark, HTML's `&amp;`, and a field twice of which one says nothing."""
     found = parse(query, Media.QUERY)
     assert (found.event_name, found.campaign) == ("e", "caf\u00e9")
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("time", ["event_time", "install_time"])
+@pytest.mark.parametrize("encode", [quote, quote_plus])
+def test_values_of_a_query_string_that_were_encoded_more_than_once_are_read(
+    times: int, time: str, encode: Callable[[str], str]
+) -> None:
+    """As gateways do that pass a query on. A time shows it: AppsFlyer's have a colon."""
+    fields = {time: "2026-11-20 14:00:01.123", "customer_user_id": "ann+rye@example.com", "city": "K\u00f6ln 50%25"}
+    wanted = dict(fields)
+    for _ in range(times):
+        fields = {name: encode(value) for name, value in fields.items()}
+    found = parse("&".join(f"{name}={value}" for name, value in fields.items()).encode(), Media.QUERY)
+    assert {name: getattr(found, name) for name in wanted} == wanted
+
+
+def test_a_value_that_is_itself_percent_encoded_stays_so() -> None:
+    """A query string in an address is no sign that all of a message was encoded twice."""
+    fields = {"event_time": "2026-11-20 14:00:01", "city": "K%C3%B6ln", "original_url": "https://a.example/?u=b%3Ac"}
+    found = parse(urlencode(fields).encode(), Media.QUERY)
+    assert {name: getattr(found, name) for name in fields} == fields
 
 
 def test_a_query_string_is_read_like_json() -> None:

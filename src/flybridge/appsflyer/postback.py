@@ -10,13 +10,14 @@ https://support.appsflyer.com/hc/en-us/articles/360004349657 (Push API v1, read 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import compress
 from json import JSONDecodeError
 from operator import attrgetter
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from msgspec.structs import astuple
@@ -73,6 +74,10 @@ IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
 _names: Final = attrgetter(*TRIMMED)
+
+TIMES: Final = ("event_time", "install_time")
+_ESCAPED_TIME: Final = re.compile("%(?:25){0,3}(?:3A|20|2B)", re.IGNORECASE)
+"""What shows in a time that a gateway has percent-encoded all values of a query string once more."""
 
 CURRENCY_FIELDS: Final[Mapping[str, str]] = {
     "event_revenue": "event_revenue_currency",
@@ -173,6 +178,10 @@ def _read_query(body: bytes) -> Postback | Dead:
             name = name.lstrip("\ufeff").removeprefix("amp;")  # of an address that was copied out of HTML
             if name not in pairs or value not in ABSENT:
                 pairs[name] = value
+    for _ in range(MAX_ENCODED):
+        if not any(_ESCAPED_TIME.search(pairs.get(name, "")) for name in TIMES):
+            break
+        pairs = {name: with_other_bytes(unquote_plus(value, errors="surrogateescape")) for name, value in pairs.items()}
     if not pairs:
         return Dead(
             "decode",
