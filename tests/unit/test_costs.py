@@ -55,6 +55,8 @@ def test_rows_about_the_same_are_added_up_and_labels_are_those_that_are_counted(
         ('2026-01-31,x,,,"1,5",,,', "spend"),
         ("2026-01-31,x,,,nan,,,", "spend"),
         ("2026-01-31,x,,,1e300,,,", "spend"),
+        ("2026-01-31,x,,,100000000001,,,", "spend"),
+        ("2026-01-31,x,,,100000000000,,,", "adds up"),
         ("2026-01-31,x,,,1,Euro,,", "currency"),
         ("2026-01-31,x,,,1,,1.5,", "clicks"),
         ("2026-01-31,x,,,($5),,,", "spend"),
@@ -77,6 +79,12 @@ def test_a_line_that_cant_be_read_is_named_with_its_field(row, word):
     assert line == 3
     assert word in problem
     assert len(found.rows) == 1
+
+
+def test_the_spend_of_a_day_may_be_billions_of_dongs():
+    """A dollar is 25,000 of them."""
+    (row,) = read(HEAD + "2026-01-31,x,,,40000000000,VND,,\n").rows
+    assert row.spend == 40_000_000_000_000_000
 
 
 @pytest.mark.parametrize("unknown", ["", "N/A", "None", "-", "null"])

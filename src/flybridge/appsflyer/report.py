@@ -12,7 +12,6 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from datetime import date
-from math import isfinite
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -25,6 +24,9 @@ from flybridge.errors import FlybridgeError
 ORIGIN: Final = "https://hq1.appsflyer.com"
 UNKNOWN: Final = frozenset({"", "n/a", "none", "null", "-"})
 """What figures say of what is not known, in lower case. `NA` is a country."""
+LARGEST: Final = 1e11
+"""The largest figure that is taken for one. A day's spend of a campaign reaches a billion in dongs or rupiahs, and
+millionths of a hundred billion still add up in 64 bits."""
 _QUOTAS: Final = ("limit reached", "limit has been reached", "calls limit", "reached your maximum number")
 MINUTE_S: Final = 60.0
 
@@ -134,12 +136,15 @@ def stated(text: str) -> str:
 
 
 def figure_in(text: str) -> float | None:
-    """Return the number that a cell says; None if it says that this is not known. Raises `ValueError`."""
+    """Return the number that a cell says; None if it says that this is not known.
+
+    Raises `ValueError`, for a number beyond `LARGEST` as well.
+    """
     text = stated(text)
     if not text or text.upper() == "NA":  # as R writes what is missing; of a country it is Namibia
         return None
     number = float(text)
-    if not isfinite(number) or "_" in text:  # Python reads 1_000
+    if not abs(number) <= LARGEST or "_" in text:  # NaN is not either; Python reads 1_000
         raise ValueError(f"{text!r} is no number.")
     return number
 

@@ -16,14 +16,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from flybridge.appsflyer.report import figure_in, stated
+from flybridge.appsflyer.report import LARGEST, figure_in, stated
 from flybridge.records import MICRO
-from flybridge.store.performance import CostRow, by_place, country_label, day_number, label, source_label
+from flybridge.store.performance import CostRow, country_label, day_number, label, source_label
 
 COLUMNS: Final = ("date", "media_source", "campaign", "country", "spend", "currency", "clicks", "impressions")
 NEEDED: Final = ("date", "media_source")
 FIGURES: Final = ("spend", "clicks", "impressions")
-LARGEST: Final = 1e9
 SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """What spreadsheets write between columns where a comma begins the fraction of an amount, or is asked to be none."""
 NO_CSV: Final = "The line is not CSV: look for a quote that is not closed: {}."
@@ -59,18 +58,27 @@ def read_costs(lines: Iterable[str], app: str, currency: str) -> CostFile:
         problem = NO_CSV.format(error)
     if problem:
         return CostFile([], [BadCost(1, problem)])
-    rows: list[CostRow] = []
+    places: dict[tuple[object, ...], CostRow] = {}
     bad: list[BadCost] = []
     while True:
         try:
             values = [value.strip() for value in next(reader)]
             if any(values):
-                rows.append(_row(_named(header, values), app, currency))
+                _add(places, _row(_named(header, values), app, currency))
         except StopIteration:
             break
         except (csv.Error, ValueError) as error:
             bad.append(BadCost(reader.line_num, NO_CSV.format(error) if isinstance(error, csv.Error) else str(error)))
-    return CostFile(list(by_place(rows).values()), bad)
+    return CostFile(list(places.values()), bad)
+
+
+def _add(places: dict[tuple[object, ...], CostRow], row: CostRow) -> None:
+    """Add a row to those about the same. Raises `ValueError`."""
+    total = places[row.place].plus(row) if row.place in places else row
+    for name, most in (("spend", LARGEST * MICRO), ("clicks", LARGEST), ("impressions", LARGEST)):
+        if (getattr(total, name) or 0) > most:
+            raise ValueError(f"The {name} of these lines about the same adds up to more than {LARGEST:.0f}.")
+    places[row.place] = total
 
 
 def _header_problem(header: list[str]) -> str:
@@ -134,7 +142,7 @@ def _figure(values: Mapping[str, str], name: str) -> float | None:
         number = figure_in(values.get(name, ""))
     except ValueError:
         number = -1.0
-    if number is not None and not 0 <= number <= LARGEST:
+    if number is not None and number < 0:
         raise ValueError(f"The {name} is not a number from 0 to {LARGEST:.0f} with a point: 1234.56.")
     return number
 
