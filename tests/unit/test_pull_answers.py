@@ -13,6 +13,7 @@ from flybridge.appsflyer.raw_pull import DAY_S, PulledReport, PullWindow, check_
 from flybridge.appsflyer.report import AppsFlyerAccount, ReportRefused
 from flybridge.delivery.exchange import HttpResponse
 from flybridge.history.pull import HistoryPull, PullPlan
+from flybridge.records import clock_time
 from flybridge.sandbox.vendors.raw_data import RawData, as_csv, header
 from flybridge.sandbox.vendors.raw_pull import LACKING, RawPull
 from flybridge.testing.clocks import ManualClock
@@ -155,3 +156,34 @@ def test_the_sandbox_takes_the_fields_of_a_report_and_of_no_other(report):
     assert status("") == 302
     lacking = LACKING.get(report.value, ())
     assert [status(f",{field}") for field in (*lacking, "installs")] == [400] * (len(lacking) + 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "report", "today"),
+    [
+        ("install", PulledReport.INSTALLS, True),
+        ("purchase", PulledReport.EVENTS, True),
+        ("uninstall", PulledReport.UNINSTALLS, False),
+        ("af_ad_revenue", PulledReport.AD_REVENUE, False),
+    ],
+)
+def test_the_sandbox_has_today_only_in_reports_that_are_not_updated_daily(event, report, today):
+    """What is left out of a report today is in that of tomorrow, and nothing says so."""
+    clock, data = ManualClock(NOON_S * 1000), RawData()
+    at = clock_time((NOON_S - 60) * 1000)
+    message = {"event_name": event, "event_time": at, "install_time": at, "media_source": "x_int"}
+    assert data.add("com.example.shop", [json.dumps(message).encode()]) == 1
+    api = RawPull(clock=clock, data=data, apps={})
+    account = AppsFlyerAccount("com.example.shop", "token", "http://vendor.test")
+
+    def rows() -> int:
+        asked = urlsplit(pull_request(account, report, PullWindow(NOON_S - 3600, NOON_S)).url)
+        headers = [(b"authorization", b"Bearer token")]
+        scope = {"method": "GET", "path": asked.path, "query_string": asked.query.encode(), "headers": headers}
+        signed = urlsplit(api.answer(scope, b"").headers["location"]).path
+        file = api.own_page({"method": "GET", "path": signed, "query_string": b"", "headers": []}, b"").content
+        return len(file.splitlines()) - 1
+
+    assert rows() == today
+    clock.advance(24 * 3600)
+    assert rows() == 1

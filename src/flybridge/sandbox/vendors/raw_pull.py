@@ -5,8 +5,9 @@
                       calls for each report and day, row limit, days that reports reach back, next answers
 
 The order of a request: token, app, parameters, lookback, quota; then a redirect to a signed address, as the live
-service answers, which takes no token beside its signature. Rows over the limit are left out without a word. Errors are
-JSON as specified, and the quota for in-app events and unknown apps are text and a page, as the live service answers.
+service answers, which takes no token beside its signature. Rows over the limit are left out without a word, and so is
+today in reports that are updated daily. Errors are JSON as specified, and the quota for in-app events and unknown apps
+are text and a page, as the live service answers.
 With `timezone=`, the app's (`/sandbox/reports/app`), times are local, of the hour that occurs twice as well.
 `faults`: `html` and `empty` are answered with 200, `503` and `429` as they are.
 
@@ -63,6 +64,14 @@ LACKING: Final[Mapping[str, Collection[str]]] = {
     "ad-revenue-raw-retarget": _CONSENT | _ENGAGEMENTS,
 }
 """The additional fields that a report does not have."""
+
+DAILY: Final = frozenset(
+    {
+        "uninstall_events_report", "organic_uninstall_events_report", "ad_revenue_raw", "ad_revenue_organic_raw",
+        "ad-revenue-raw-retarget",
+    }
+)  # fmt: skip
+"""Reports that are updated daily: a day is there when it is over, in UTC (the hour of the update is *unverified*)."""
 
 _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2})(:\d{2})?)?")
 _FIELDS: Final = frozenset(field for field, _, _ in ADDITIONAL)
@@ -147,7 +156,8 @@ class RawPull(VendorApi, kw_only=True):
                 return SandboxAnswer(400, IN_APP_QUOTA)
             return SandboxAnswer(400, {"message": "Your API call limit has been reached for the given report type"})
         self.calls[day, app_id, report] += 1
-        rows = islice(self.data.rows(app_id, report, begin.timestamp(), end.timestamp()), self.rows or limit)
+        until = min(end, now.replace(hour=0, minute=0, second=0, microsecond=0)) if report in DAILY else end
+        rows = islice(self.data.rows(app_id, report, begin.timestamp(), until.timestamp()), self.rows or limit)
         content = as_csv(chain([header(fields)], (cells(row, fields, zone) for row in rows)))
         name = sha256(f"{app_id} {report} {given} {len(self._files)} {sum(self.calls.values())}".encode()).hexdigest()
         self._files[name] = b"\xef\xbb\xbf" + content
