@@ -104,7 +104,7 @@ class Audiences(VendorApi):
         if body is None:
             return SandboxAnswer(413, {"message": "Payload too large"})
         if self._too_fast():
-            return SandboxAnswer(429, {"message": "Too many requests"}, {"retry-after": "1"})
+            return SandboxAnswer(429, {"message": "Too many requests"})
         if scope["path"].startswith(ADDITIONAL):
             return self._additional(scope, body)
         if scope["path"].startswith(EXTERNAL):

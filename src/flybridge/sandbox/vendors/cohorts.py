@@ -136,7 +136,7 @@ class CohortServer(VendorApi):
         running = sum(job.project == project and job.ready_ms > now_ms for job in self._jobs.values())
         month = (project, now_ms // MONTH_MS)
         if len(times) >= REQUESTS or running >= PARALLEL or self._used[month] >= MONTHLY:
-            return SandboxAnswer(429, {"error": "Too many requests"}, {"retry-after": "30"})
+            return SandboxAnswer(429, {"error": "Too many requests"})
         times.append(now_ms)
         self.asked += 1
         self._used[month] += 1
