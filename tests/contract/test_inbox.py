@@ -204,6 +204,28 @@ async def test_depth_tells_what_waits_what_is_leased_and_since_when(inbox):
     assert Depth(2, 0, NOW_MS + 3) == await inbox.depth(NOW_MS + 500)
 
 
+async def until_oldest(inbox, received_ms: int | None) -> None:
+    """Wait until this is the oldest: a stream forgets a chunk a moment after it was acknowledged."""
+    for _ in range(500):
+        if (found := await inbox.oldest_ms()) == received_ms:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(found)
+
+
+async def test_the_oldest_is_known_until_it_is_acknowledged(inbox):
+    """Leased or not."""
+    assert await inbox.oldest_ms() is None
+    await inbox.accept(envelope(1, received_ms=NOW_MS + 3))
+    await inbox.accept(envelope(2, received_ms=NOW_MS + 5))
+    first = await inbox.lease(1, NOW_MS, 500)
+    assert await inbox.oldest_ms() == NOW_MS + 3
+    await inbox.ack(first)
+    await until_oldest(inbox, NOW_MS + 5)
+    await inbox.ack(await inbox.lease(1, NOW_MS, 500))
+    await until_oldest(inbox, None)
+
+
 async def test_wait_returns_when_something_is_accepted(inbox):
     """A worker that waits for an hour is woken by the first envelope, also if it came just before the wait."""
     waiting = asyncio.create_task(inbox.wait(3600))
@@ -293,13 +315,17 @@ async def test_a_chunk_that_cannot_be_opened_is_reported_and_kept_while_the_othe
     assert all("1 message of shop received on 2025-11-24" in text for text in reported)
     assert await inbox.waiting() == {("shop", DAY): 1}
     assert (await inbox.depth(NOW_MS)).unreadable == 1
+    await until_oldest(inbox, None)
+    await inbox.accept(envelope(4, received_ms=NOW_MS + 4))
+    assert await inbox.oldest_ms() == NOW_MS + 4
+    await inbox.ack(await inbox.lease(1, NOW_MS, 500))
     (found,) = await inbox.damaged()
     assert [tuple(one) for one in found.tally] == [("shop", DAY, 1)]
     for _ in range(2):  # the second time it is gone, which is no error
         await inbox.drop(found)
     assert await inbox.damaged() == []
     assert await inbox.waiting() == {}
-    assert await inbox.received() == {("shop", DAY): 3}
+    assert await inbox.received() == {("shop", DAY): 4}
 
 
 async def test_chunks_of_another_secret_hold_up_nothing_and_are_given_once_it_is_known(open_inbox, gone):

@@ -27,9 +27,9 @@ from flybridge.store.figures import Held
 from flybridge.store.records import Lane, Settlement
 
 
-def seen(*sightings) -> Filing:
+def seen(*sightings, **fields) -> Filing:
     """File sightings and nothing else."""
-    return Filing(envelope(), Apply(), sightings=sightings)
+    return Filing(envelope(**fields), Apply(), sightings=sightings)
 
 
 async def people(store, now_ms: int = NOW_MS, **named) -> dict[str, tuple]:
@@ -176,7 +176,7 @@ async def test_a_hold_ends_at_its_millisecond(store):
     assert await store.expire(NOW_MS + 999) == 0
     assert await store.expire(NOW_MS + 1000) == 1
     assert (await store.holds(), await standing(store)) == ([], {"expired": 1})
-    assert (await store.file([seen(sighting("k"))], NOW_MS + 1000)).matched == 0
+    assert (await store.file([seen(sighting("k"), received_ms=NOW_MS + 1000)], NOW_MS + 1000)).matched == 0
 
 
 async def test_a_sighting_in_the_last_millisecond_still_releases(store):
@@ -184,9 +184,57 @@ async def test_a_sighting_in_the_last_millisecond_still_releases(store):
     await store.file(
         [waiting("in", "a", expires_ms=NOW_MS + 1000), waiting("out", "b", expires_ms=NOW_MS + 999)], NOW_MS
     )
-    assert (await store.file([seen(sighting("a"), sighting("b"))], NOW_MS + 999)).matched == 1
+    last = seen(sighting("a"), sighting("b"), received_ms=NOW_MS + 999)
+    assert (await store.file([last], NOW_MS + 999)).matched == 1
     assert await names(store, LATER_MS) == ["in"]
     assert await store.expire(NOW_MS + 999) == 1
+
+
+async def test_a_sighting_that_was_received_in_time_is_in_time_whenever_it_is_filed(store):
+    """Each by its own reception, whatever else is in the batch; one from the future was received now."""
+    until_ms = NOW_MS + 1000
+    await store.file([waiting(name, name, expires_ms=until_ms) for name in ("in", "out", "ahead")], NOW_MS)
+    batch = [
+        seen(sighting("in"), received_ms=until_ms - 1),
+        seen(sighting("out"), received_ms=until_ms),
+        seen(sighting("ahead"), received_ms=LATER_MS + 1),
+    ]
+    assert (await store.file(batch, LATER_MS)).matched == 1
+    assert await names(store, LATER_MS) == ["in"]
+    assert await store.expire(LATER_MS) == 2
+    assert await store.audit() == []
+
+
+async def test_a_sighting_from_the_future_is_one_of_now(store):
+    await store.file([waiting("w", "k", expires_ms=NOW_MS + 1000)], NOW_MS)
+    assert (await store.file([seen(sighting("k"), received_ms=LATER_MS)], NOW_MS + 999)).matched == 1
+
+
+async def test_a_hold_stays_while_a_sighting_may_have_been_received_in_time(store):
+    """Not all that was received before its end is filed yet."""
+    until_ms = NOW_MS + 1000
+    await store.file([waiting("in", "a", expires_ms=until_ms), waiting("out", "b", expires_ms=until_ms - 1)], NOW_MS)
+    assert await store.expire(LATER_MS, heard_ms=until_ms - 1) == 1
+    assert [hold.expires_ms for hold in await store.holds()] == [until_ms]
+    assert (await store.file([seen(sighting("a"), received_ms=until_ms - 1)], LATER_MS)).matched == 1
+    assert await standing(store) == {"applied": 1, "expired": 1, "pending": 1}
+
+
+async def test_the_end_of_a_window_is_not_before_now(store):
+    """Whatever is said of what is filed."""
+    await store.file([waiting("w", "k", expires_ms=NOW_MS + 1000)], NOW_MS)
+    assert await store.expire(NOW_MS + 999, heard_ms=LATER_MS) == 0
+
+
+async def test_what_is_filed_after_its_window_waits_while_a_sighting_may_have_been_received_in_time(store):
+    """After a long outage the sighting of an install may be some batches behind it."""
+    late_ms, until_ms = NOW_MS + WINDOW_MS, NOW_MS + 1000
+    batch = [waiting("in", "a", expires_ms=until_ms), waiting("out", "b", expires_ms=until_ms)]
+    filed = await store.file([*batch, waiting("none", "c", expires_ms=NOW_MS)], late_ms, heard_ms=0)
+    assert filed.outcomes == {"held": 2, "expired": 1}
+    assert (await store.file([seen(sighting("a"), received_ms=until_ms - 1)], late_ms, heard_ms=0)).matched == 1
+    assert await store.expire(late_ms, heard_ms=late_ms) == 1
+    assert await names(store, late_ms) == ["in"]
 
 
 async def test_what_is_filed_after_its_window_matches_at_once_or_never(store):

@@ -42,7 +42,7 @@ def install(person: int, number: int) -> Envelope:
     return Envelope("shop", Source.PUSH, Media.JSON, START_MS, json.dumps(body).encode(), f"install-{number}")
 
 
-def seen(person: int, number: int) -> Envelope:
+def seen(person: int, number: int, received_ms: int = START_MS) -> Envelope:
     """Build one event of the person in Amplitude, newer by its number."""
     body = {
         "user_id": f"user-{person}",
@@ -50,7 +50,7 @@ def seen(person: int, number: int) -> Envelope:
         "idfv": IDFV.format(person),
         "event_time": START_MS - 1000 + number,
     }
-    return Envelope("shop", Source.STREAM, Media.JSON, START_MS, json.dumps(body).encode(), f"seen-{number}")
+    return Envelope("shop", Source.STREAM, Media.JSON, received_ms, json.dumps(body).encode(), f"seen-{number}")
 
 
 facts = st.lists(st.tuples(st.sampled_from((install, seen)), st.integers(0, 2)), min_size=1, max_size=8)
@@ -111,7 +111,8 @@ def test_every_wait_ends_at_its_own_millisecond(new_place, windows, at):
             over = [number for number, (window_ms, _) in enumerate(windows) if window_ms <= at]
             assert await store.expire(START_MS + at) == len(over)
             flow = FLOWS["shop"]
-            await store.file(flow.filings([seen(person, 50 + person) for person in range(3)]), START_MS + at)
+            late = [seen(person, 50 + person, START_MS + at) for person in range(3)]
+            await store.file(flow.filings(late), START_MS + at)
             ledger = {line.receipt: line.outcome async for line in store.ledger()}
             for number in range(len(windows)):
                 assert ledger[f"install-{number}"] == ("expired" if number in over else "pending")

@@ -53,7 +53,7 @@ def filing(receipt: str, what: tuple, now_ms: int, **fields) -> Filing:
             decision = Filter("f")
         case ("dead",):
             decision = Dead("map", "m", "", "")
-    envelope = Envelope("shop", Source.PUSH, Media.JSON, START_MS, b"{}", receipt)
+    envelope = Envelope("shop", Source.PUSH, Media.JSON, now_ms, b"{}", receipt)
     return Filing(envelope, decision, sightings=sightings, **fields)
 
 

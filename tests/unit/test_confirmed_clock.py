@@ -174,6 +174,13 @@ class Silent:
     def notify(self) -> None: ...
 
 
+class Empty:
+    """An inbox in which nothing waits."""
+
+    async def oldest_ms(self) -> int | None:
+        return None
+
+
 async def test_housekeeping_erases_nothing_in_a_jump_and_says_so(tmp_path):
     """Dead letters, content keys and holds outlive 32 days too many for 8 seconds; it is warned of and measured."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
@@ -221,7 +228,7 @@ async def _tick(store, report, clock) -> None:
     halt = asyncio.Event()
     noting = keep_noting(store, clock, halt, is_steady=lambda: not clock.jump_s)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(housekeeping(store, Silent(), report, kept=Retention(), clock=clock, halt=halt))
+        tasks.create_task(housekeeping(store, Empty(), Silent(), report, kept=Retention(), clock=clock, halt=halt))
         tasks.create_task(noting)
         await asyncio.sleep(0.2)
         halt.set()

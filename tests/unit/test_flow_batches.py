@@ -55,7 +55,7 @@ class Arrivals:
 class Files:
     """A store that files nothing."""
 
-    async def file(self, filings, now_ms, capacity=()):
+    async def file(self, filings, now_ms, capacity=(), *, heard_ms=None):
         """Accept them."""
         return Filed({}, 0, 0)
 
@@ -190,7 +190,7 @@ class AwayStore(Files):
     def __init__(self, times: int) -> None:
         self.times, self.given = times, list[tuple[int, int]]()
 
-    async def file(self, filings, now_ms, capacity=()):
+    async def file(self, filings, now_ms, capacity=(), *, heard_ms=None):
         """Refuse, or accept."""
         self.given.append((id(filings), len(filings)))
         if self.times:

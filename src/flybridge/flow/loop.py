@@ -29,6 +29,8 @@ AGAIN_S: Final = 1.0
 """After so many seconds a store or inbox that is unavailable is tried again."""
 OFFERED: Final = 0.8
 """How much of its lease a batch is offered to a store that is unavailable, before it is left to the next lease."""
+NOT_HEARD_MS: Final = 0
+"""What waits in the inbox behind a batch is not known: `Store.expire` ends what is filed after its window."""
 LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""
 CPU_S: Final = 5.0
@@ -89,7 +91,7 @@ async def run(
             while True:
                 capacity = worker.capacity() if worker is not None else ()
                 try:
-                    outcome = await store.file(filings, confirmed.now_ms(), capacity)
+                    outcome = await store.file(filings, confirmed.now_ms(), capacity, heard_ms=NOT_HEARD_MS)
                     break
                 except StoreUnavailable as problem:
                     # What else waits is left alone: leased in vain, it would seem to be what stops a process.
@@ -147,5 +149,5 @@ async def _file_each(
             filing = Filing(
                 envelope, Dead("map", "too_slow", detail, remedy), digest=digest_of(envelope.app, envelope.body)
             )
-        filed([filing], await store.file([filing], clock.now_ms()))
+        filed([filing], await store.file([filing], clock.now_ms(), heard_ms=NOT_HEARD_MS))
         await asyncio.sleep(0)

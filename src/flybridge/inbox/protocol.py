@@ -122,6 +122,13 @@ class Inbox(Protocol):
         """Count what waits."""
         ...
 
+    async def oldest_ms(self) -> int | None:
+        """Return when the oldest envelope was received that is not acknowledged; None if there is none.
+
+        Chunks that could not be opened do not count: they may stay for ever.
+        """
+        ...
+
     async def room(self) -> Room:
         """Measure the room for what waits."""
         ...

@@ -85,6 +85,7 @@ SELECT coalesce(sum(n), 0),
        coalesce(sum(n) FILTER (WHERE unreadable), 0)
 FROM chunks
 """
+OLDEST: Final = "SELECT min(oldest_ms) FROM chunks WHERE NOT unreadable"
 FREE: Final = """
 SELECT id, uid, tally, leases, n FROM chunks
 WHERE id > :last_id AND NOT (leased_until_ms > :now_ms AND leased_until_ms - lease_ms <= :now_ms + :step_ms)
@@ -200,6 +201,10 @@ class SqliteInbox(Inbox):
     async def depth(self, now_ms: int) -> Depth:
         values = {"now_ms": now_ms, "step_ms": CLOCK_STEP_MS}
         return Depth(*(await self._aside(self._select, DEPTH, values))[0])
+
+    async def oldest_ms(self) -> int | None:
+        ((oldest_ms,),) = await self._aside(self._select, OLDEST)
+        return None if oldest_ms is None else int(oldest_ms)
 
     async def room(self) -> Room:
         """Measure the file and the disk. There is no bound but the disk."""

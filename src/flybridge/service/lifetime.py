@@ -12,6 +12,7 @@ from flybridge.clock import Clock, rest
 from flybridge.config.settings import Server
 from flybridge.delivery.worker import Worker
 from flybridge.errors import FlybridgeError
+from flybridge.inbox.protocol import Inbox
 from flybridge.insight.coverage import read_falls
 from flybridge.service.confirmed_clock import ConfirmedClock
 from flybridge.store.protocol import Store
@@ -24,6 +25,8 @@ from flybridge.web.server import serve
 
 HOUSEKEEPING_S: Final = 1.0
 COMPARE_S: Final = 2.0
+STORING_MS: Final = 10_000
+"""What was received so long ago is in the inbox: an intake waits for no longer than that."""
 PRUNE_MS: Final = 3_600_000
 COVERAGE_MS: Final = 600_000
 
@@ -74,19 +77,26 @@ async def run(
 
 
 async def housekeeping(
-    store: Store, worker: Worker, report: Reporter, *, kept: Retention, clock: ConfirmedClock, halt: asyncio.Event
+    store: Store,
+    inbox: Inbox,
+    worker: Worker,
+    report: Reporter,
+    *,
+    kept: Retention,
+    clock: ConfirmedClock,
+    halt: asyncio.Event,
 ) -> None:
     """Expire holds each second, prune each hour, and compare coverage each ten minutes.
 
-    Any number of processes may do this on one store: each verb is a transaction that finds nothing left to do
-    after another's.
+    A hold whose window is over waits until what was received before that is filed: it may be a sighting. Any number of
+    processes may do this on one store: each verb is a transaction that finds nothing left to do after another's.
     """
     pruned_ms = looked_ms = 0
     while not halt.is_set():
         now_ms = clock.now_ms()
         report.on_clock(clock.jump_s)
         try:
-            if expired := await store.expire(now_ms):
+            if expired := await store.expire(now_ms, heard_ms=await _heard_ms(inbox, now_ms)):
                 report.expired(expired)
                 worker.notify()  # some may have to be sent as their customer user
                 continue
@@ -99,6 +109,15 @@ async def housekeeping(
         except FlybridgeError as problem:
             report.failed(problem)
         await rest(halt, HOUSEKEEPING_S)
+
+
+async def _heard_ms(inbox: Inbox, now_ms: int) -> int:
+    """Return up to when all that was received is filed; 0 if that can't be known now."""
+    try:
+        oldest_ms = await inbox.oldest_ms()
+    except FlybridgeError:  # reported by the flow
+        return 0
+    return min(now_ms, oldest_ms if oldest_ms is not None else now_ms) - STORING_MS
 
 
 async def compare_clocks(server: ServerClock, store: Store, report: Reporter, halt: asyncio.Event) -> None:

@@ -230,7 +230,7 @@ class Service:
                 store, clock, halt, report.failed, is_steady=lambda: not confirmed.jump_s
             ),
             "housekeeping": lambda halt: lifetime.housekeeping(
-                store, worker, report, kept=kept, clock=confirmed, halt=halt
+                store, inbox, worker, report, kept=kept, clock=confirmed, halt=halt
             ),
         }
 

@@ -171,7 +171,14 @@ class Store(ABC):
             self._open = False
             await self._disconnect()
 
-    async def file(self, filings: Sequence[Filing], now_ms: int, capacity: Sequence[Capacity] = ()) -> Filed:
+    async def file(
+        self,
+        filings: Sequence[Filing],
+        now_ms: int,
+        capacity: Sequence[Capacity] = (),
+        *,
+        heard_ms: int | None = None,
+    ) -> Filed:
         """File a batch, all or nothing: ledger, content keys, deliveries, holds, sightings, counters, dead letters.
 
         Deliveries that a worker has room for are leased to it at once, as by `lease`. Those of events that have waited
@@ -179,11 +186,15 @@ class Store(ABC):
 
         - A receipt that is known has no effect, and is counted in `Filed.repeated`.
         - A content key that is remembered makes a duplicate, which has no effect but to be counted.
-        - `Filed.matched` counts every hold that found its person, at once or after waiting.
+        - `Filed.matched` counts every hold that found its person, at once or after waiting. A sighting is in time if it
+          was received before the window was over, whenever it is filed.
+        - A hold whose window is over waits all the same if it was not over at `heard_ms`, up to when all that was
+          received is filed: a sighting may have been received in time. Without it that is now.
         - What is about a forgotten person and from before the request ends as forgotten and has no other effect. If it
           shows more of their identifiers, what was filed under these is removed in a transaction of its own.
         """
-        filed = await self._write(file, self._seal, filings, now_ms, capacity, keeps_messages=self._keeps_messages)
+        keeps = self._keeps_messages
+        filed = await self._write(file, self._seal, filings, now_ms, capacity, heard_ms=heard_ms, keeps_messages=keeps)
         if filed.related:
             await self._write_exclusively(forget_related, self._seal, filed.related, now_ms)
         return filed
@@ -348,13 +359,15 @@ class Store(ABC):
         """
         return await self._write(rescue, self._seal, now_ms, owner, resend_uncertain)
 
-    async def expire(self, now_ms: int, limit: int = 1000) -> int:
+    async def expire(self, now_ms: int, limit: int = 1000, *, heard_ms: int | None = None) -> int:
         """End holds whose window is over at `now_ms` (`expires_ms <= now_ms`). Returns how many ended.
 
+        - Those stay whose window was not over at `heard_ms`, up to when all that was received is filed: a sighting may
+          have been received in time. Without it that is now.
         - One with a `fallback_user_id` becomes pending with that user; the others are expired, and their bodies erased.
         - Returns 0 also while another process does the same, or if only rows of released holds were cleared away.
         """
-        return await self._write(expire, now_ms, limit)
+        return await self._write(expire, now_ms, limit, heard_ms)
 
     async def expire_now(self, ids: Sequence[int], now_ms: int) -> Sequence[int]:
         """Expire these holds without sending them. Returns the ids that did wait."""

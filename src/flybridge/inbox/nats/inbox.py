@@ -59,6 +59,7 @@ class JetStreamInbox(Inbox):
         self._max_body_bytes = max_body_bytes
         self._seal = seal
         self._first: tuple[int, int, dict[int, int]] = (-1, 0, {})
+        self._passed = 0  # up to this sequence number no chunk can be opened
         self._open = False
 
     async def open(self) -> None:
@@ -136,6 +137,19 @@ class JetStreamInbox(Inbox):
 
     async def drop(self, damaged: Damaged) -> None:
         await self._link.delete(damaged.token)
+
+    async def oldest_ms(self) -> int | None:
+        """Read the first chunk in the stream that can be opened. Those of several intakes may differ by seconds."""
+        sequence, subject = self._passed + 1, f"{self._stream}.chunk.>"
+        while message := await self._link.message(seq=sequence, subject=subject, next=True):
+            try:
+                unpack(self._seal, "", message.data or b"")
+            except SealBroken:
+                self._passed = message.seq or sequence
+                sequence = self._passed + 1
+                continue
+            return int((message.headers or {}).get(OLDEST, 0))
+        return None
 
     async def room(self) -> Room:
         return await self._link.room()

@@ -75,16 +75,18 @@ def file(
     now_ms: int,
     capacity: Sequence[Capacity] = (),
     *,
+    heard_ms: int | None = None,
     keeps_messages: bool = False,
 ) -> Filed:
     """Implement `Store.file`. With `keeps_messages`, the messages themselves are kept beside the ledger."""
-    batch = _Batch(ledger, seal, now_ms, capacity)
+    batch = _Batch(ledger, seal, now_ms, capacity, now_ms if heard_ms is None else heard_ms)
     ledger.tables.lock(_locked(filings))
     effective, repeated = batch.sift(filings)
     batch.people.load(key for _, filing in effective for key in (*_keys(filing), *filing.numbers))
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
     sighted += batch.linked(effective)
-    matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms)
+    arrived = [filing for _, filing in effective]
+    matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms, by=arrived)
     batch.released = matched
     batch.performance.load((filing for _, filing in (*effective, *repeated)), released_keys)
     batch.performance.prepare(effective)
@@ -149,7 +151,9 @@ def _restricted(changes: Mapping[tuple[str, Restricted], int]) -> list[tuple[obj
 class _Batch:
     """The rows of one batch, by table."""
 
-    def __init__(self, ledger: LedgerWriter, seal: Seal, now_ms: int, capacity: Sequence[Capacity]) -> None:
+    def __init__(
+        self, ledger: LedgerWriter, seal: Seal, now_ms: int, capacity: Sequence[Capacity], heard_ms: int
+    ) -> None:
         self.leased: list[Delivery] = []
         self._capacity = {one.lane: one for one in capacity}
         self._left = {one.lane: one.n for one in capacity}
@@ -165,7 +169,7 @@ class _Batch:
         self.related: dict[bytes, int] = {}
         self._ledger = ledger
         self._seal = seal
-        self._now_ms = now_ms
+        self._now_ms, self._heard_ms = now_ms, min(heard_ms, now_ms)
         self._rows: dict[Write, list[tuple[object, ...]]] = {what: [] for what in ORDER}
         self._restricted: Counter[tuple[str, Restricted]] = Counter()
         self._carried: Counter[tuple[str, str, Carried]] = Counter()
@@ -311,7 +315,8 @@ class _Batch:
         item, received_ms = hold.item, filing.envelope.received_ms
         lane = self._ledger.tables.lane(Lane(filing.envelope.app, item.endpoint))
         match = self.people.match(filing.envelope.app, hold.keys, hold.key_kinds)
-        over = hold.expires_ms <= self._now_ms
+        # What has no window at all does not wait.
+        over = hold.expires_ms <= max(self._heard_ms, received_ms)
         if match is None and over and hold.fallback_user_id is None:
             outcome = OutcomeKind.FILTERED if hold.unmet else OutcomeKind.EXPIRED
             self._enter(row_id, filing, outcome, hold.unmet, item.insert_id)

@@ -103,7 +103,7 @@ def _drop(ledger: LedgerWriter, holds: Sequence[tuple[int, bytes]]) -> None:
     ledger.tables.write(Write.DROP_HOLDS, sorted((row_id,) for row_id, _ in holds))
 
 
-def expire(ledger: LedgerWriter, now_ms: int, limit: int) -> int:
+def expire(ledger: LedgerWriter, now_ms: int, limit: int, heard_ms: int | None) -> int:
     """Implement `Store.expire`.
 
     Rows of released holds are met in the same order and cleared away, about `RELEASED_AT_ONCE` of them per call. Every
@@ -112,9 +112,9 @@ def expire(ledger: LedgerWriter, now_ms: int, limit: int) -> int:
     if not ledger.tables.only("expire"):
         return 0
     held: list[WaitingHold] = []
-    cleared = 0
+    cleared, over_ms = 0, now_ms if heard_ms is None else min(heard_ms, now_ms)
     while len(held) < limit and cleared < RELEASED_AT_ONCE:
-        over = [WaitingHold(*row) for row in ledger.tables.read(Read.OVER, now_ms, limit - len(held))]
+        over = [WaitingHold(*row) for row in ledger.tables.read(Read.OVER, over_ms, limit - len(held))]
         waits = [hold for hold in over if _waits(ledger, hold)]
         _drop(ledger, [(hold.row_id, hold.packed) for hold in over])
         held += waits

@@ -208,15 +208,17 @@ def are_matched(rows: Rows, seal: Seal, filings: Sequence[Filing]) -> list[bool]
 
 
 def release(
-    ledger: LedgerWriter, seal: Seal, people: People, sighted: list[AppKey], now_ms: int
+    ledger: LedgerWriter, seal: Seal, people: People, sighted: list[AppKey], now_ms: int, *, by: Sequence[Filing]
 ) -> tuple[list[Matched], set[bytes]]:
     """Make pending the holds that wait for one of these keys and now have an identity. Returns them and their keys.
 
-    A hold whose window is over is not released, even if `expire` has not ended it yet. Where the backend keeps released
-    holds, their rows stay until then: each is on a page of its own, and a release would change them all.
+    `by` are the filings that have shown the keys. A hold whose window was over when the sighting was received is not
+    released, even if `expire` has not ended it yet. Where the backend keeps released holds, their rows stay until then:
+    each is on a page of its own, and a release would change them all.
     """
-    found = ledger.tables.among(Read.HOLDS_OF_KEYS, {key for _, key in sighted}, now_ms)
-    holds = waiting(ledger, (hold for (hold,) in found))
+    earliest_ms = min((filing.envelope.received_ms for filing in by), default=now_ms)
+    found = ledger.tables.among(Read.HOLDS_OF_KEYS, {key for _, key in sighted}, min(earliest_ms, now_ms))
+    holds = waiting(ledger, _in_time(found, by, now_ms))
     keys = {hold.row_id: hold.keys for hold in holds}
     people.load(key for of_hold in keys.values() for key in of_hold)
     freed = []
@@ -235,6 +237,22 @@ def release(
     else:
         remove_holds(ledger, freed)
     return matched, {key for hold in freed for key in keys[hold.row_id]}
+
+
+def _in_time(found: Sequence[tuple[bytes, int, int]], filings: Sequence[Filing], now_ms: int) -> set[int]:
+    """Return the holds whose window was not over when a message of one of their keys was received.
+
+    `found` are keys with their holds, and the ends of the windows of these.
+    """
+    if all(expires_ms > now_ms for _, _, expires_ms in found):
+        return {hold for _, hold, _ in found}
+    first: dict[bytes, int] = {}
+    for filing in filings:
+        # One from the future was received now: a clock is wrong.
+        received_ms = min(filing.envelope.received_ms, now_ms)
+        for key in (*(sighting.key for sighting in filing.sightings), *filing.numbers):
+            first[key] = min(received_ms, first.get(key, received_ms))
+    return {hold for key, hold, expires_ms in found if expires_ms > first.get(key, now_ms)}
 
 
 def _wait_also(ledger: LedgerWriter, hold: WaitingHold, keys: Sequence[bytes]) -> None:

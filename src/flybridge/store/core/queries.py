@@ -56,7 +56,7 @@ ALIKE: Final[Mapping[Read, str]] = {
     Read.PEOPLE: "SELECT key, person FROM people WHERE person = ANY($1::bigint[])",
     Read.SIGHTINGS: "SELECT key, app, seen_ms, sealed FROM sightings WHERE key = ANY($1::bytea[])",
     Read.SIGHTED_ANY: "SELECT 1 FROM sightings LIMIT 1",
-    Read.HOLDS_OF_KEYS: """SELECT hold FROM hold_keys JOIN holds ON holds.id = hold
+    Read.HOLDS_OF_KEYS: """SELECT key, hold, expires_ms FROM hold_keys JOIN holds ON holds.id = hold
                            WHERE expires_ms > $1 AND key = ANY($2::bytea[])""",
     Read.INSTALLATIONS: """SELECT key, cell, day, install_s, touch_s, paid_day, reached, days FROM installations
                            WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE""",

@@ -44,7 +44,7 @@ class Read(Enum):
     PEOPLE = auto()  # among persons: key, person
     SIGHTINGS = auto()  # among keys: key, app, seen_ms, sealed
     SIGHTED_ANY = auto()  # a row if any person was sighted
-    HOLDS_OF_KEYS = auto()  # now_ms, among keys: hold, of those whose window is not over
+    HOLDS_OF_KEYS = auto()  # a time, among keys: key, hold, expires_ms, of those whose window was not over then
     INSTALLATIONS = auto()  # among keys: key, cell, day, install_s, touch_s, paid_day, reached, days. Own.
     # holds
     WAITING = auto()  # among holds: the fields of `holding.WaitingHold`. FOR UPDATE
