@@ -330,6 +330,15 @@ def test_what_no_vendor_has_is_refused_with_the_path_of_its_app(lines, path):
             "mapping.where[0].property",
             "Write 'event_value.plan'.",
         ),
+        ('mapping.where = [{ property = "MEDIA_SOURCE", is = "a" }]', "mapping.where[0].property", "'media_source'."),
+        ('mapping.where = [{ property = "Country Code", is = "DE" }]', "mapping.where[0].property", "'country_code'."),
+        ('mapping.where = [{ property = "countryCode", is = "DE" }]', "mapping.where[0].property", "'country_code'."),
+        ('mapping.where = [{ property = "Event-Value.p", is = "1" }]', "mapping.where[0].property", "'event_value.p'."),
+        (
+            'streams = [{ events = ["*"], where = [{ property = "Event Properties.plan", is = "a" }] }]',
+            "streams[0].where[0].property",
+            "Write 'event_properties.plan'.",
+        ),
         (
             'streams = [{ events = ["*"], where = [{ property = "event_propertys.plan", is = "a" }] }]',
             "streams[0].where[0].property",
@@ -352,6 +361,30 @@ def test_a_field_that_looks_misspelt_is_refused_with_the_right_one(lines, path, 
     error = refusal("platform", f"{lines}\nplatform")
     assert error.path == f"apps[0].{path}"
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "meant"),
+    [
+        ('mapping.rows = [{ source = "Campaign", target = "user_properties.x" }]', "mapping.rows.Campaign", "campaign"),
+        ('mapping.rows = [{ source = "App ID", target = "user_properties.x" }]', "mapping.rows.App ID", "app_id"),
+        *(
+            (f'mapping.without = ["{name}"]', "mapping.without", meant)
+            for name, meant in {
+                "compaign": "campaign", "ADVERTISING_ID": "advertising_id", "Event Revenue USD": "event_revenue_usd",
+                "eventValue": "event_value", "adid": "advertising_id", "gaid": "advertising_id",
+                "[AppsFlyer] touch time": "attributed_touch_time", "[AppsFlyer] campaign id": "af_c_id",
+                "country": "country_code", "revenue": "event_revenue", "user_id": "customer_user_id",
+            }.items()
+        ),
+    ],
+)  # fmt: skip
+def test_a_field_is_named_that_was_written_as_reports_or_amplitude_call_it(lines, path, meant):
+    """In capitals, with blanks, or by the name that it has in Amplitude."""
+    with pytest.raises(ConfigError) as caught:
+        check(loads(SMALL.replace("platform", f"{lines}\nplatform", 1), Path(), {}))
+    assert caught.value.path == f"apps[0].{path}"
+    assert f"Write {meant!r}." in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ A name that is like none may be a field that is newer than this version, or one 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Final
 
 from flybridge.amplitude.streamed import EVENT_KEYS, SECTIONS
@@ -14,6 +13,7 @@ from flybridge.appsflyer.fields import NAMES
 from flybridge.config.apps import App
 from flybridge.errors import ConfigError
 from flybridge.mapping.to_appsflyer.rules import FIXED
+from flybridge.system.similar_names import nearest_name
 
 SIMILAR: Final = 0.85
 """How alike two names are, from 0 to 1, for one to be taken for the other misspelt."""
@@ -50,7 +50,7 @@ def _check(path: str, name: str, fields: Collection[str], sections: Collection[s
     known = sections if dot else fields
     if name in fields or head in known:
         return
-    for near in get_close_matches(head, known, 1, SIMILAR):
+    if (near := nearest_name(head, known, SIMILAR)) is not None:
         raise ConfigError(path, f"{whose} has no field {head!r}.", f"Write {f'{near}{dot}{rest}'!r}.")
 
 

@@ -14,6 +14,7 @@ from flybridge.mapping.personal import is_id_key
 from flybridge.mapping.restrictions import RESTRICTED, TOUCH_TYPES
 from flybridge.mapping.to_amplitude import rows as table
 from flybridge.mapping.to_amplitude.place import SOURCES
+from flybridge.system.similar_names import nearest_name, plain_name
 
 FORBIDDEN: Final = frozenset({'"', "\\"} | {chr(code) for code in range(32)})
 TOP_TARGETS: Final = frozenset(row.target for row in table.TOP) | frozenset(SOURCES)
@@ -30,6 +31,21 @@ MAX_SHOWN: Final = 100
 SIMILAR: Final = 0.85
 """How alike two names are, from 0 to 1, for one to be taken for the other misspelt."""
 
+OTHER_NAMES: Final = {
+    **{
+        plain_name(derived.target.rpartition(".")[2].removeprefix("[AppsFlyer]")): derived.sources[0]
+        for derived in reversed(table.DERIVED)
+        if derived.sources[0] not in {*NEEDED, "event_value"}
+    },
+    **{
+        plain_name(row.target.rpartition(".")[2].removeprefix("[AppsFlyer]")): row.source
+        for row in reversed((*table.TOP, *table.EVENT))
+    },
+    "gaid": "advertising_id",
+    "user_id": "customer_user_id",
+}
+"""What fields are called in Amplitude, and in AppsFlyer's macros, without the prefix."""
+
 KINDS: Final = tuple(kind.word for kind in Kind if "-" in kind.word and kind.is_conversion)
 
 
@@ -40,7 +56,9 @@ def check_without(without: Iterable[str], configured: Iterable[str]) -> None:
         if name in NEEDED:
             raise ConfigError("without", f"{name} decides what an event is and can't be left out.", "Remove it.")
         if name not in NAMES and name not in own:
-            raise ConfigError("without", f"AppsFlyer has no field {name!r}.", _nearest(name, NAMES))
+            meant = OTHER_NAMES.get(plain_name(name.removeprefix("[AppsFlyer]")))
+            remedy = _nearest(name, NAMES) if meant is None else f"Write {meant!r}."
+            raise ConfigError("without", f"AppsFlyer has no field {name!r}.", remedy)
 
 
 def check_row(source: str, target: str) -> None:
@@ -63,7 +81,7 @@ def check_row(source: str, target: str) -> None:
             "Remove the row: flybridge sends the identifiers that consent allows.",
         )
     # A field may be newer than this version, so that a name is refused only if it looks like another misspelt.
-    if source not in NAMES and "." not in source and get_close_matches(source, NAMES, 1, SIMILAR):
+    if source not in NAMES and "." not in source and nearest_name(source, NAMES, SIMILAR) is not None:
         raise ConfigError(path, f"AppsFlyer has no field {source!r}.", _nearest(source, NAMES))
 
 
@@ -115,5 +133,5 @@ def check_restrictions(restrictions: Iterable[str]) -> None:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = tuple(known)
-    found = get_close_matches(name, names, 1, 0.6)
-    return f"Write {found[0]!r}." if found else f"Write one of {', '.join(sorted(names))}."
+    found = nearest_name(name, names, 0.6)
+    return f"Write {found!r}." if found is not None else f"Write one of {', '.join(sorted(names))}."
