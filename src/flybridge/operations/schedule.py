@@ -1,15 +1,18 @@
 """Jobs by schedule, in any number of processes: reading from AppsFlyer, pulling costs, comparing counts.
 
-What stands in the store says when a task is due. A process that begins one moves that on at once, so that others rarely
-do the same; twice at once costs a quota and changes nothing.
+What stands in the store says when a task is due. One process at a time runs it, by a lease in the store that it renews
+while the task goes on. If the process is killed, another one runs the task a quarter of an hour after it was begun, or
+after an hour if problems of the task are worth so long a wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 from msgspec import Struct, structs
@@ -22,6 +25,9 @@ from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
 
 STATE: Final = "read "
+TURN: Final = "job/"
+TURN_MS: Final = 60_000
+RENEW_S: Final = 15.0
 LOOK_S: Final = 2.0
 CLAIM_MS: Final = 900_000
 AGAIN_MS: Final = 600_000
@@ -84,42 +90,101 @@ async def keep_running(
     stop: asyncio.Event,
     failed: Callable[[FlybridgeError], None],
 ) -> None:
-    """Run each task when it is due, until `stop` is set."""
-    unnoted = list[Note]()
+    """Run each task when it is due and no other process runs it, until `stop` is set."""
+    schedule = _Schedule(store, clock, failed)
     while tasks and not stop.is_set():
         try:
-            await _write(unnoted)
+            await schedule.write()
             known = readable(await store.states(STATE), task_state)
             for task in tasks:
-                state, now_ms = known.get(task.state, TaskState()), clock.now_ms()
-                # What is further off was noted while the clock was ahead.
-                if stop.is_set() or now_ms < state.next_ms < now_ms + task.every_ms + DAY_MS:
+                now_ms = clock.now_ms()
+                if stop.is_set() or not _is_due(task, known, now_ms):
                     continue
-                await _note(store, task, structs.replace(state, next_ms=now_ms + max(CLAIM_MS, task.again_ms)))
-                result = await _result(task)
-                if result is None:
+                if not await schedule.run(task, now_ms):
                     return
-                wait_ms = min(task.again_ms, task.every_ms) if result.problem else task.every_ms
-                next_ms = now_ms + (wait_ms if result.wait_ms is None else result.wait_ms)
-                ended_ms = clock.now_ms()
-                if result.problem:
-                    failed(FlybridgeError(result.problem))
-                # What the store does not take, as on a full disk, it takes later.
-                unnoted.append(partial(_note, store, task, TaskState(next_ms, ended_ms, result.problem)))
-                if result.did or result.problem:
-                    run = JobRun(now_ms, ended_ms, result.did, result.problem)
-                    unnoted.append(partial(note_run, store, task.name, run))
-                await _write(unnoted)
         except FlybridgeError as fault:
             failed(fault)
         await rest(stop, LOOK_S)
 
 
-async def _write(unnoted: list[Note]) -> None:
-    """Write what is not noted yet, and forget what was."""
-    while unnoted:
-        await unnoted[0]()
-        del unnoted[0]
+class _Schedule:
+    """Runs the tasks of one process, and notes what they did."""
+
+    def __init__(self, store: Store, clock: Clock, failed: Callable[[FlybridgeError], None]) -> None:
+        self._store, self._clock, self._failed = store, clock, failed
+        self._holder = uuid4().hex
+        self._unnoted = list[Note]()
+
+    async def run(self, task: ScheduledTask, now_ms: int) -> bool:
+        """Run a task, unless another process does or just has. Returns False if it was broken off."""
+        if not await self._take_turn(task, TURN_MS, now_ms):
+            return True
+        try:
+            # It may have been run since the states were read.
+            known = readable(await self._store.states(task.state), task_state)
+            if not _is_due(task, known, now_ms):
+                return True
+            claimed_ms = now_ms + max(CLAIM_MS, task.again_ms)
+            state = structs.replace(known.get(task.state, TaskState()), next_ms=claimed_ms)
+            await _note(self._store, task, state)
+            result = await self._result_in_turn(task)
+            if result is None:
+                return False
+            await self._end(task, now_ms, result)
+        finally:
+            with suppress(FlybridgeError):  # else it lapses
+                await self._take_turn(task, 0, self._clock.now_ms())
+        return True
+
+    async def _end(self, task: ScheduledTask, began_ms: int, result: TaskResult) -> None:
+        wait_ms = min(task.again_ms, task.every_ms) if result.problem else task.every_ms
+        next_ms = began_ms + (wait_ms if result.wait_ms is None else result.wait_ms)
+        ended_ms = self._clock.now_ms()
+        if result.problem:
+            self._failed(FlybridgeError(result.problem))
+        # What the store does not take, as on a full disk, it takes later.
+        self._unnoted.append(partial(_note, self._store, task, TaskState(next_ms, ended_ms, result.problem)))
+        if result.did or result.problem:
+            run = JobRun(began_ms, ended_ms, result.did, result.problem)
+            self._unnoted.append(partial(note_run, self._store, task.name, run))
+        await self.write()
+
+    async def write(self) -> None:
+        """Write what is not noted yet, and forget what was."""
+        while self._unnoted:
+            await self._unnoted[0]()
+            del self._unnoted[0]
+
+    async def _take_turn(self, task: ScheduledTask, lease_ms: int, now_ms: int) -> bool:
+        return await self._store.take_turn(f"{TURN}{task.state}", self._holder, now_ms, lease_ms)
+
+    async def _result_in_turn(self, task: ScheduledTask) -> TaskResult | None:
+        """Run a task, and renew its turn meanwhile. Raises `FlybridgeError` if another process has the turn."""
+        running, renewing = asyncio.create_task(_result(task)), asyncio.create_task(self._renew(task))
+        try:
+            await asyncio.wait({running, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                raise FlybridgeError(f"{task.name}: the lease of this process was over, and another runs it.")
+            return running.result()
+        finally:
+            for one in (running, renewing):
+                one.cancel()
+            await asyncio.gather(running, renewing, return_exceptions=True)
+
+    async def _renew(self, task: ScheduledTask) -> None:
+        """Renew the turn of a task until another process has it."""
+        is_held = True
+        while is_held:
+            await asyncio.sleep(RENEW_S)
+            with suppress(FlybridgeError):  # tried again
+                is_held = await self._take_turn(task, TURN_MS, self._clock.now_ms())
+
+
+def _is_due(task: ScheduledTask, known: Mapping[str, TaskState], now_ms: int) -> bool:
+    """Return whether a task is due by the states in the store."""
+    state = known.get(task.state, TaskState())
+    # What is further off was noted while the clock was ahead.
+    return not now_ms < state.next_ms < now_ms + task.every_ms + DAY_MS
 
 
 async def _result(task: ScheduledTask) -> TaskResult | None:
