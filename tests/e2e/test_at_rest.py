@@ -16,7 +16,7 @@ import pytest
 from flybridge.demo.environment import LocalEnvironment
 from flybridge.demo.run import Scenario, run_scenario
 from flybridge.demo.sender import Outgoing, Sender
-from flybridge.operations.doctor import search
+from flybridge.operations.clear_ids import search
 from flybridge.sandbox.traffic.people import ZEROS
 from flybridge.sandbox.traffic.traffic import TrafficApp, TrafficMessage, TrafficOptions, generate
 

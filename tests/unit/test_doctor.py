@@ -13,18 +13,8 @@ import pytest
 from flybridge.inbox.protocol import Depth, Room
 from flybridge.insight.account import Account
 from flybridge.insight.unwritten import Unwritten
-from flybridge.operations.doctor import (
-    OVERLAP_BYTES,
-    PIECE_BYTES,
-    Find,
-    balanced,
-    readable,
-    resolvable,
-    roomy,
-    search,
-    writable,
-    written,
-)
+from flybridge.operations.clear_ids import OVERLAP_BYTES, PIECE_BYTES, Find, search
+from flybridge.operations.doctor import balanced, readable, resolvable, roomy, writable, written
 from flybridge.store.figures import Discrepancy
 
 IDFA = "3F2504E0-4F89-41D3-9A0C-0305E82C3301"

@@ -25,8 +25,9 @@ from flybridge.insight.unwritten import read_unwritten
 from flybridge.insight.ways import reach
 from flybridge.notifications.notifier import read_states
 from flybridge.operations import doctor as look
+from flybridge.operations.clear_ids import Find, search
 from flybridge.operations.credentials import locker_checks, quota_checks, vendor_checks
-from flybridge.operations.doctor import Check, Find
+from flybridge.operations.doctor import Check
 from flybridge.operations.stuck import sealed_checks, sending_checks
 from flybridge.records import DAY_MS, day_of
 from flybridge.service import backends
@@ -77,7 +78,7 @@ def doctor(
         where = "What is stored lies on the servers of NATS and PostgreSQL, where this command can't look."
         checks.append(Check("privacy", False, where))
     elif privacy or ids:
-        finds = look.search(settings.data_dir, ids or ())
+        finds = search(settings.data_dir, ids or ())
         found = f"{len(finds)} places hold what looks like an identifier, in the clear."
         checks.append(Check("privacy", not finds, found if finds else "No identifier lies in the clear."))
     if as_json:
