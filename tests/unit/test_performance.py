@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
-from flybridge.cli.performance import change, sparkline
+from flybridge.cli.performance import change
+from flybridge.cli.printing import sparkline
 from flybridge.config.settings import load
 from flybridge.insight.cohorts import COHORT_METRICS, cohorts_of, read_cohorts, read_counts
 from flybridge.insight.csv_text import FORMULA, csv_text

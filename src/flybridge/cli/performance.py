@@ -1,4 +1,4 @@
-"""`flybridge performance`: what each media source brings, and install-day cohorts."""
+"""`flybridge performance`: what each media source brings."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from msgspec import structs
-from rich.cells import cell_len
 
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
-from flybridge.cli.printing import GAP, complain, label, print_json, print_rows, say, width
+from flybridge.cli.install_cohorts import show_cohorts
+from flybridge.cli.printing import blocks, complain, label, name_shown, print_json, print_rows, say, sparkline, width
 from flybridge.clock import SystemClock
-from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
-from flybridge.insight.cohorts import GRAINS, CohortMetric, Cohorts, read_cohorts
+from flybridge.insight.cohorts import GRAINS
 from flybridge.insight.csv_text import csv_text
 from flybridge.insight.metrics import DEFAULT, HORIZONS, METRICS, Metric, figure, values
 from flybridge.insight.nearest import days_up_to, instead_of, last_day_before, latest
@@ -33,10 +32,7 @@ from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
 
-NOT_SET = "(not set)"
-BARS = "▁▂▃▄▅▆▇█"
 TREND = 14
-SHOWN_OFFSETS = (0, 1, 2, 3, 5, 7, 14, 30, 60, 90)
 
 
 def performance(
@@ -85,7 +81,7 @@ def performance(
         if compare:
             raise ConfigError("--compare", "cohorts are not compared with another period.", "Leave out one of the two.")
         chosen = chosen_cohort(metric[0] if metric else None, grain, scopes)
-        _cohorts(settings, scopes, question, chosen, is_chosen=is_chosen, as_json=as_json, as_csv=as_csv)
+        show_cohorts(settings, scopes, question, chosen, is_chosen=is_chosen, as_json=as_json, as_csv=as_csv)
         return
     names = chosen_metrics(metric)
     trends = not (as_json or as_csv or "date" in by or "day" in by) and sys.stdout.isatty()
@@ -190,7 +186,7 @@ def _print_table(
     rows = []
     for row in found.rows:
         plain = row.as_dict()
-        labels = {label(name): _text(value) for name, value in named(row.labels).items()}
+        labels = {label(name): name_shown(value) for name, value in named(row.labels).items()}
         group = tuple(row.labels.values())
         cells = _cells(plain, metrics, found, was.get(group, {}), before)
         rows.append(labels | cells | ({"by day": trend.get(group, "")} if trend else {}))
@@ -200,37 +196,11 @@ def _print_table(
         totals_before = before.totals() if before is not None else {}
         rows.append(total | _cells(found.totals(), metrics, found, totals_before, before))
     right = [metric.title for metric in metrics]
-    for number, columns in enumerate(_blocks(rows, len(question.labels), width())):
+    for number, columns in enumerate(blocks(rows, len(question.labels), width())):
         block = [{name: row.get(name, "") for name in columns} for row in rows]
         print_rows("" if number else title, block, "Nothing was counted in this period.", right=right)
     if rows and any("*" in str(value) for row in rows for value in row.values()):
         say("* Some days of the period are not over for this metric, and left out.")
-
-
-def _blocks(rows: Sequence[Mapping[str, str]], labels: int, room: int) -> list[list[str]]:
-    """Return the columns of tables that fit into a width one below the other, each with the labels of its rows.
-
-    One table if it fits, or if the labels leave no room for a figure.
-    """
-    columns = list(rows[0]) if rows else []
-    widths = {name: max(cell_len(name), *(cell_len(row.get(name, "")) for row in rows)) for name in columns}
-    heads, figures = columns[:labels], columns[labels:]
-    taken = sum(widths[name] + len(GAP) for name in heads)
-    if not heads or any(taken + widths[name] > room for name in figures):
-        return [columns]
-    blocks: list[list[str]] = []
-    left = 0
-    for name in figures:
-        if widths[name] > left:
-            blocks.append(heads.copy())
-            left = room - taken
-        blocks[-1].append(name)
-        left -= widths[name] + len(GAP)
-    return blocks or [columns]
-
-
-def _text(value: Any) -> str:
-    return NOT_SET if value is None else str(value)
 
 
 def _cells(
@@ -268,72 +238,3 @@ def _trends(daily: PerformanceReport) -> dict[tuple[Any, ...], str]:
         bars = found.setdefault(tuple(group), [0] * min(TREND, days))
         bars[(day - daily.question.first) * len(bars) // days] += row.figures.installs
     return {group: sparkline(bars) for group, bars in found.items()}
-
-
-def sparkline(numbers: Sequence[float]) -> str:
-    """Return a bar for each number, the highest as high as a line."""
-    most = max(numbers, default=0)
-    return "".join(BARS[round(number / most * (len(BARS) - 1))] if most else BARS[0] for number in numbers)
-
-
-def _cohorts(
-    settings: Config,
-    scopes: Sequence[AppScope],
-    question: Question,
-    chosen: tuple[CohortMetric, str],
-    *,
-    is_chosen: bool,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    async def work(store: Store) -> tuple[Cohorts, str]:
-        read = await read_cohorts(store, scopes[0], question, chosen[0], grain=chosen[1])
-        if is_chosen and not read.cohorts:
-            shown, sentence = await latest(store, scopes, question)
-            read = await read_cohorts(store, scopes[0], shown, chosen[0], grain=chosen[1])
-            return read, sentence or await instead_of(store, scopes, question)
-        return read, "" if read.cohorts else await instead_of(store, scopes, question)
-
-    found, instead = with_store(settings, work)
-    rows = [cohort.as_dict() for cohort in found.cohorts]
-    if as_json:
-        print_json(rows)
-    elif as_csv:
-        heads = [head for head in (rows[0] if rows else {"date": 0, "installs": 0, "spend": 0}) if head != "values"]
-        first = [*heads, *(f"d{day}" for day in range(len(found.whole.values)))]
-        sys.stdout.write(csv_text([first, *([*(row[head] for head in heads), *row["values"]] for row in rows)], "\n"))
-    else:
-        _print_cohorts(found)
-    if instead:
-        complain(instead)
-
-
-def _print_cohorts(found: Cohorts) -> None:
-    unit = found.metric.unit
-    offsets = [day for day in SHOWN_OFFSETS if any(cohort.values[day] is not None for cohort in found.cohorts)]
-    title = f"{found.metric.title} by {found.grain} of install: {found.metric.formula} ({found.zone})"
-    table = []
-    for cohort in found.cohorts:
-        plain = cohort.as_dict()
-        labels = {
-            label(name): _text(value) for name, value in plain.items() if name not in ("installs", "spend", "values")
-        }
-        values = {f"D{day}": _or_dash(cohort.values[day], unit) for day in offsets}
-        table.append({**labels, "installs": f"{cohort.size:,}", **values})
-    if len(table) > 1:
-        whole = dict.fromkeys(table[0], "") | {"date": "all", "installs": f"{found.whole.counted[0]:,}"}
-        table.append(whole | {f"D{day}": _or_dash(found.whole.values[day], unit) for day in offsets})
-    days = [f"D{day}" for day in offsets]
-    heads = len(table[0]) - len(days) if table else 0
-    for number, columns in enumerate(_blocks(table, heads, width())):
-        block = [{name: row[name] for name in columns} for row in table]
-        print_rows("" if number else title, block, "No installation began in this period.", right=["installs", *days])
-    if not sys.stdout.isatty() or not found.cohorts:
-        return
-    curve = [value for value in found.whole.values if value is not None]
-    room = width() - cell_len("All: ")
-    say(f"All: {sparkline(curve[:room])}")
-
-
-def _or_dash(value: float | None, unit: str) -> str:
-    return "-" if value is None else figure(value, unit)

@@ -25,6 +25,8 @@ from flybridge.system.counted import span
 console: Final = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 GAP: Final = "  "
+BARS: Final = "▁▂▃▄▅▆▇█"
+NOT_SET: Final = "(not set)"
 
 # C0, DEL and C1; soft hyphen; bidirectional marks, overrides and isolates; line and paragraph separators; zero-width
 # characters but the two joiners that words and emoji need; surrogates, which no terminal can be sent; tags.
@@ -99,6 +101,28 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], nothing: str, *, r
                     console.print(Text(f"    {line}"))
 
 
+def blocks(rows: Sequence[Mapping[str, str]], labels: int, room: int) -> list[list[str]]:
+    """Return the columns of tables that fit into a width one below the other, each with the labels of its rows.
+
+    One table if it fits, or if the labels leave no room for a figure.
+    """
+    columns = list(rows[0]) if rows else []
+    widths = {name: max(cell_len(name), *(cell_len(row.get(name, "")) for row in rows)) for name in columns}
+    heads, figures = columns[:labels], columns[labels:]
+    taken = sum(widths[name] + len(GAP) for name in heads)
+    if not heads or any(taken + widths[name] > room for name in figures):
+        return [columns]
+    blocks: list[list[str]] = []
+    left = 0
+    for name in figures:
+        if widths[name] > left:
+            blocks.append(heads.copy())
+            left = room - taken
+        blocks[-1].append(name)
+        left -= widths[name] + len(GAP)
+    return blocks or [columns]
+
+
 def _fitting(widths: Mapping[str, int], room: int) -> list[str]:
     """Return which columns stand side by side: the first one, and each that still has room, in order."""
     beside: list[str] = []
@@ -139,3 +163,14 @@ def shown(key: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+def name_shown(value: Any) -> str:
+    """Return the name of a group, or that it has none."""
+    return NOT_SET if value is None else str(value)
+
+
+def sparkline(numbers: Sequence[float]) -> str:
+    """Return a bar for each number, the highest as high as a line."""
+    most = max(numbers, default=0)
+    return "".join(BARS[round(number / most * (len(BARS) - 1))] if most else BARS[0] for number in numbers)

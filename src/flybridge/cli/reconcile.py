@@ -10,7 +10,7 @@ import typer
 
 from flybridge.cli.audit import Job, kept
 from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
-from flybridge.cli.printing import complain, label, print_json, print_rows, say
+from flybridge.cli.printing import NOT_SET, complain, label, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.errors import ConfigError
@@ -29,7 +29,6 @@ from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.wiring import scopes_of
 
-NOT_SET = "(not set)"
 MOST_NAMED = 12
 COHORT_DAYS, COHORT_AGE = 7, 7
 """How many days of installs are compared, and how many days these are over, unless days are named."""
