@@ -106,8 +106,7 @@ def run_one(
     job = Job("cohorts", [app for app, audience in plans_of(settings) if name in (audience, f"{app}/{audience}")])
     with audited(settings, "run_audience", name, ", ".join(asked), job=job, new=True) as result:
         found = _run(settings, name, options)
-        changed = f"{found.joined} joined, {found.left} left; {found.added} devices added, {found.removed} removed."
-        result.detail, result.ok = f"The run ended as {found.outcome}: {changed}", found.outcome == "done"
+        result.detail, result.ok = f"The run ended as {found.outcome}: {found.changes}", found.outcome == "done"
     _end(found, run_row(found), "The run", as_json=as_json, detail=found.detail)
 
 

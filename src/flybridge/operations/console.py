@@ -102,8 +102,7 @@ class ConsoleOperations(Struct, frozen=True, dict=True):
                 run = await runner.run(plans[app, name], RunOptions(accept_shrink=accept_shrink, download=True))
         if run is None:
             return Done("Another process runs this audience just now: see its history in a minute.", False)
-        changed = f"{run.joined} joined, {run.left} left; {run.added} devices added, {run.removed} removed."
-        return Done(f"The run ended as {run.outcome}: {changed} {run.detail}".strip(), run.outcome == "done")
+        return Done(f"The run ended as {run.outcome}: {run.changes} {run.detail}".strip(), run.outcome == "done")
 
     async def jobs(self) -> Sequence[JobState]:
         reader = HistoryReader(self.config, self.inbox, self.store, self.download, self._flow, self.clock)

@@ -143,6 +143,11 @@ class Run(Struct, frozen=True, kw_only=True):
     extras: int = 0
     requests: int = 0
 
+    @property
+    def changes(self) -> str:
+        """What it changed, for people."""
+        return f"{self.joined} joined, {self.left} left; {self.added} devices added, {self.removed} removed."
+
 
 class LackingMember(Struct, frozen=True):
     """A member who can't be listed: their name in Amplitude, and why."""
