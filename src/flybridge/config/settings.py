@@ -18,16 +18,8 @@ from msgspec import Meta, Struct, field
 
 from flybridge.amplitude.event import MIN_ID_LENGTH
 from flybridge.config.apps import App
-from flybridge.config.check import (
-    check_app,
-    check_console,
-    check_never_both,
-    check_notify,
-    check_origin,
-    check_secret,
-    check_shared,
-    check_trailing_days,
-)
+from flybridge.config.check import check_console, check_notify, check_origin, check_secret
+from flybridge.config.check_apps import check_app, check_never_both, check_shared, check_trailing_days
 from flybridge.config.console import Console
 from flybridge.config.env_file import NAME as ENV_FILE
 from flybridge.config.env_file import read_env_file
