@@ -23,15 +23,8 @@ from flybridge.identity import IdKind, Keyring
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.lenient_json import decode
 from flybridge.mapping.to_amplitude.rules import Rules
-from flybridge.operations.import_files import (
-    LINES_PER_ENVELOPE,
-    MAX_LINE,
-    BadLine,
-    FileLine,
-    import_file,
-    read_file,
-    read_lines,
-)
+from flybridge.operations.file_lines import MAX_LINE, BadLine, FileLine, read_file, read_lines
+from flybridge.operations.import_files import LINES_PER_ENVELOPE, import_file
 from flybridge.operations.json_values import JsonValues
 from flybridge.records import Source
 from flybridge.sealing import Seal
