@@ -59,7 +59,7 @@ JUNK: Final = frozenset(
 ZEROS: Final = 32
 """How many digits an advertising id has, all of them zeros for everybody who has forbidden it."""
 LONGEST_JUNK: Final = max(map(len, JUNK))
-AROUND: Final = "\"'{}" + EDGES
+AROUND: Final = "\"'{}=" + EDGES
 HEXADECIMAL: Final = frozenset("0123456789abcdef")
 
 # https://dev.appsflyer.com/hc/reference/s2s-events-api3-post has 13 digits, a dash, and 19 digits for Android, 7 for

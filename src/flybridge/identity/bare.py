@@ -7,11 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from flybridge.identity import usable
-from flybridge.identity.placeholders import BEGINNINGS, is_placeholder
+from flybridge.identity.placeholders import BEGINNINGS, is_placeholder, is_shortened
 from flybridge.system.text_encoding import OPTIONAL
 
-WRAPPED: Final = frozenset("\"'O[{") | BEGINNINGS
-"""How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`, and placeholders of ids."""
+WRAPPED: Final = frozenset("\"'=O[{") | BEGINNINGS
+"""How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`, as the text
+of a spreadsheet's formula (`="1"`), and placeholders of ids."""
 _QUOTES: Final = frozenset("\"'")
 
 
@@ -21,9 +22,11 @@ def bare(value: Any) -> str | None:
     """
     text = text_of(only(value))
     if text is None or text[0] not in WRAPPED:
-        return text
+        return None if text is None or is_shortened(text) else text
     if is_placeholder(text):
         return None
+    if text[0] == "=":
+        return bare(text[1:]) if text[1:2] == '"' == text[-1] else text
     if text[0] in "[{":
         try:
             inner = msgspec.json.decode(text)
@@ -33,7 +36,7 @@ def bare(value: Any) -> str | None:
     if (printed := OPTIONAL.fullmatch(text)) is not None:
         text = printed[1].strip()
     found = usable(text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES else text)
-    return None if found is None or is_placeholder(found) else found
+    return None if found is None or is_placeholder(found) or is_shortened(found) else found
 
 
 def only(value: Any) -> Any:

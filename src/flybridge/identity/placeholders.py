@@ -1,7 +1,7 @@
 """Placeholders that were not filled in, where an id of a user should stand: they are the same for many people.
 
 They come from templates of tag managers, networks and servers (`{{user_id}}`, `${userId}`, `%%USER%%`, `[[uid]]`), and
-from JavaScript, which writes an object as `[object Object]`.
+from JavaScript, which writes an object as `[object Object]`. Spreadsheets make the same of many ids, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ _PLACEHOLDER: Final = re.compile(
       | %{1,2}[A-Za-z_. ]{1,60}%{1,2} | __[A-Za-z_]{1,60}__ | \[object\ [A-Za-z]{1,30}\]""",
     re.VERBOSE,
 )
+
+
+_SHORTENED: Final = re.compile(r"[1-9](?:[.,][0-9]{1,15})?E\+[0-9]{2,3}")
+
+
+def is_shortened(text: str) -> bool:
+    """Whether a text is what a spreadsheet has made of a long number: `1.23457E+12` is that of many."""
+    return "E+" in text and _SHORTENED.fullmatch(text) is not None
 
 
 def is_placeholder(text: str) -> bool:

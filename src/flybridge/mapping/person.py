@@ -20,7 +20,7 @@ from flybridge.appsflyer.postback_kind import says_something
 from flybridge.appsflyer.postback_time import EARLIEST_MS, LATEST_MS
 from flybridge.identity import IdKind, device_identifier, installation, usable
 from flybridge.identity.bare import WRAPPED, bare, only
-from flybridge.identity.placeholders import is_placeholder
+from flybridge.identity.placeholders import is_placeholder, is_shortened
 from flybridge.mapping.consent import withheld
 from flybridge.mapping.passed import EMPTY, custom_data, look_up
 from flybridge.mapping.personal import MIN_TELLING
@@ -173,8 +173,11 @@ def identify(postback: Postback, event_value: Any, keys: Keys, refused: frozense
     if user_id is None and device_id is None and says_something(postback.custom_data):
         notes.append(f"Custom data is there, but has no id under {keys.device_id!r} or {keys.user_id!r}.")
     customer_user_id = named_user(postback.customer_user_id) if keys.customer_user_id != "never" else None
-    if customer_user_id is None and (raw := postback.customer_user_id) is not None and is_placeholder(raw.strip()):
-        notes.append("The customer user id is a placeholder that was not filled in and was not used.")
+    if customer_user_id is None and (raw := postback.customer_user_id) is not None:
+        if is_placeholder(raw.strip()):
+            notes.append("The customer user id is a placeholder that was not filled in and was not used.")
+        elif is_shortened(raw.strip()):
+            notes.append("The customer user id is a number that a spreadsheet has shortened and was not used.")
     if user_id is None and customer_user_id is not None and keys.customer_user_id == "send":
         if keys.min_id_length <= len(customer_user_id) <= MAX_TEXT:
             user_id = customer_user_id
@@ -237,7 +240,7 @@ def named_user(raw: str | None) -> str | None:
     a placeholder.
     """
     found = usable(raw)
-    return bare(found) if found is not None and found[0] in WRAPPED else found
+    return bare(found) if found is not None and (found[0] in WRAPPED or "E+" in found) else found
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:
