@@ -45,7 +45,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.relaxed_json import MAX_CHARACTERS, relaxed
 from flybridge.store.performance import label
 from flybridge.web import lists
-from flybridge.web.intake import members
+from flybridge.web.members import members
 
 SHORT, LONG = 3_000, 30_000
 """Characters. Linear time grows tenfold from the one to the other, quadratic time a hundredfold."""

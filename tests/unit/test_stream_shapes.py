@@ -15,7 +15,7 @@ from flybridge.lenient_json import decode
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.mapping.to_appsflyer.rules import StreamRules
 from flybridge.records import Apply, Dead, Deliver, Envelope, Filter, Media, Source
-from flybridge.web.intake import members
+from flybridge.web.members import members
 
 EVENT = {
     "event_type": "Order Completed", "event_time": "2026-11-20 10:00:00.000000", "user_id": "user-1",

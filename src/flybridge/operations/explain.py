@@ -42,7 +42,7 @@ from flybridge.records import (
 from flybridge.web import lists
 from flybridge.web.answers import Answered, Refusal, too_large
 from flybridge.web.body import empty, no_query
-from flybridge.web.intake import members, objects
+from flybridge.web.members import members, objects
 from flybridge.wiring import build_flow, intake_apps_of, rules_of
 
 MAX_ROWS: Final = 20
