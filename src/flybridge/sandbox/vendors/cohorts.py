@@ -221,3 +221,11 @@ def account(scope: Scope) -> str | None:
         return None
     known = kind == "Basic" and key and secret and not any(word.startswith("invalid") for word in (key, secret))
     return key if known else None
+
+
+def project_of(scope: Scope) -> str | SandboxAnswer:
+    """Return the API key of a GET with basic authentication; the refusal of any other request."""
+    project = account(scope)
+    if project is None:
+        return SandboxAnswer(401, {"error": "Unauthorized"})
+    return project if scope["method"] == "GET" else SandboxAnswer(405, {"error": "Method not allowed"})

@@ -23,7 +23,7 @@ from msgspec import Struct, field
 
 from flybridge.sandbox.http import SandboxAnswer, Scope, Send, is_zone, moment_of, query_of
 from flybridge.sandbox.played import VendorApi
-from flybridge.sandbox.vendors.cohorts import account
+from flybridge.sandbox.vendors.cohorts import project_of
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.properties import described
 
@@ -126,11 +126,9 @@ class Dashboard(VendorApi, kw_only=True):
         return SandboxAnswer(200, {"timezone": zone})
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
-        project = account(scope)
-        if project is None:
-            return SandboxAnswer(401, {"error": "Unauthorized"})
-        if scope["method"] != "GET":
-            return SandboxAnswer(405, {"error": "Method not allowed"})
+        project = project_of(scope)
+        if isinstance(project, SandboxAnswer):
+            return project
         if self.running > AT_ONCE:
             return _refused(429, "too_many_requests", f"Number of concurrent queries exceeds {AT_ONCE}")
         try:

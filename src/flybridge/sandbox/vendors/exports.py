@@ -19,7 +19,7 @@ import msgspec
 from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.http import SandboxAnswer, Scope, moment_of, query_of
 from flybridge.sandbox.played import VendorApi
-from flybridge.sandbox.vendors.cohorts import account
+from flybridge.sandbox.vendors.cohorts import project_of
 from flybridge.sandbox.vendors.ledger import ProjectLedger, Saved
 from flybridge.sandbox.vendors.record import export_row
 
@@ -43,11 +43,9 @@ class Exports(VendorApi, kw_only=True):
     most_bytes: int = 4 * 2**30
 
     def answer(self, scope: Scope, _: bytes | None) -> SandboxAnswer:
-        project = account(scope)
-        if project is None:
-            return SandboxAnswer(401, {"error": "Unauthorized"})
-        if scope["method"] != "GET":
-            return SandboxAnswer(405, {"error": "Method not allowed"})
+        project = project_of(scope)
+        if isinstance(project, SandboxAnswer):
+            return project
         given = query_of(scope)
         begin, end = (moment_of(given.get(name, ""), "%Y%m%dT%H") for name in ("start", "end"))
         if begin is None or end is None or begin > end:
