@@ -142,6 +142,20 @@ def test_csv_is_read_as_warehouses_and_spreadsheets_write_it(spell, delimiter):
     assert seen.ids[IdKind.APPSFLYER_ID] == "1629191854863-7000002"
 
 
+@pytest.mark.parametrize("column", ["user_id", "device_id", "customer_user_id", "amplitude_id"])
+def test_an_id_that_a_spreadsheet_has_shortened_is_a_bad_line(column):
+    """It is the same of many, who would become one user. As text in a formula it is whole."""
+    header = f"{column},device_id,appsflyer_id" if column != "device_id" else "user_id,device_id,appsflyer_id"
+    rows = ["1.23457E+12,x1,1629191854863-7000002", '"=""1234567890123""","=""x1""",1629191854863-7000002']
+    if column == "device_id":
+        rows = ["x1,1.23457E+12,1629191854863-7000002", '"=""x1""","=""1234567890123""",1629191854863-7000002']
+    bad, line = lines("\n".join([header, *rows, ""]))
+    assert isinstance(bad, BadLine)
+    assert f"Its {column} is a number that a spreadsheet has shortened" in bad.problem
+    assert isinstance(line, FileLine)
+    assert decode(line.body)[column] == "1234567890123"
+
+
 @pytest.mark.parametrize("before", ["\ufeff", "\ufeff\ufeff", "\0\0", "\0\ufeff"])
 @pytest.mark.parametrize("text", ['{"user_id":"ada","device_id":"d1"}\n', "user_id,device_id\nada,d1\n"])
 def test_what_stands_before_a_file_hides_nobody(before, text):

@@ -10,6 +10,7 @@ file may also be one JSON array, on one line or on many.
 from __future__ import annotations
 
 import csv
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import check_line_ends
 from flybridge.history.unpacked import unpacked
+from flybridge.identity.placeholders import is_shortened
 from flybridge.lenient_json import decode
 from flybridge.operations.json_values import JsonValues
 from flybridge.system.text_encoding import as_utf8, line_text, without_marks
@@ -32,6 +34,10 @@ MAX_LINE: Final = 1_000_000
 TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_event_time", "merge_server_time")
 WHOM: Final = frozenset({"user_id", "device_id"})
 """Columns of which a file of sightings has one."""
+NUMBERED: Final = ("user_id", "device_id", "customer_user_id", "amplitude_id")
+"""Columns of ids that may be numbers, of which a spreadsheet makes the same of many."""
+FORMULA: Final = re.compile('="([^"]*)"')
+"""Text as a spreadsheet's formula, which keeps a number whole."""
 _encode: Final = msgspec.json.Encoder().encode
 ZIP: Final = b"PK\x03\x04"
 BETWEEN_LINES: Final = b"}\r{"
@@ -177,7 +183,14 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
         if len(values) != len(columns):
             yield BadLine(at, f"It has {len(values)} values, and the header has {len(columns)}.")
             continue
-        found: dict[str, str | int] = {column: value for column, value in zip(columns, values, strict=True) if value}
+        found: dict[str, str | int] = {
+            column: formula[1] if (formula := FORMULA.fullmatch(value)) else value
+            for column, value in zip(columns, values, strict=True)
+            if value
+        }
+        if shortened := [column for column in NUMBERED if is_shortened(str(found.get(column, "")))]:
+            yield BadLine(at, f"Its {shortened[0]} is a number that a spreadsheet has shortened: save it as text.")
+            continue
         for time in TIMES:
             if str(found.get(time, "")).isdecimal():
                 found[time] = int(found[time])
