@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -36,11 +36,21 @@ class Capacity(Struct, frozen=True):
 NONE_RELATED: Final[Mapping[bytes, int]] = {}
 
 
+class WaitedForInstallation(NamedTuple):
+    """When an event for AppsFlyer happened, was received, and found its installation after it had waited."""
+
+    app: str
+    event_ms: int
+    received_ms: int
+    found_ms: int
+
+
 class Filed(Struct, frozen=True):
     """The result of `file`: envelopes by outcome (`records.OutcomeKind`), and holds that found their person.
 
     `leased` are the deliveries that there was room for, in the order in which they were filed. `related` are keys that
-    turned out to be of forgotten people, and since when these are.
+    turned out to be of forgotten people, and since when these are. `waited` are the events for AppsFlyer among those
+    that had waited.
     """
 
     outcomes: Mapping[str, int]
@@ -48,6 +58,7 @@ class Filed(Struct, frozen=True):
     repeated: int = 0  # receipts that were known already: filed before a crash, not filed again
     leased: Sequence[Delivery] = ()
     related: Mapping[bytes, int] = NONE_RELATED
+    waited: Sequence[WaitedForInstallation] = ()
 
 
 class AttemptRecord(Struct, frozen=True, gc=False):

@@ -15,9 +15,10 @@ from flybridge.insight.cohort_comparison import CohortComparison
 from flybridge.insight.comparison import DayComparison, events_by_cause
 from flybridge.insight.coverage import Fall
 from flybridge.insight.native import REASON as NATIVE
+from flybridge.mapping.to_appsflyer.map import is_late
 from flybridge.records import Filing
 from flybridge.store.audiences.records import Run
-from flybridge.store.records import Filed, Lane
+from flybridge.store.records import Filed, Lane, WaitedForInstallation
 from flybridge.store.server_clock import clock_sentence
 from flybridge.telemetry.audience_metrics import AudienceMetrics
 from flybridge.telemetry.metrics import Metrics
@@ -40,6 +41,9 @@ class Reporter:
         for one in filings:
             for remark in one.remarks:
                 self._metrics.remarks.labels(one.envelope.app, remark).inc()
+        for waited in outcome.waited:
+            if _became_late(waited):
+                self._metrics.remarks.labels(waited.app, "late").inc()
         for ended, n in outcome.outcomes.items():
             self._metrics.filed.labels(ended).inc(n)
         self._metrics.matched.inc(outcome.matched)
@@ -174,3 +178,10 @@ class Reporter:
         """Report an unexpected exception of the store, an endpoint or the transport."""
         where = {"app": lane.app, "endpoint": lane.endpoint} if lane else {}
         self._log.error("trouble", kind=type(error).__name__, problem=str(error), **where)
+
+
+def _became_late(waited: WaitedForInstallation) -> bool:
+    """Whether AppsFlyer stamps an event with its arrival because it has waited."""
+    if waited.event_ms == waited.received_ms:
+        return False  # it has no time: AppsFlyer always does
+    return is_late(waited.event_ms, waited.found_ms) and not is_late(waited.event_ms, waited.received_ms)

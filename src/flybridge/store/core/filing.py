@@ -36,7 +36,7 @@ from flybridge.store.core.bundles import Bundling
 from flybridge.store.core.content_keys import ContentKeys
 from flybridge.store.core.dead_letters import dead_row, drop_dead_letters
 from flybridge.store.core.forgetting import BEFORE_REQUEST, blank, link, spared, tombstones
-from flybridge.store.core.holding import AS_CUSTOMER, Matched, enqueue
+from flybridge.store.core.holding import AS_CUSTOMER, INSTALLED, Matched, enqueue
 from flybridge.store.core.ledger import LedgerWriter
 from flybridge.store.core.membership import file_members
 from flybridge.store.core.people import AppKey, People, reason_of, release
@@ -44,7 +44,7 @@ from flybridge.store.core.performance import PerformanceCounters
 from flybridge.store.core.related import related
 from flybridge.store.core.sealed import pack_keys, seal_item, seal_message, seal_who
 from flybridge.store.core.tables import CounterKey, Read, Write
-from flybridge.store.records import Capacity, Filed, Lane
+from flybridge.store.records import Capacity, Filed, Lane, WaitedForInstallation
 
 ORDER: Final = (
     Write.LEDGER_ROWS,
@@ -101,7 +101,18 @@ def file(
         batch.keep((*effective, *repeated))
     batch.write()
     n_matched = len(batch.released) + len(batch.matched)
-    return Filed(dict(batch.outcomes), n_matched, batch.repeated, batch.leased, batch.related)
+    waited = _waited(ledger, batch.released, now_ms) if batch.released else ()
+    return Filed(dict(batch.outcomes), n_matched, batch.repeated, batch.leased, batch.related, waited)
+
+
+def _waited(ledger: LedgerWriter, released: Iterable[Matched], now_ms: int) -> list[WaitedForInstallation]:
+    """Return the events for AppsFlyer among those that have waited."""
+    lanes = [(ledger.tables.lane_of(one.lane), one) for one in released]
+    return [
+        WaitedForInstallation(lane.app, one.event_ms, one.received_ms, now_ms)
+        for lane, one in lanes
+        if lane.endpoint == INSTALLED
+    ]
 
 
 def _keys(filing: Filing) -> list[bytes]:
