@@ -78,7 +78,13 @@ def test_the_list_is_read_as_far_as_it_can_be():
     """An entry that says nothing is left out."""
     found = cohort.read_list(answer(200, {"cohorts": [{"id": "c", "name": "N", "size": 3, "lastComputed": 9}, {}, 7]}))
     assert found == [cohort.Cohort("c", "N", 3, 9)]
-    assert cohort.read_list(answer(200, b"?")) == []
+    assert cohort.read_list(answer(200, {"cohorts": []})) == []
+
+
+@pytest.mark.parametrize("body", [b"?", b"", b"<html>", b"{}", b"[]", b'{"error":"x"}', b'{"cohorts":[{"id":"c"},{"i'])
+def test_what_is_no_list_of_cohorts_is_not_an_empty_one(body):
+    """A page, the JSON of a gateway, or half a list."""
+    assert cohort.read_list(answer(200, body)) is None
 
 
 def rows(data: bytes, size: int) -> tuple[list[list[str]], CohortFile]:

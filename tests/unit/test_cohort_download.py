@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -97,10 +98,15 @@ class _Whole:
 
 def serve(bridge: Bridge, body: bytes) -> None:
     """Give out this file instead of the sandbox's."""
+    usual = bridge.inside.open
 
     @asynccontextmanager
     async def opened(request, *, public=False):
-        yield _Whole(body)
+        if request.url.endswith("/cohorts"):
+            async with usual(request) as answer:
+                yield answer
+        else:
+            yield _Whole(body)
 
     bridge.inside.open = opened
 
@@ -134,6 +140,34 @@ async def test_a_file_that_lacks_members_changes_nothing(tmp_path, file):
         run = await bridge.next_run()
         assert run.outcome in {"held", "failed"}
         assert (run.left, run.removed, bridge.listed) == (0, 0, 100)
+
+
+async def test_the_size_of_a_cohort_is_known_however_long_the_list_is(tmp_path):
+    """A list has the definition of each cohort, and is megabytes of many: a file that lacks members is one still."""
+    async with bridged(tmp_path) as bridge:
+        bridge.put(100)
+        await bridge.next_run()
+        serve(bridge, members_file(60))
+        usual = bridge.inside.open
+        others = [{"id": f"o{n}", "name": "Other", "definition": {"andClauses": ["x" * 2_000]}} for n in range(1_500)]
+        listed = json.dumps({"cohorts": [*others, {"id": "c1", "name": "VIPs", "size": 100}]}).encode()
+        assert len(listed) > 2 * 2**20
+
+        @asynccontextmanager
+        async def opened(request, *, public=False):
+            if request.url.endswith("/cohorts"):
+                yield _Whole(listed)
+            else:
+                async with usual(request) as answer:
+                    yield answer
+
+        async def send(request, sent=bridge.inside.send):
+            assert not request.url.endswith("/cohorts"), "answers of deliveries are read up to a megabyte"
+            return await sent(request)
+
+        bridge.inside.open, bridge.inside.send = opened, send
+        run = await bridge.next_run()
+        assert (run.outcome, run.reason) == ("held", "incomplete_file")
 
 
 async def test_an_operator_may_accept_a_file_that_lacks_members(tmp_path):
@@ -284,6 +318,9 @@ async def test_a_redirect_into_the_own_network_is_not_followed(tmp_path):
 
         @asynccontextmanager
         async def opened(request, *, public=False):
+            if request.url.endswith("/cohorts"):
+                yield _Whole(b"{}")
+                return
             asked.append((request.url, public))
             if "metadata" in request.url:
                 raise ForbiddenAddress("metadata.internal")

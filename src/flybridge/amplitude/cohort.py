@@ -35,6 +35,8 @@ REQUESTS_PER_S: Final = 30 / 600
 BURST_S: Final = 600.0
 """A bucket of 30, refilled with 30 in 10 minutes, never exceeds 60 within 10 minutes."""
 PARALLEL: Final = 4
+LIST_BYTES: Final = 64 * 2**20
+"""How much of a list of cohorts is read. It has the definition of each."""
 
 _RUNS: Final = frozenset({"JOB INPROGRESS", "JOB IN PROGRESS", "JOB_INPROGRESS", "JOB QUEUED", "JOB PENDING"})
 
@@ -124,11 +126,13 @@ def redirected(location: str) -> HttpRequest:
     return HttpRequest("GET", location, {"Accept": "text/csv, application/octet-stream"}, b"")
 
 
-def read_list(response: HttpResponse) -> list[Cohort]:
-    """Return the listed cohorts; unreadable entries are left out. Never raises."""
+def read_list(response: HttpResponse) -> list[Cohort] | None:
+    """Return the listed cohorts; unreadable entries are left out. None if the answer is no list. Never raises."""
     listed = (json_object(response.body) or {}).get("cohorts")
+    if not isinstance(listed, list):
+        return None
     found = []
-    for one in listed if isinstance(listed, list) else ():
+    for one in listed:
         if isinstance(one, dict) and (name := _text(one.get("id"))):
             size, computed = one.get("size"), one.get("lastComputed")
             found.append(

@@ -22,6 +22,7 @@ from flybridge.audiences.rules import AudienceRule, member_of
 from flybridge.clock import Clock
 from flybridge.delivery.exchange import Accepted, Download, Halt, HttpRequest, HttpResponse, Retry, Transport
 from flybridge.delivery.pace import Bucket, Pace, bucket, take
+from flybridge.delivery.whole import whole_answer
 from flybridge.errors import ForbiddenAddress, TransportError
 from flybridge.identity import Keyring
 from flybridge.records import Member
@@ -77,8 +78,10 @@ class CohortDownload(Struct, frozen=True):
     async def _list(self, work: Work, credentials: amplitude.Credentials) -> None:
         """Note the cohort's size and title as listed. Of several sizes the smallest counts: it may have shrunk."""
         with suppress(TransportError):
-            listed = amplitude.read_list(await self.transport.send(amplitude.list_request(credentials)))
-            found = next((one for one in listed if one.id == work.plan.rule.settings.cohort), None)
+            request = amplitude.list_request(credentials)
+            answer = await whole_answer(self.download, request, amplitude.LIST_BYTES)
+            listed = amplitude.read_list(answer) if answer is not None else None
+            found = next((one for one in listed or () if one.id == work.plan.rule.settings.cohort), None)
             if found is None:
                 return
             work.size = min(work.size or found.size, found.size)

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 from msgspec import structs
 
-from flybridge.amplitude.cohort import list_request, read_list, read_usage, usage_request
+from flybridge.amplitude.cohort import (
+    LIST_BYTES,
+    Cohort,
+    Credentials,
+    list_request,
+    read_list,
+    read_usage,
+    usage_request,
+)
 from flybridge.appsflyer import audience_account
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.schedule import register
@@ -18,9 +26,10 @@ from flybridge.cli.printing import complain, print_json, print_rows, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
 from flybridge.delivery.exchange import Transport
+from flybridge.delivery.whole import whole_answer
 from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.records import clock_time
-from flybridge.service.backends import opened_cohorts, opened_transport, shared_clock
+from flybridge.service.backends import opened_cohorts, opened_download, opened_transport, shared_clock
 from flybridge.service.process import opened_runner
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import NEVER_MS, Run, Standing
@@ -235,9 +244,6 @@ def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJs
         for app_name, account in accounts.items():
             if account is None:
                 continue
-            response = await transport.send(list_request(account))
-            if response.status != 200:
-                raise FlybridgeError(f"Amplitude answers {response.status}: check the keys and region of {app_name}.")
             found += [
                 {
                     "app": app_name,
@@ -246,7 +252,7 @@ def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJs
                     "size": one.size,
                     "computed": _at(one.computed_s * 1000),
                 }
-                for one in read_list(response)
+                for one in await _offered(app_name, account)
                 if not one.archived
             ]
             if (usage := read_usage(await transport.send(usage_request(account)))) is not None:
@@ -256,6 +262,17 @@ def amplitude(only_app: AppName = None, config: ConfigPath = None, as_json: AsJs
     show(within(opened_transport(), work), "Cohorts in Amplitude", "Amplitude has no cohort.", as_json)
     for app_name, sentence in usages.items():
         complain(f"{app_name}: {sentence}")
+
+
+async def _offered(app_name: str, account: Credentials) -> list[Cohort]:
+    async with opened_download() as download:
+        answer = await whole_answer(download, list_request(account), LIST_BYTES)
+    if answer is not None and answer.status != 200:
+        raise FlybridgeError(f"Amplitude answers {answer.status}: check the keys and region of {app_name}.")
+    found = read_list(answer) if answer is not None else None
+    if found is None:
+        raise FlybridgeError(f"What answers for {app_name} has no list of cohorts: check base_url and any proxy.")
+    return found
 
 
 def _run(settings: Config, name: str, options: RunOptions) -> Run:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 from flybridge.appsflyer.report import ReportTooLarge
 from flybridge.delivery.exchange import Download, HttpRequest, HttpResponse
+from flybridge.delivery.whole import whole_answer
 
 T = TypeVar("T")
 
@@ -15,12 +16,7 @@ MAX_BYTES: Final = 256 * 2**20
 
 async def whole_report(download: Download, request: HttpRequest, read: Callable[[HttpResponse], T]) -> T:
     """Return what is read of a whole answer. Raises `ReportRefused`, and `TransportError` if there is no answer."""
-    async with download.open(request) as answer:
-        parts: list[bytes] = []
-        size = 0
-        async for piece in answer.pieces():
-            parts.append(piece)
-            size += len(piece)
-            if size > MAX_BYTES:
-                raise ReportTooLarge("AppsFlyer's report is larger than 256 MB: ask for fewer days.")
-    return read(HttpResponse(answer.status, answer.headers, b"".join(parts)))
+    answer = await whole_answer(download, request, MAX_BYTES)
+    if answer is None:
+        raise ReportTooLarge("AppsFlyer's report is larger than 256 MB: ask for fewer days.")
+    return read(answer)
