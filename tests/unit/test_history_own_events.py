@@ -43,6 +43,7 @@ OWN = [
     {"event_name": "re-attribution", "event_time": LATER, "event_value": VALUE},
     {"event_name": "uninstall", "event_time": LATER, "event_value": VALUE},
     {"event_name": "uninstall", "event_value": VALUE},
+    {"event_name": "install ", "event_time": LATER, "event_value": VALUE},
 ]
 APPSFLYERS = [
     {"event_name": "install", "event_time": INSTALLED},
@@ -55,6 +56,9 @@ APPSFLYERS = [
     {"event_name": "re-engagement", "event_time": LATER, "conversion_type": "re-engagement"},
     {"event_name": "re-engagement", "event_time": LATER, "conversion_type": "install", "campaign_type": "retargeting"},
     {"event_name": "re-attribution", "event_time": LATER, "conversion_type": "reinstall"},
+    {"event_name": " install\u200b", "event_time": INSTALLED},
+    {"event_name": "install\u3000"},
+    {"event_name": "re-engagement ", "event_time": LATER, "conversion_type": "re-engagement"},
 ]
 
 
@@ -93,3 +97,22 @@ async def test_an_event_of_the_app_is_not_the_last_conversion_of_its_person(tmp_
         await one.survey()
         assert one._progress.is_newest(install)
         assert not one._progress.is_newest({**install, **said})
+
+
+@pytest.mark.parametrize("by_columns", [True, False])
+@pytest.mark.parametrize("name", ["re-engagement", " re-engagement", "re-engagement\u200b"])
+async def test_a_conversion_may_have_blanks_around_its_name(tmp_path: Path, name, by_columns):
+    """As its message may. It is the last of its person."""
+    install = {"appsflyer_id": "1-1", "event_name": "install", "event_time": INSTALLED, "install_time": INSTALLED}
+    later = {**install, "event_name": name, "event_time": LATER, "conversion_type": "re-engagement"}
+    path = tmp_path / "january.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, NAMES, restval="")
+        writer.writeheader()
+        writer.writerows([install, later])
+    plan = ImportPlan("shop", "com.example.shop", find_files([str(path)]), "UTC")
+    reading = RawRows.timed if by_columns else RawRows.__iter__
+    with mock.patch.object(RawRows, "timed", reading), closing(HistoryImport(plan, tmp_path, SystemClock())) as one:
+        await one.survey()
+        assert one._progress.is_newest(later)
+        assert not one._progress.is_newest(install)

@@ -19,6 +19,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback import read
 from flybridge.appsflyer.postback_kind import LATER, NAMES, is_own_event
 from flybridge.records import Dead, Media, Word
+from flybridge.system.text_encoding import BLANKS
 
 
 class Report(Word):
@@ -140,7 +141,7 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
             return Report.FRAUD
     if named is not None and named not in TAKEN:
         return named
-    event = row.get("event_name", "").strip()
+    event = name_of(row)
     if not event:
         if "monetization_network" in row:
             return Report.AD_REVENUE
@@ -156,9 +157,14 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
     return found
 
 
+def name_of(row: Mapping[str, str]) -> str:
+    """Return the name of a row's event as its message has it, without blanks around it; empty if there is none."""
+    return row.get("event_name", "").strip(BLANKS)
+
+
 def is_conversion(row: Mapping[str, str]) -> bool:
     """Whether a row is a conversion by its name, and no event of the app that is called so."""
-    return row.get("event_name") in CONVERSIONS and not is_own_row(row)
+    return name_of(row) in CONVERSIONS and not is_own_row(row)
 
 
 def may_be_own(name: str, deciding: Iterable[str | None]) -> bool:
@@ -177,7 +183,7 @@ def may_be_own(name: str, deciding: Iterable[str | None]) -> bool:
 def is_own_row(row: Mapping[str, str]) -> bool:
     """Whether a row with a name of AppsFlyer's is an event of the app, as its message would be."""
     of = row.get
-    name = of("event_name", "").strip()
+    name = name_of(row)
     if not may_be_own(name, map(of, DECIDING)):
         return False
     found = read(msgspec.json.encode(row), Media.JSON)

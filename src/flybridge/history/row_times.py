@@ -17,6 +17,7 @@ from flybridge.history.column_blocks import ColumnBlock, are_provable, rows_by_c
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.equal_rows import PERSON
 from flybridge.history.rows import BadRow, RawRow
+from flybridge.system.text_encoding import BLANKS
 
 NEEDED: Final = ("event_name", "event_time")
 ALSO: Final = (PERSON[0], *FRAUD, *(name for name in DECIDING if name not in NEEDED))
@@ -51,7 +52,7 @@ def _timed(block: ColumnBlock) -> tuple[RowTimes, Sequence[int]]:
     """Return the times of the rows that are proved by their columns, and the places of the others."""
     seconds, conversions, others = list[int](), list[tuple[int, int]](), list[int]()
     values, names = block.codes("event_name") if block.has("event_name") else ((), [None] * block.rows)
-    kinds = [None if value is None or not value.strip() else value in CONVERSIONS for value in values]
+    kinds = [value in CONVERSIONS if value and value.strip(BLANKS) == value else None for value in values]
     fraud = {
         place for name in FRAUD if block.has(name) for place, text in enumerate(block.texts(name)) if text is not None
     }

@@ -31,6 +31,7 @@ from flybridge.appsflyer.raw_report import (
     app_named,
     is_of_skadnetwork,
     is_own_row,
+    name_of,
     report_of,
 )
 from flybridge.errors import ConfigError, FlybridgeError
@@ -180,7 +181,7 @@ def happened_ms(fields: Mapping[str, str]) -> int | None:
     ms = time_ms(fields.get("event_time", ""))
     if ms is None and "timestamp" in fields and is_of_skadnetwork(fields):
         return time_ms(fields["timestamp"])
-    if ms is None and fields.get("event_name", "install") in INSTALLING and not is_own_row(fields):
+    if ms is None and (name_of(fields) or "install") in INSTALLING and not is_own_row(fields):
         return time_ms(fields.get("install_time", ""))
     return ms
 

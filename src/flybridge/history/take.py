@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
-from flybridge.appsflyer.raw_report import BAD_ROW, CONVERSIONS, TAKEN, Report, row_body
+from flybridge.appsflyer.raw_report import BAD_ROW, CONVERSIONS, TAKEN, Report, name_of, row_body
 from flybridge.clock import Clock
 from flybridge.errors import InboxUnavailable
 from flybridge.history.equal_rows import EqualRows
@@ -142,7 +142,7 @@ class RowTaker:
 
     def _message(self, row: RawRow, ordinal: int, now_ms: int) -> Envelope:
         check = self._is_newest
-        newest = check is not None and row.fields.get("event_name") in CONVERSIONS and check(row.fields)
+        newest = check is not None and name_of(row.fields) in CONVERSIONS and check(row.fields)
         return Envelope(self._app, self._source, Media.JSON, now_ms, row.body, "", ordinal, newest)
 
     async def _keep(self, envelopes: list[Envelope]) -> None:
