@@ -58,7 +58,7 @@ class Seal:
         return len(self._ciphers) > 1
 
     def is_current(self, sealed: bytes) -> bool:
-        """Return whether the first secret opens it."""
+        """Whether the first secret opens it."""
         try:
             self._ciphers[0].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
         except (InvalidTag, ValueError):
@@ -70,7 +70,7 @@ class Seal:
         return digest(self._keys[0], clear, "sha256")
 
     def signed(self, clear: bytes, signature: bytes) -> bool:
-        """Return whether a keyed hash was made of these bytes under any of the secrets."""
+        """Whether a keyed hash was made of these bytes under any of the secrets."""
         return any(compare_digest(digest(key, clear, "sha256"), signature) for key in self._keys)
 
 

@@ -114,7 +114,7 @@ def _flagged(message: Any) -> list[CohortMessage]:
 
 
 def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
-    """Return whether a user is in a cohort, by cohort; None where that can't be read."""
+    """Whether a user is in a cohort, by cohort; None where that can't be read."""
     traits = user.get("traits")
     named = traits if isinstance(traits, Mapping) else user
     # Amplitude's page writes the name of such a trait with and without its own name before it.
@@ -127,7 +127,7 @@ def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
 
 
 def _is_anonymous(user: Any) -> bool:
-    """Return whether a user has the key of an id and no id in it: somebody without one, who is in no audience."""
+    """Whether a user has the key of an id and no id in it: somebody without one, who is in no audience."""
     if not isinstance(user, Mapping):
         return user is None or (isinstance(user, str) and not user.strip())
     return not user or any(name in user and _is_anonymous(user[name]) for name in ("user_id", "userId"))
@@ -238,7 +238,7 @@ def value_of(properties: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def shows_any(properties: Mapping[str, Any] | None, names: Collection[str]) -> bool:
-    """Return whether a message's properties include any of these, found as `value_of` finds them."""
+    """Whether a message's properties include any of these, found as `value_of` finds them."""
     if properties is None:
         return False
     if any(name in properties for name in names):

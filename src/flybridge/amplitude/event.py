@@ -74,7 +74,7 @@ def identifier(value: str | None, min_length: int = MIN_ID_LENGTH) -> str | None
 
 
 def is_reserved(event_type: str) -> bool:
-    """Return whether an event name is reserved by Amplitude."""
+    """Whether an event name is reserved by Amplitude."""
     return event_type.startswith(RESERVED)
 
 

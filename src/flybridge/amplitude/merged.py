@@ -44,7 +44,7 @@ def merges(message: Any) -> Iterator[Merge]:
 
 
 def is_merge(columns: Sequence[str]) -> bool:
-    """Return whether these are the columns of an export of merged users."""
+    """Whether these are the columns of an export of merged users."""
     return {AMPLITUDE_ID, MERGED_ID} <= set(columns)
 
 

@@ -157,7 +157,7 @@ def unwrapped(message: Any) -> Any:
 
 
 def is_user(message: Any, names: Mapping[str, str] = EMPTY) -> bool:
-    """Return whether a message is a user in the Identify API's format: its keys are those of a user and no others.
+    """Whether a message is a user in the Identify API's format: its keys are those of a user and no others.
 
     With `names`, the paths of `reshaped`, it may also have the keys from which a template's fields were taken.
     """

@@ -144,7 +144,7 @@ def _signed(around: str) -> list[frozenset[str]]:
 
 
 def is_ambiguous(value: Any, currency: str | None) -> bool:
-    """Return whether a text is an amount that can be read in two ways: `1,234 €`. `currency` is an ISO 4217 code."""
+    """Whether a text is an amount that can be read in two ways: `1,234 €`. `currency` is an ISO 4217 code."""
     value = only(value)
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
         return False
@@ -165,7 +165,7 @@ def currency_in(value: Any) -> str | None:
 
 
 def _is_spaced(digits: str) -> bool:
-    """Return whether spaces or apostrophes group thousands: `1 234 567,89`."""
+    """Whether spaces or apostrophes group thousands: `1 234 567,89`."""
     head = re.split(r"[,.]", digits, maxsplit=1)[0]
     first, *groups = re.split(f"[{_SPACES}]", head)
     return bool(groups) and 1 <= len(first) <= 3 and all(len(group) == 3 for group in groups)

@@ -55,7 +55,7 @@ def request(account: AppsFlyerAccount, first: date, last: date, *, own_zone: boo
 
 
 def is_countable(event: str) -> bool:
-    """Return whether the Master API can be asked for an event of this name."""
+    """Whether the Master API can be asked for an event of this name."""
     return _COUNTABLE.fullmatch(event) is not None
 
 

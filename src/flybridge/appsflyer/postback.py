@@ -150,7 +150,7 @@ def _drop_absent(postback: Postback) -> None:
 
 
 def _is_v1(device_id: object, event_type: object, appsflyer_id: object) -> bool:
-    """Return whether a message is of Push API v1. In v2 only retargeting messages have an `event_type`."""
+    """Whether a message is of Push API v1. In v2 only retargeting messages have an `event_type`."""
     return device_id is not None or (event_type is not None and appsflyer_id is None)
 
 

@@ -115,7 +115,7 @@ def _act(word: str | None) -> str | None:
 
 
 def is_own_event(postback: Postback) -> bool:
-    """Return whether a message is an event of the app, though its name is one of AppsFlyer's, or missing."""
+    """Whether a message is an event of the app, though its name is one of AppsFlyer's, or missing."""
     name = postback.event_name
     if postback.event_type is not None or (name is not None and name not in NAMES):
         return False
@@ -132,14 +132,14 @@ def is_own_event(postback: Postback) -> bool:
 
 
 def says_something(value: object) -> bool:
-    """Return whether an event value, or custom data, holds anything but brackets, blanks and words for nothing."""
+    """Whether an event value, or custom data, holds anything but brackets, blanks and words for nothing."""
     if not isinstance(value, str):
         return bool(value)
     return value.translate(WITHOUT_BRACKETS) not in ABSENT
 
 
 def is_from_server(event_source: str | None) -> bool:
-    """Return whether an event came to AppsFlyer from a server, not from an SDK.
+    """Whether an event came to AppsFlyer from a server, not from an SDK.
 
     https://support.appsflyer.com/hc/en-us/articles/208387843 (read 2026-11-28).
     """
@@ -147,7 +147,7 @@ def is_from_server(event_source: str | None) -> bool:
 
 
 def is_skadnetwork(postback: Postback) -> bool:
-    """Return whether a message is of Apple's SKAdNetwork: it has a field `skad_...`, of whatever version."""
+    """Whether a message is of Apple's SKAdNetwork: it has a field `skad_...`, of whatever version."""
     if postback.skad_transaction_id or postback.skad_campaign_id or postback.skad_version:
         return True
     # Searched from the end: a search that finds nothing, as in nearly all messages, then takes half the time.
@@ -155,7 +155,7 @@ def is_skadnetwork(postback: Postback) -> bool:
 
 
 def _has_skad_field(body: bytes) -> bool:
-    """Return whether a message has such a field itself. Names and values of an app's events may hold the same text."""
+    """Whether a message has such a field itself. Names and values of an app's events may hold the same text."""
     try:
         message = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -195,7 +195,7 @@ def kind_of(postback: Postback) -> Kind | None:
 
 
 def _campaign(postback: Postback) -> tuple[bool, bool]:
-    """Return whether the message is of a retargeting campaign, and whether it is organic."""
+    """Whether the message is of a retargeting campaign, and whether it is organic."""
     campaign_type = postback.campaign_type
     if campaign_type is not None:
         word = campaign_type.strip().lower()

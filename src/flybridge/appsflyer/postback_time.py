@@ -45,7 +45,7 @@ def time_ms(text: str) -> int | None:
 
 
 def has_fraction(text: str) -> bool:
-    """Return whether a time that `time_ms` reads is more exact than a second."""
+    """Whether a time that `time_ms` reads is more exact than a second."""
     text = text.strip()
     if text[4:5] == "-" and "." in text[19:]:
         return True

@@ -83,7 +83,7 @@ class AudienceRule(Struct, frozen=True, dict=True):
         return tuple(dict.fromkeys(name for name in (*self.names, self.email, self.phone, *asked) if name))
 
     def allows(self, value: Value) -> bool:
-        """Return whether a member with these user properties meets all conditions. An empty one is absent."""
+        """Whether a member with these user properties meets all conditions. An empty one is absent."""
 
         def find(path: str) -> Any:
             found = value(_key(path))

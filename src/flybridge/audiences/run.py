@@ -120,7 +120,7 @@ class Runner:
         return ended
 
     def _downloads(self, work: Work) -> bool:
-        """Return whether this run downloads the cohort.
+        """Whether this run downloads the cohort.
 
         What was applied in this period is not downloaded again because the sync after it failed.
         """

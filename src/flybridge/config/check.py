@@ -46,7 +46,7 @@ def check_origin(path: str, address: str) -> None:
 
 
 def _is_http(parts: SplitResult) -> bool:
-    """Return whether an address is one of a web server. Raises `ValueError` for a port that can't be one."""
+    """Whether an address is one of a web server. Raises `ValueError` for a port that can't be one."""
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
 
 

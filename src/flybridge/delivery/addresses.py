@@ -22,7 +22,7 @@ class NotPublicError(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is globally reachable; an IPv4 address inside an IPv6 address counts as itself."""
+    """Whether an IP address is globally reachable; an IPv4 address inside an IPv6 address counts as itself."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -42,7 +42,7 @@ def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Addr
 
 
 def is_address(host: str) -> bool:
-    """Return whether a host is an IP address and no name."""
+    """Whether a host is an IP address and no name."""
     try:
         ip_address(host.strip("[]").partition("%")[0])
     except ValueError:

@@ -105,9 +105,9 @@ class AmplitudeMessages:
     def _persons(
         self, name: str, seen: Sequence[stream.SeenUser], merged: Sequence[Merge], app: AppFlow
     ) -> tuple[Person, ...]:
-        told = [(named_by_amplitude(one, streams=bool(app.streams)), one.seen_ms) for one in seen]
-        told += [([(AMPLITUDE_ID, merge.one), (AMPLITUDE_ID, merge.other)], merge.seen_ms) for merge in merged]
-        return tuple([person for ids, seen_ms in told for person in self._keys.person(name, ids, seen_ms or 0)])
+        named = [(named_by_amplitude(one, streams=bool(app.streams)), one.seen_ms) for one in seen]
+        named += [([(AMPLITUDE_ID, merge.one), (AMPLITUDE_ID, merge.other)], merge.seen_ms) for merge in merged]
+        return tuple([person for ids, seen_ms in named for person in self._keys.person(name, ids, seen_ms or 0)])
 
     def _seen(self, envelope: Envelope, one: stream.SeenUser) -> tuple[Sighting, ...]:
         seen_ms = min(one.seen_ms or envelope.received_ms, envelope.received_ms)
@@ -177,7 +177,7 @@ def _shown(message: Any, seen: Sequence[stream.SeenUser], mark: str) -> Shown | 
 
 
 def _is_understood(message: Any, seen: Sequence[stream.SeenUser], source: Source, app: AppFlow) -> bool:
-    """Return whether a message is an event or a user of Amplitude. Cohorts that an audience follows are read later.
+    """Whether a message is an event or a user of Amplitude. Cohorts that an audience follows are read later.
 
     Where events are sent on, a message with a user but with other keys than a user has may be an event under a template
     that is not configured.

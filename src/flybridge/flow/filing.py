@@ -49,7 +49,7 @@ class Flow:
         return None if found is None else found.rules
 
     def has_streams(self, app: str) -> bool:
-        """Return whether events of an app go from Amplitude to AppsFlyer, which may report them back."""
+        """Whether events of an app go from Amplitude to AppsFlyer, which may report them back."""
         found = self._apps.get(app)
         return found is not None and bool(found.streams)
 

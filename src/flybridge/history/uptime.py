@@ -49,7 +49,7 @@ class Uptime:
         ]
 
     def was_up(self, ms: int, until_ms: int | None = None) -> bool:
-        """Return whether flybridge stored messages when an event happened or came, and while it was pushed.
+        """Whether flybridge stored messages when an event happened or came, and while it was pushed.
 
         That was at a time, or between it and `until_ms`.
         """
@@ -57,7 +57,7 @@ class Uptime:
         return not self._between(first_ms, last_ms + (AROUND + 1) * MINUTE_MS)
 
     def was_stopped(self, first_ms: int, end_ms: int) -> bool:
-        """Return whether no process was running at some time between two."""
+        """Whether no process was running at some time between two."""
         return any(self._between(first_ms, end_ms))
 
     def _between(self, first_ms: int, end_ms: int) -> list[bool]:

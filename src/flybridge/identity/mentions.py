@@ -45,7 +45,7 @@ OF_DEVICES: Final = (IdKind.IDFA, IdKind.IDFV, IdKind.ADID, IdKind.OAID, IdKind.
 
 
 def mentions(body: bytes, values: Iterable[str]) -> bool:
-    """Return whether bytes hold one of these identifiers, in any case of letters and not within a longer word."""
+    """Whether bytes hold one of these identifiers, in any case of letters and not within a longer word."""
     given = [_plain(value) for value in values]
     known = [value for value in given if len(value) >= MIN_TELLING]
     known += [value.replace("-", "") for value in known if _DEVICE.fullmatch(value)]

@@ -245,7 +245,7 @@ def values(figures: Figures, *, with_money: bool = True) -> dict[str, float | No
 
 
 def of_money(metric: Metric) -> bool:
-    """Return whether a metric is an amount, or a ratio of amounts."""
+    """Whether a metric is an amount, or a ratio of amounts."""
     return metric.unit == MONEY or metric.name.startswith(("roas", "roi_"))
 
 

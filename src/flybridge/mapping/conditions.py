@@ -71,7 +71,7 @@ class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """With true, the event passes if the property is not there, or empty."""
 
     def holds(self, find: Callable[[str], Any]) -> bool:
-        """Return whether a message passes. `find` returns its value at a path, None if there is none."""
+        """Whether a message passes. `find` returns its value at a path, None if there is none."""
         values = _values(find(self.path))
         if (self.exists and not values) or (self.absent and values):
             return False
@@ -96,7 +96,7 @@ class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two values are the same, as numbers if both are, else as text."""
+    """Whether two values are the same, as numbers if both are, else as text."""
     first, second = number(one), number(other)
     if first is not None and second is not None:
         return first == second

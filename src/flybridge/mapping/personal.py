@@ -62,7 +62,7 @@ def without_ids(text: str, devices: Iterable[bytes]) -> str:
 
 
 def names_a_device(value: Any, devices: Iterable[bytes]) -> bool:
-    """Return whether a property's value contains one of the person's identifiers, however it is spelled."""
+    """Whether a property's value contains one of the person's identifiers, however it is spelled."""
     try:
         written = _encode(value).lower()
     except (OverflowError, ValueError, RecursionError):

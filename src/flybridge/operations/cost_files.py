@@ -17,7 +17,7 @@ SUCCESS: Final = "_SUCCESS"
 
 
 def is_cost_folder(path: Path) -> bool:
-    """Return whether a path is a folder, or a Parquet file: these are not written by hand."""
+    """Whether a path is a folder, or a Parquet file: these are not written by hand."""
     return path.is_dir() or path.suffix == ".parquet"
 
 

@@ -129,7 +129,7 @@ class AmplitudeCounter:
 
 
 def splits_hours(plan: ReconcilePlan, day: int) -> bool:
-    """Return whether the app's day begins or ends within an hour of the project's zone: hours can't tell it apart."""
+    """Whether the app's day begins or ends within an hour of the project's zone: hours can't tell it apart."""
     hours = {hour for near in (-1, 0, 1) for hour in hours_of(date_of(day + near), plan.amplitude_zone)}
     return not hours.issuperset(span_of(date_of(day), plan.insight.timezone))
 

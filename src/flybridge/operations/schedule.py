@@ -181,7 +181,7 @@ class _Schedule:
 
 
 def _is_due(task: ScheduledTask, known: Mapping[str, TaskState], now_ms: int) -> bool:
-    """Return whether a task is due by the states in the store."""
+    """Whether a task is due by the states in the store."""
     state = known.get(task.state, TaskState())
     # What is further off was noted while the clock was ahead.
     return not now_ms < state.next_ms < now_ms + task.every_ms + DAY_MS

@@ -223,11 +223,11 @@ class Faults:
         return INVALID_FIELDS[int(point * 1e6) % len(INVALID_FIELDS)]
 
     def is_silenced(self, device_id: str | None) -> bool:
-        """Return whether a device is silenced, now and always."""
+        """Whether a device is silenced, now and always."""
         return device_id is not None and self._point("silenced", device_id) < self._script.silenced_devices
 
     def throttle(self, who: str) -> bool:
-        """Return whether this device or user is throttled in the request at hand, and count that it was."""
+        """Whether this device or user is throttled in the request at hand, and count that it was."""
         if self._point("throttled", who) >= self._script.throttled_devices:
             return False
         times = self._throttled.get(who, 0)

@@ -53,7 +53,7 @@ def bearer_of(scope: Scope) -> str:
 
 
 def is_zone(name: str) -> bool:
-    """Return whether a name is that of a time zone."""
+    """Whether a name is that of a time zone."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

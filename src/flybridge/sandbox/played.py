@@ -43,7 +43,7 @@ class VendorApi(Struct, eq=False):
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def takes(self, path: str) -> bool:
-        """Return whether this application answers the path."""
+        """Whether this application answers the path."""
         return path in self.pages or path.startswith(self.below)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -204,7 +204,7 @@ class Store(ABC):
         return await self._read(lambda db: are_known(db, filings, now_ms))
 
     async def has_sightings(self) -> bool:
-        """Return whether any person was sighted, of any app."""
+        """Whether any person was sighted, of any app."""
         return await self._read(lambda db: bool(db.read(Read.SIGHTED_ANY)))
 
     async def are_matched(self, filings: Sequence[Filing]) -> Sequence[bool]:
@@ -212,7 +212,7 @@ class Store(ABC):
         return await self._read(lambda db: are_matched(db, self._seal, filings))
 
     async def has_forgotten(self) -> bool:
-        """Return whether any person is forgotten, of any app."""
+        """Whether any person is forgotten, of any app."""
         return await self._read(lambda db: bool(db.read(Read.TOMBSTONED)))
 
     async def are_forgotten(self, filings: Sequence[Filing], shown: dict[bytes, int] | None = None) -> Sequence[bool]:

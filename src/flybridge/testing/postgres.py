@@ -258,7 +258,7 @@ def _unprivileged() -> dict[str, Any]:
 
 
 def _reachable(path: Path, user: int) -> bool:
-    """Return whether a user who owns none of them may pass all directories on the way."""
+    """Whether a user who owns none of them may pass all directories on the way."""
     return all(part.stat().st_mode & 0o001 or part.stat().st_uid == user for part in (path, *path.parents))
 
 

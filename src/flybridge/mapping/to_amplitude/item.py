@@ -124,7 +124,7 @@ def _own_properties(value: Any, notes: list[str], compiled: CompiledRules) -> di
 
 
 def _repeats_a_device(item: bytes, person: Identified) -> bool:
-    """Return whether an item has one of the person's device identifiers elsewhere than in its own field.
+    """Whether an item has one of the person's device identifiers elsewhere than in its own field.
 
     One pass over all that is sent takes less time than one over each part.
     """

@@ -75,7 +75,7 @@ def plans_of(
 
 
 def reveals_source(row: Row) -> bool:
-    """Return whether a row may reveal where a person came from. Unknown fields are treated as revealing."""
+    """Whether a row may reveal where a person came from. Unknown fields are treated as revealing."""
     return row.source in ADVERTISING or (
         row.source not in NAMES and not row.source.startswith(("custom_data.", "event_value."))
     )

@@ -105,6 +105,6 @@ def _first(rows: Sequence[Row], postback: Postback, value: Any) -> Any:
 
 
 def _is_kept(row: Row) -> bool:
-    """Return whether the value of a row needs no converting, because the field is of that type already."""
+    """Whether the value of a row needs no converting, because the field is of that type already."""
     kind = KINDS.get(row.source)
     return (kind == Text and row.convert is text) or (kind == Flag and row.convert is flag)

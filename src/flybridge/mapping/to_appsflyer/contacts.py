@@ -57,7 +57,7 @@ MAX_DEPTH: Final = 40
 
 
 def is_contact(key: str, value: Any) -> bool:
-    """Return whether a property holds a contact: in its value, in its name, or in one of its own properties."""
+    """Whether a property holds a contact: in its value, in its name, or in one of its own properties."""
     return masked(key) != key or _holds(key, value, MAX_DEPTH)
 
 
@@ -91,7 +91,7 @@ def _holds(key: str, value: Any, depth: int) -> bool:
 
 
 def _is_national(text: str) -> bool:
-    """Return whether a text is a phone number without its country, in the digits of whatever script."""
+    """Whether a text is a phone number without its country, in the digits of whatever script."""
     if len(text) > MAX_NATIONAL:
         return False
     if not text.isascii():

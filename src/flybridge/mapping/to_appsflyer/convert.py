@@ -50,7 +50,7 @@ def words(value: Any) -> str | None:
 
 
 def states(value: Any) -> bool:
-    """Return whether a value says anything: it is there, and no word for nothing or for what is not known."""
+    """Whether a value says anything: it is there, and no word for nothing or for what is not known."""
     if isinstance(value, str):
         return (found := words(value)) is not None and not is_not_known(found)
     return value is not None and value not in ({}, [])
@@ -264,7 +264,7 @@ _CONTACTS: Final[Mapping[Callable[[Any], Any], Callable[[str], str | contacts.Re
 
 
 def writable(value: Any) -> bool:
-    """Return whether JSON can carry a value."""
+    """Whether JSON can carry a value."""
     try:
         msgspec.json.encode(value)
     except (msgspec.MsgspecError, OverflowError, RecursionError, UnicodeError, TypeError, ValueError):

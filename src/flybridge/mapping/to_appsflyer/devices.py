@@ -13,7 +13,7 @@ OF_A_PERSON: Final = frozenset({*table.WITHHELD_AS, *(row.target for row in tabl
 
 
 def repeats_a_device(body: bytes, dropped: Sequence[str], found: Mapping[str, Any], devices: Sequence[bytes]) -> bool:
-    """Return whether an item has one of the device's identifiers elsewhere than in its own parameter."""
+    """Whether an item has one of the device's identifiers elsewhere than in its own parameter."""
     lower, n = body.lower(), 0
     for device in devices:
         n += lower.count(device[-LAST:])

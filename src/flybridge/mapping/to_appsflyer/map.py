@@ -111,7 +111,7 @@ def choose(event: Streamed, streams: Sequence[StreamRules]) -> StreamRules | Lef
 
 
 def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
-    """Return whether the event came from AppsFlyer: a conversion by its name, an in-app event by the mapping's mark.
+    """Whether the event came from AppsFlyer: a conversion by its name, an in-app event by the mapping's mark.
 
     Events of AppsFlyer's own integration have the same names; those of the Attribution API are marked by Amplitude.
     """
@@ -190,7 +190,7 @@ def stamp(event_ms: int) -> str:
 
 
 def is_late(event_ms: int, arrives_ms: int) -> bool:
-    """Return whether AppsFlyer would stamp an event with its arrival instead of with its own time."""
+    """Whether AppsFlyer would stamp an event with its arrival instead of with its own time."""
     return arrives_ms > (event_ms // DAY_MS + 1) * DAY_MS + LATE_HOUR * HOUR_MS
 
 

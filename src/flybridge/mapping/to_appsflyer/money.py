@@ -78,7 +78,7 @@ def complete_currency(event: Streamed, rules: StreamRules, found: dict[str, Any]
 
 
 def is_of_currency(raw: Any, source: str, rules: StreamRules, found: dict[str, Any], notes: list[str]) -> bool:
-    """Return whether AppsFlyer will know the currency of an amount. One that the amount names is added to `found`."""
+    """Whether AppsFlyer will know the currency of an amount. One that the amount names is added to `found`."""
     if "eventCurrency" in found or AF_CURRENCY in found or "eventCurrency" in rules.compiled.fixed:
         return True
     if (code := currency_in(raw)) is not None:

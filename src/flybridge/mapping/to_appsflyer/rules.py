@@ -94,13 +94,13 @@ class CompiledStream:
         )
 
     def has_sent(self, event_name: str) -> bool:
-        """Return whether an event with this name in AppsFlyer may be one that this stream has sent there."""
+        """Whether an event with this name in AppsFlyer may be one that this stream has sent there."""
         if self._loops:
             return False
         return event_name in self._renamed.values() or (event_name not in self._renamed and self.names(event_name))
 
     def _is_extra(self, section: str, key: str) -> bool:
-        """Return whether a property may be an extra: not mapped already, no id, not Amplitude's own."""
+        """Whether a property may be an extra: not mapped already, no id, not Amplitude's own."""
         return not (f"{section}.{key}" in self._taken or key.startswith(("$", "[Amplitude]")) or is_id_key(key))
 
 

@@ -93,7 +93,7 @@ class Comparison(Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Return whether nothing is missing, doubled, unexpected or different."""
+        """Whether nothing is missing, doubled, unexpected or different."""
         return not (self.missing or self.doubled or self.unexpected or self.different)
 
 

@@ -122,7 +122,7 @@ class AmplitudeServer(VendorApi, kw_only=True):
         return self.projects[api_key]
 
     def knows(self, api_key: str) -> bool:
-        """Return whether an API key is one."""
+        """Whether an API key is one."""
         if self.api_keys is not None:
             return api_key in self.api_keys
         return bool(api_key) and not api_key.startswith("invalid")

@@ -61,7 +61,7 @@ class PropertyFilter(Struct):
     subprop_value: list[str]
 
     def passes(self, event: Saved) -> bool:
-        """Return whether an event passes."""
+        """Whether an event passes."""
         found = _value(event, GroupBy(self.subprop_type, self.subprop_key)) in self.subprop_value
         return found == (self.subprop_op == "is")
 

@@ -207,7 +207,7 @@ _CONTAINERS: Final = frozenset({dict, list})
 
 
 def too_deep(value: Any, left: int = MAX_DEPTH) -> bool:
-    """Return whether objects and arrays are nested deeper than Amplitude allows."""
+    """Whether objects and arrays are nested deeper than Amplitude allows."""
     if isinstance(value, dict):
         inner: Collection[Any] = value.values()
     elif isinstance(value, list):

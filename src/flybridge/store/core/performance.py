@@ -91,7 +91,7 @@ class Installation(Struct):
         return max(0, day - self.day)
 
     def is_active(self, offset: int) -> bool:
-        """Return whether it did anything so many days after the install."""
+        """Whether it did anything so many days after the install."""
         if offset:
             return self.day + offset in self.days
         return any(day <= self.day for day in self.days)

@@ -92,7 +92,7 @@ class PerformanceCells:
         self._share(masked)
 
     def _fit(self, names: Sequence[CellName]) -> bool:
-        """Return whether all of these may have a cell of their own."""
+        """Whether all of these may have a cell of their own."""
         days = Counter((app, day) for app, day, _ in names)
         return all(self._count(app, day)[0] + n <= self._max_cells for (app, day), n in days.items())
 

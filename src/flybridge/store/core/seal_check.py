@@ -28,7 +28,7 @@ REFUSAL: Final = (
 
 
 def is_checked(db: Rows, seal: Seal) -> bool:
-    """Return whether the check is in place, under the current secret.
+    """Whether the check is in place, under the current secret.
 
     Raises `SealBroken` when the configured secrets open nothing of what the store holds.
     """

@@ -323,7 +323,7 @@ class Changes(Rows, Protocol):
         ...
 
     def only(self, task: str) -> bool:
-        """Return whether this transaction has the task to itself; if not, another process is doing it."""
+        """Whether this transaction has the task to itself; if not, another process is doing it."""
         ...
 
 

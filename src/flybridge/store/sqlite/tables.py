@@ -42,7 +42,7 @@ class Spread:
 
     @property
     def is_spread(self) -> bool:
-        """Return whether the statement takes more than one row at once."""
+        """Whether the statement takes more than one row at once."""
         return bool(self._sizes)
 
     def run(self, db: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> int:

@@ -96,7 +96,7 @@ USUAL: Final = "28d"
 
 
 def names_period(query: Mapping[str, str]) -> bool:
-    """Return whether a query string says which days are meant."""
+    """Whether a query string says which days are meant."""
     return any(query.get(name) for name in ("period", "from", "to"))
 
 
