@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -44,6 +45,7 @@ OWN = [
     {"event_name": "uninstall", "event_time": LATER, "event_value": VALUE},
     {"event_name": "uninstall", "event_value": VALUE},
     {"event_name": "install ", "event_time": LATER, "event_value": VALUE},
+    {"event_name": "install", "event_time": "2025-03-01 10:00:02"},
 ]
 APPSFLYERS = [
     {"event_name": "install", "event_time": INSTALLED},
@@ -51,6 +53,8 @@ APPSFLYERS = [
     {"event_name": "install", "event_value": "{}"},
     {"event_name": "install", "event_revenue": "0"},
     {"event_name": "install", "event_time": "2025-03-01 10:00:00.400"},
+    {"event_name": "install", "event_time": "2025-03-01 10:00:01"},
+    {"event_name": "install", "event_time": "2025-03-01 09:59:59.500"},
     {"event_name": "reinstall", "event_time": LATER, "conversion_type": "reinstall"},
     {"event_name": "reinstall", "event_time": LATER, "conversion_type": "re-install"},
     {"event_name": "re-engagement", "event_time": LATER, "conversion_type": "re-engagement"},
@@ -116,3 +120,17 @@ async def test_a_conversion_may_have_blanks_around_its_name(tmp_path: Path, name
         await one.survey()
         assert one._progress.is_newest(later)
         assert not one._progress.is_newest(install)
+
+
+@pytest.mark.parametrize("apart_ms", range(0, 4000, 250))
+@pytest.mark.parametrize("from_ms", [0, 400, 999])
+def test_a_push_and_the_row_of_a_file_are_the_same_kind(apart_ms, from_ms):
+    """The file has no milliseconds. An install and its event may be noted in two seconds."""
+    begun = datetime(2025, 3, 1, 10, tzinfo=UTC)
+    times = [begun + timedelta(milliseconds=ms) for ms in (from_ms, from_ms + apart_ms)]
+    kinds = []
+    for spec in ("milliseconds", "seconds"):
+        installed, happened = (time.replace(tzinfo=None).isoformat(" ", spec) for time in times)
+        said = {"event_name": "install", "event_time": happened, "install_time": installed, "appsflyer_id": "1-1"}
+        kinds.append(kind_of(read(json.dumps(said).encode(), Media.JSON)))
+    assert kinds[0] == kinds[1]

@@ -87,7 +87,7 @@ NAMES: Final = frozenset({"install", "reinstall", "re-engagement", "re-attributi
 
 LATER: Final = frozenset({"reinstall", "re-engagement", "re-attribution"})
 """Those that follow an install."""
-SAME_MOMENT_MS: Final = 1000  # files have seconds, pushes milliseconds
+SAME_MOMENT_S: Final = 1  # in whole seconds, in which a file says the same as a push
 
 # What a conversion is called in conversion_type, retargeting_conversion_type and event_type, without separators. These
 # are AppsFlyer's own fields, written in different ways over the years.
@@ -128,7 +128,9 @@ def is_own_event(postback: Postback) -> bool:
     if name != "install" or (postback.event_time is not None and postback.event_time == postback.install_time):
         return False
     event_ms, install_ms = time_of(postback, "event_time"), time_of(postback, "install_time")
-    return event_ms is not None and install_ms is not None and abs(event_ms - install_ms) >= SAME_MOMENT_MS
+    if event_ms is None or install_ms is None:
+        return False
+    return abs(event_ms // 1000 - install_ms // 1000) > SAME_MOMENT_S
 
 
 def says_something(value: object) -> bool:
