@@ -19,7 +19,7 @@ from flybridge.appsflyer.fields import Postback
 from flybridge.appsflyer.postback import read
 from flybridge.appsflyer.postback_kind import LATER, NAMES, is_own_event
 from flybridge.records import Dead, Media, Word
-from flybridge.system.text_encoding import BLANKS
+from flybridge.system.text_encoding import BLANKS, EDGES
 
 
 class Report(Word):
@@ -159,7 +159,8 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
 
 def name_of(row: Mapping[str, str]) -> str:
     """Return the name of a row's event as its message has it, without blanks around it; empty if there is none."""
-    return row.get("event_name", "").strip(BLANKS)
+    name = row.get("event_name", "")
+    return name.strip(EDGES if name.isascii() else BLANKS)  # the fewer there are to look for, the faster
 
 
 def is_conversion(row: Mapping[str, str]) -> bool:
