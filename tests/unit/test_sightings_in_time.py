@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.sqlite import SqliteInbox
 from flybridge.records import Apply, Deliver, Envelope, Filing, Hold, Media, Sighting, Source
@@ -18,7 +20,7 @@ from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_764_000_000_000
 KEY = b"k" * 16
-WINDOW_MS = 60_000
+END_MS = NOW_MS + 60_000
 
 
 class Silent:
@@ -51,15 +53,24 @@ async def keep_house(store, inbox, now_ms: int) -> str:
     return {row.receipt: row.outcome async for row in store.ledger()}["install"]
 
 
-async def test_an_event_waits_for_what_was_received_within_its_window(tmp_path):
+@pytest.fixture
+async def waiting(tmp_path):
+    """Yield a store in which an event waits until `END_MS`, and an empty inbox."""
     store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
     inbox = SqliteInbox(tmp_path / "inbox.db", Seal(b"secret"))
     await store.open()
     await inbox.open()
-    item, end_ms = Deliver("http_v2", "i", "e", b"{}"), NOW_MS + WINDOW_MS
-    await store.file([Filing(envelope("install", NOW_MS), Hold(item, (KEY,), ("idfa",), NOW_MS, end_ms))], NOW_MS)
-    await inbox.accept(envelope("", end_ms - 1))
-    later_ms = end_ms + 3_600_000
+    item = Deliver("http_v2", "i", "e", b"{}")
+    await store.file([Filing(envelope("install", NOW_MS), Hold(item, (KEY,), ("idfa",), NOW_MS, END_MS))], NOW_MS)
+    yield store, inbox
+    await inbox.close()
+    await store.close()
+
+
+async def test_an_event_waits_for_what_was_received_within_its_window(waiting):
+    store, inbox = waiting
+    await inbox.accept(envelope("", END_MS - 1))
+    later_ms = END_MS + 3_600_000
     assert await keep_house(store, inbox, later_ms) == "held"
     leased = await inbox.lease(1, later_ms, 1000)
     assert await keep_house(store, inbox, later_ms) == "held"
@@ -67,21 +78,12 @@ async def test_an_event_waits_for_what_was_received_within_its_window(tmp_path):
     await store.file([Filing(one, Apply(), sightings=(seen,)) for one in leased.envelopes], later_ms)
     await inbox.ack(leased)
     assert await keep_house(store, inbox, later_ms) == "pending"
-    await inbox.close()
-    await store.close()
 
 
-async def test_an_event_expires_once_nothing_of_its_window_waits(tmp_path):
+async def test_an_event_expires_once_nothing_of_its_window_waits(waiting):
     """Nor may be on its way into the inbox, or wait in one that can't be asked."""
-    store = SqliteStore(tmp_path / "store.db", Seal(b"secret"))
-    inbox = SqliteInbox(tmp_path / "inbox.db", Seal(b"secret"))
-    await store.open()
-    await inbox.open()
-    item, end_ms = Deliver("http_v2", "i", "e", b"{}"), NOW_MS + WINDOW_MS
-    await store.file([Filing(envelope("install", NOW_MS), Hold(item, (KEY,), ("idfa",), NOW_MS, end_ms))], NOW_MS)
-    await inbox.accept(envelope("", end_ms + STORING_MS))
-    assert await keep_house(store, inbox, end_ms + STORING_MS - 1) == "held"
-    assert await keep_house(store, Away(), end_ms + STORING_MS) == "held"
-    assert await keep_house(store, inbox, end_ms + STORING_MS) == "expired"
-    await inbox.close()
-    await store.close()
+    store, inbox = waiting
+    await inbox.accept(envelope("", END_MS + STORING_MS))
+    assert await keep_house(store, inbox, END_MS + STORING_MS - 1) == "held"
+    assert await keep_house(store, Away(), END_MS + STORING_MS) == "held"
+    assert await keep_house(store, inbox, END_MS + STORING_MS) == "expired"
