@@ -114,7 +114,7 @@ def _flagged(message: Any) -> list[CohortMessage]:
 
 
 def _flags(user: Mapping[str, Any]) -> dict[str, bool | None]:
-    """Whether a user is in a cohort, by cohort; None where that can't be read."""
+    """Return whether a user is in a cohort, by cohort; None where that can't be read."""
     traits = user.get("traits")
     named = traits if isinstance(traits, Mapping) else user
     # Amplitude's page writes the name of such a trait with and without its own name before it.

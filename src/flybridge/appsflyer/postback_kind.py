@@ -197,7 +197,7 @@ def kind_of(postback: Postback) -> Kind | None:
 
 
 def _campaign(postback: Postback) -> tuple[bool, bool]:
-    """Whether the message is of a retargeting campaign, and whether it is organic."""
+    """Return whether the message is of a retargeting campaign, and whether it is organic."""
     campaign_type = postback.campaign_type
     if campaign_type is not None:
         word = campaign_type.strip().lower()

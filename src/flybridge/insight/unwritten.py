@@ -43,7 +43,7 @@ async def note_unwritten(store: Store, problem: str, at_ms: int) -> None:
 
 
 async def read_unwritten(store: Store, now_ms: int) -> Unwritten:
-    """Whether workers can write. Those that have ended in order are not missed."""
+    """Return whether workers can write. Those that have ended in order are not missed."""
     notes = readable(await store.states(NOTE), _note).values()
     problems = [note.problem for note in notes if abs(now_ms - note.at_ms) < LAPSE_MS]
     return Unwritten(next(iter(problems), ""), await silent_ms(store, now_ms))

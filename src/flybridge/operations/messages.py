@@ -120,7 +120,7 @@ def as_text(raw: bytes) -> str:
 
 
 def kind_of(body: bytes, fields: Mapping[str, str]) -> Source:
-    """Whether JSON is a postback, an event, user or list of Amplitude's, or a cohort, by its fields' names."""
+    """Return whether JSON is a postback, an event, user or list of Amplitude's, or a cohort, by its fields' names."""
     try:
         message = read_message(body, fields)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
