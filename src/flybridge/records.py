@@ -389,7 +389,7 @@ class Delivery(Struct, frozen=True, gc=False):
 class DeadLetter(Struct, frozen=True):
     """What could not be processed or delivered, with all that a person needs to decide.
 
-    `body` is the original bytes (stage decode, map) or the item (stage deliver); `version` is flybridge's. `ordinal` is
+    `body` is the original bytes (stage decode, map) or the item (stage deliver); `version` is flybridge's. `ordinal`
     and `newest` are the envelope's. With `is_sealed` the content can't be opened, and the body is empty.
     """
 

@@ -1,6 +1,7 @@
 """What becomes of a message of Amplitude.
 
 stream, cohort, sightings -> sightings of who owns which identifier
+a cohort that an audience follows -> changes of its members
 an event of a stream -> choose and map (`mapping.to_appsflyer`), deliver to AppsFlyer, or hold for its AppsFlyer id
 """
 
@@ -25,9 +26,10 @@ from flybridge.amplitude.streamed import (
     read_message,
 )
 from flybridge.appsflyer import inapp_event
+from flybridge.audiences.messages import with_members
 from flybridge.flow.app import AppFlow
 from flybridge.flow.person_keys import PersonKeys
-from flybridge.identity import IdKind
+from flybridge.identity import IdKind, Keyring
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.mapping.to_amplitude.facts import (
     named_by_amplitude,
@@ -61,10 +63,14 @@ INSTALLED_ON_DEVICE: Final = IdKind.INSTALLED_ON_DEVICE
 class AmplitudeMessages:
     """Turns messages of Amplitude into filings by the rules of their app."""
 
-    def __init__(self, keys: PersonKeys) -> None:
-        self._keys = keys
+    def __init__(self, keys: PersonKeys, keyring: Keyring) -> None:
+        self._keys, self._keyring = keys, keyring
 
     def filing(self, envelope: Envelope, app: AppFlow) -> Filing:
+        """Return what becomes of a message: what it tells of people, and what it asks for."""
+        return with_members(self._of_message(envelope, app), app.audiences, self._keyring)
+
+    def _of_message(self, envelope: Envelope, app: AppFlow) -> Filing:
         key = digest_of(envelope.app, envelope.body)
         until_ms = envelope.received_ms + app.kept.dedup_days * DAY_MS
         try:

@@ -8,7 +8,6 @@ from typing import Final
 
 from msgspec import structs
 
-from flybridge.audiences.messages import with_members
 from flybridge.flow.amplitude_messages import AmplitudeMessages
 from flybridge.flow.app import AppFlow
 from flybridge.flow.person_keys import PersonKeys
@@ -41,7 +40,7 @@ class Flow:
     def __init__(self, apps: Mapping[str, AppFlow], keyring: Keyring) -> None:
         self._apps, self._keyring = apps, keyring
         keys = PersonKeys(keyring)
-        self._postbacks, self._amplitude = Postbacks(keys), AmplitudeMessages(keys)
+        self._postbacks, self._amplitude = Postbacks(keys), AmplitudeMessages(keys, keyring)
 
     def rules_of(self, app: str) -> Rules | None:
         """Return the mapping rules of an app; None if it is not configured."""
@@ -117,4 +116,4 @@ class Flow:
             return Filing(envelope, decision, digest=digest_of(envelope.app, envelope.body))
         if envelope.source in POSTBACKS:
             return self._postbacks.filings([(envelope, app)])[0]
-        return with_members(self._amplitude.filing(envelope, app), app.audiences, self._keyring)
+        return self._amplitude.filing(envelope, app)
