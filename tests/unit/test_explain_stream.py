@@ -115,3 +115,22 @@ def test_the_command_tells_an_event_from_a_postback(tmp_path):
     assert (done.exit_code, json.loads(done.stdout)["outcome"][:6]) == (0, "delive")
     done = CliRunner().invoke(cli, ["explain", '{"event_name": "install"}', "-c", str(path), "--json"])
     assert json.loads(done.stdout)["outcome"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("messages", "found"),
+    [
+        ([EVENT, EVENT | {"event_type": "not chosen"}], ["delivered", "applied"]),
+        (
+            [{"event_name": "install"}, {"event_name": "af_purchase", "customer_user_id": "ada-1"}],
+            ["refused", "delivered"],
+        ),
+    ],
+)
+def test_the_command_explains_each_of_several_messages(tmp_path, messages, found):
+    """As the intake takes them apart, which are of Amplitude if the first one is."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG)
+    text = "\n".join(map(json.dumps, messages))
+    done = CliRunner().invoke(cli, ["explain", text, "-c", str(path), "--json"])
+    assert [one["outcome"] for one in json.loads(done.stdout)] == found

@@ -45,7 +45,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.relaxed_json import MAX_CHARACTERS, relaxed
 from flybridge.store.performance import label
 from flybridge.web import lists
-from flybridge.web.members import members
+from flybridge.web.members import members, messages_in
 
 SHORT, LONG = 3_000, 30_000
 """Characters. Linear time grows tenfold from the one to the other, quadratic time a hundredfold."""
@@ -231,6 +231,7 @@ SCANNERS: dict[str, Callable[[str], object]] = {
     "JSON that is mended": _raw(lenient_json.decode),
     "whether JSON can be mended": _raw(lambda body: lenient_json.decode(b'{"a": NaN, "b": "' + body + b'"}')),
     "a list at a door": _raw(lambda body: members(b"[" + body + b"]")),
+    "objects one behind the other": _raw(lambda body: messages_in(b"{}{}" + body, Source.PUSH, takes_apart=False)),
     "identifiers in unread bytes": _raw(lambda body: keys_in(body, "shop", _KEYRING)),
     "whether bytes mention somebody": _raw(lambda body: mentions(body, ("ada@example.com", "0-0-0"))),
     "messages given to a command": _raw(read_messages),

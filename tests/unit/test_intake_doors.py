@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import zstandard
 
 from flybridge.errors import InboxUnavailable
 from flybridge.inbox.sqlite import SqliteInbox
@@ -162,6 +163,16 @@ async def test_a_gzip_bomb_is_too_large(intake, inbox):
     bomb = gzip.compress(b'{"a":"' + b"x" * 50_000_000 + b'"}')[:4_900]
     answer = await ask(intake, body=bomb, headers={"content-encoding": "gzip"})
     assert (answer.status, inbox.kept) == (413, [])
+
+
+async def test_a_zstandard_bomb_is_too_large(intake, inbox):
+    """Neither what it unpacks to nor the memory that it asks for is without a limit."""
+    bomb = zstandard.compress(b'{"a":"' + b"x" * 50_000_000 + b'"}')
+    answer = await ask(intake, body=bomb, headers={"content-encoding": "zstd"})
+    assert (answer.status, inbox.kept) == (413, [])
+    wide = b"\x28\xb5\x2f\xfd\x00\xf8" + b"\x00" * 40  # a window of 2 TB
+    assert (await ask(intake, body=wide)).status == 200
+    assert [envelope.body for envelope in inbox.kept] == [wide]
 
 
 @pytest.mark.parametrize("token", ["push secret", "Bearer push secret", "bearer push secret"])
@@ -361,6 +372,47 @@ async def test_each_object_of_a_list_of_postbacks_is_a_message(inbox: RecordingI
     else:
         assert kept == parts
     assert {envelope.source for envelope in inbox.kept} == {Source.PUSH}
+
+
+BEHIND = [
+    (b'{"a":1}\n{"b": 2}\n', [b'{"a":1}', b'{"b": 2}']),
+    (b'{"a":1}\r\n\r\n{"b":2}', [b'{"a":1}', b'{"b":2}']),
+    (b'{"a":1}{"b":2} {"c":3}', [b'{"a":1}', b'{"b":2}', b'{"c":3}']),
+    (b'\x1e{"a":1}\n\x1e{"b":2}\n', [b'{"a":1}', b'{"b":2}']),
+    (b'\xef\xbb\xbf{"a":1},\n{"b":2}\n{"c":3}', [b'{"a":1}', b'{"b":2}', b'{"c":3}']),
+    (b'{\n "a": 1\n}\n{\n "b": 2\n}\n', [b'{\n "a": 1\n}', b'{\n "b": 2\n}']),
+    (b'{"a":"x\ny\xff"}\n{"b":"\xed\xa0\xbd"}', [b'{"a":"x\ny\xff"}', b'{"b":"\xed\xa0\xbd"}']),
+    (b'{"a":1}\n{"b":\n{"c":3}', [b'{"a":1}', b'{"b":', b'{"c":3}']),
+    (b'{"a":1}\n{"b":2}\n-- 2 rows\nEND', [b'{"a":1}', b'{"b":2}', b"-- 2 rows\nEND"]),
+    (b'{"a":1}\n{"b":2}\n' + b'{"c":[' * 40_000, [b'{"a":1}', b'{"b":2}', b'{"c":[' * 40_000]),
+]
+
+
+@pytest.mark.parametrize(("body", "parts"), BEHIND)
+@pytest.mark.parametrize("path", ["push", "stream", "cohorts"])
+@pytest.mark.parametrize("takes_apart", [True, False])
+async def test_each_object_behind_another_is_a_message(inbox: RecordingInbox, path, takes_apart, body, parts) -> None:
+    """One a line, or with nothing between, as queues put them together. What can't be read is one, too."""
+    intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=takes_apart)], inbox, ManualClock(NOW_MS))
+    answer = await ask(intake, f"/v1/{path}/shop", body, token="t")
+    assert answer is not None
+    assert answer.status == 200
+    assert [envelope.body for envelope in inbox.kept] == parts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":"}{"}', b'{"a":"}\n{"}', b'{"a":1} x {"b":2}', b'{"a":{"b":1}\n{"c":2}', b'[{"a":1}\n{"b":2}]', b"}\n{}",
+        b'{"a":[{"b":1},{"c":2}],"d":{}}', b'{"a":1}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["push", "stream"])
+async def test_what_is_not_several_objects_stays_one_message(inbox: RecordingInbox, path, body) -> None:
+    """Brackets in a text, and in what can't be read, begin no other message."""
+    intake = Intake([IntakeApp("shop", b"t", b"t", takes_apart=True)], inbox, ManualClock(NOW_MS))
+    await ask(intake, f"/v1/{path}/shop", body, token="t")
+    assert [envelope.body for envelope in inbox.kept] == [body]
 
 
 ROUTES = StreamRoutes(

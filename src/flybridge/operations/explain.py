@@ -42,7 +42,7 @@ from flybridge.records import (
 from flybridge.web import lists
 from flybridge.web.answers import Answered, Refusal, too_large
 from flybridge.web.body import empty, no_query
-from flybridge.web.members import members, objects
+from flybridge.web.members import messages_in
 from flybridge.wiring import build_flow, intake_apps_of, rules_of
 
 MAX_ROWS: Final = 20
@@ -109,7 +109,7 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
     if message.source is Source.STREAM and message.media is Media.JSON:
         parts = _parts(config, app, message.body)
     elif message.source is Source.PUSH and message.media is Media.JSON:
-        parts = [(app, part) for part in objects(message.body) or (message.body,)]
+        parts = [(app, part) for part in messages_in(message.body, Source.PUSH, takes_apart=False) or (message.body,)]
     found = [_outcome(config, of_app, message, part, received_ms) for of_app, part in parts[:MAX_ROWS]]
     if len(parts) > MAX_ROWS:
         more = f"The message holds {len(parts)} events: the first {MAX_ROWS} are explained."
@@ -120,7 +120,7 @@ def explain(config: Config, app: App, message: GivenMessage, received_ms: int) -
 def _parts(config: Config, app: App, body: bytes) -> list[tuple[App, bytes]]:
     """Return the events of a stream's message, each with the app that the intake gives it to."""
     (intake,) = [one for one in intake_apps_of(config) if one.name == app.name]
-    parts = (members(body) if intake.takes_apart else None) or [body]
+    parts = messages_in(body, Source.STREAM, takes_apart=intake.takes_apart) or [body]
     if intake.routes is None:
         return [(app, part) for part in parts]
     by_name = {one.name: one for one in config.apps}

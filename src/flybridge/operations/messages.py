@@ -25,6 +25,7 @@ from flybridge.history.take import letter_of
 from flybridge.records import Media, Source
 from flybridge.system.text_encoding import as_utf8, encoding_of, line_text, utf8
 from flybridge.web.body import unpacked
+from flybridge.web.members import messages_in
 
 AMPLITUDE_ONLY: Final = frozenset(
     {
@@ -121,8 +122,9 @@ def as_text(raw: bytes) -> str:
 
 def kind_of(body: bytes, fields: Mapping[str, str]) -> Source:
     """Return whether JSON is a postback, an event, user or list of Amplitude's, or a cohort, by its fields' names."""
+    first, *_ = messages_in(body, Source.COHORT, takes_apart=False) or (body,)
     try:
-        message = read_message(body, fields)
+        message = read_message(first, fields)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return Source.PUSH
     if isinstance(message, list):

@@ -6,7 +6,10 @@ import asyncio
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
+
+import zstandard
 
 from flybridge.appsflyer.fields import NAMES
 from flybridge.system.text_encoding import utf8
@@ -23,6 +26,10 @@ TOO_SLOW: Final = Refusal(
 )
 
 GZIP: Final = b"\x1f\x8b"
+ZSTANDARD: Final = zstandard.FRAME_HEADER
+MAX_WINDOW: Final = 1 << 23
+"""How much memory a body of Zstandard may ask for (https://www.rfc-editor.org/rfc/rfc9659)."""
+PIECE: Final = 1 << 16
 MAX_PACKED: Final = 3
 """How often a body may have been compressed."""
 FORM: Final = "application/x-www-form-urlencoded"
@@ -94,6 +101,8 @@ def unpacked(body: bytes | Refusal, header: Header, max_bytes: int) -> bytes | R
         return body
     if body.startswith(GZIP):
         body = _gunzipped(body, max_bytes)
+    elif body.startswith(ZSTANDARD):
+        body = _of_zstandard(body, max_bytes)
     elif body[:1] != b"{" and (header("content-encoding") or "").strip().lower() == "deflate":
         packed = body
         body = _inflated(packed, 15, max_bytes)  # zlib's form, which is that of RFC 9110
@@ -136,6 +145,19 @@ def _gunzipped(body: bytes, max_bytes: int) -> bytes:
         if body is packed or not body.startswith(GZIP) or len(body) > max_bytes:
             break
     return body
+
+
+def _of_zstandard(packed: bytes, max_bytes: int) -> bytes:
+    """Return what a body of Zstandard holds up to its end or its first fault, one byte above the limit at most.
+
+    One of which nothing can be read is returned as it is.
+    """
+    opened = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(packed, read_across_frames=True)
+    clear = bytearray()
+    with suppress(zstandard.ZstdError):
+        while len(clear) <= max_bytes and (piece := opened.read(min(PIECE, max_bytes + 1 - len(clear)))):
+            clear += piece
+    return bytes(clear) or packed
 
 
 def _raw(packed: bytes, max_bytes: int) -> bytes:

@@ -1,8 +1,8 @@
 """The intake endpoints. Here bytes are made durable, and nothing else happens to them.
 
-    POST /v1/push/{app}      an AppsFlyer Push API message, JSON (or a list of messages)
+    POST /v1/push/{app}      an AppsFlyer Push API message, JSON (or several: a list, or one a line)
     GET  /v1/push/{app}?...  the same as query parameters; the query string is what is kept
-    POST /v1/stream/{app}    an event (or a list of events) of an Amplitude event stream
+    POST /v1/stream/{app}    an event (or several) of an Amplitude event stream
     POST /v1/cohorts/{app}   an Amplitude cohort webhook
     POST /v1/cohorts/{app}/lists...   the calls of a list-based partner integration (`web.lists`)
 
@@ -42,7 +42,7 @@ from flybridge.telemetry.door_counts import DoorCounts
 from flybridge.web import lists
 from flybridge.web.answers import Receive, Refusal, Reply, Scope, Send, answer, too_large
 from flybridge.web.body import Header, Read, SenderGone, empty, is_form, no_query, read_asgi, unpacked
-from flybridge.web.members import members, objects
+from flybridge.web.members import messages_in
 
 MAX_BYTES: Final = 1_000_000
 """Default limit of a body, in bytes, after inflating. Fits the 1 MiB that a NATS server takes by default."""
@@ -234,10 +234,8 @@ class Intake:
     async def _keep(self, endpoint: _Endpoint, media: Media, body: bytes) -> Refusal | None:
         now_ms = self._clock.now_ms()
         parts = None
-        if endpoint.takes_apart:
-            parts = members(body)
-        elif body[:1] != b"{" and endpoint.source is Source.PUSH and media is Media.JSON:
-            parts = objects(body)
+        if media is Media.JSON:
+            parts = messages_in(body, endpoint.source, takes_apart=endpoint.takes_apart)
         try:
             if parts is None and endpoint.is_routed:
                 await self._keep_all(endpoint, now_ms, [body])
