@@ -107,6 +107,41 @@ ENCODED: dict[str, Callable[[Message], tuple[bytes, Media]]] = {
 }
 
 
+def parts(message: Message) -> bytes:
+    """Return a message as a form of several parts."""
+    fields = [
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in (
+            (name, value if isinstance(value, str) else json.dumps(value)) for name, value in message.items()
+        )
+    ]
+    return ("".join(fields) + "--b--\r\n").encode()
+
+
+def part(message: Message) -> bytes:
+    """Return a message as a file in a form."""
+    head = b'--x\nContent-Type: application/json\ncontent-disposition: form-data; name="f"; filename="a.json"\n\n'
+    return head + json.dumps(message, indent=1).encode() + b"\n--x--\n"
+
+
+AROUND: dict[str, Callable[[Message], tuple[bytes, Media]]] = {
+    "an object": lambda message: (json.dumps({"data": message, "id": 7}).encode(), Media.JSON),
+    "objects": lambda message: (json.dumps({"detail": {"payload": message}, "region": "eu"}).encode(), Media.JSON),
+    "a list": lambda message: (json.dumps({"events": [message]}).encode(), Media.JSON),
+    "JSON in text": lambda message: (
+        json.dumps({"Type": "Notification", "Message": json.dumps(message), "Subject": None}).encode(), Media.JSON,
+    ),
+    "JSON in text, twice": lambda message: (
+        json.dumps({"body": json.dumps(json.dumps({"data": message}))}).encode(), Media.JSON
+    ),
+    "a field of a form": lambda message: (urlencode({"payload": json.dumps(message)}).encode(), Media.QUERY),
+    "the name of a field": lambda message: (urlencode({json.dumps(message): ""}).encode(), Media.QUERY),
+    "a form of several parts": lambda message: (parts(message), Media.JSON),
+    "a part of a form": lambda message: (part(message), Media.JSON),
+}  # fmt: skip
+"""What queues, gateways and forms put around a message."""
+
+
 def filed(message: Message, encode: Callable[[Message], tuple[bytes, Media]], flow: Flow) -> Filing:
     """Return what becomes of a message."""
     body, media = encode(message)
@@ -137,6 +172,18 @@ def test_a_message_is_one_event_however_it_is_written(spelled: str, encoded: str
         flow = Flow({"shop": AppFlow(Rules(app="shop", platform=platform))}, Keyring(b"a secret for the tests"))
         one = filed(message, ENCODED["JSON"], flow)
         other = filed(SPELLED[spelled](message), ENCODED[encoded], flow)
+        assert outcome(other.decision) == outcome(one.decision)
+        if isinstance(one.decision, Deliver | Hold):
+            assert other.key == one.key
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_a_message_is_the_same_within_what_is_put_around_it(around: str) -> None:
+    """Nothing of the message is lost, and nothing of what stands around it is taken for its."""
+    for message in MESSAGES.values():
+        platform = "ios" if str(message.get("platform")).lower() == "ios" else "android"
+        flow = Flow({"shop": AppFlow(Rules(app="shop", platform=platform))}, Keyring(b"a secret for the tests"))
+        one, other = (filed(message, encode, flow) for encode in (ENCODED["JSON"], AROUND[around]))
         assert outcome(other.decision) == outcome(one.decision)
         if isinstance(one.decision, Deliver | Hold):
             assert other.key == one.key

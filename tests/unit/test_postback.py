@@ -281,6 +281,31 @@ def test_a_v1_name_does_not_replace_the_v2_field() -> None:
 
 
 @pytest.mark.parametrize(
+    "envelope",
+    [
+        {"event_value": {"app_id": "a", "event_name": "b"}},
+        {"custom_data": {"app_id": "a", "event_name": "b"}, "region": "eu"},
+        {"data": {"app_id": "a", "event_name": "b"}, "more": {"app_id": "a", "event_name": "c"}},
+        {"app_id": "a", "data": {"app_id": "b", "event_name": "c"}},
+        {"data": {"name": "b"}},
+        {"data": {"event_name": "b"}},
+        {"data": [{"app_id": "a", "event_name": "b"}, {"app_id": "a", "event_name": "c"}]},
+        {"data": '{"app_id": "a", "event_name":'},
+    ],
+)
+def test_what_is_no_message_with_something_around_it_is_not_opened(envelope: dict[str, Any]) -> None:
+    """The values of an app's own event, several messages, and a message that has others within."""
+    assert parse(envelope).event_name is None
+
+
+def test_what_stands_within_something_else_is_mended_as_any_message_is() -> None:
+    """Numbers and characters that no JSON has."""
+    inner = '{"app_id": "a", "event_name": "\\ud83d", "event_revenue": NaN, "n": 123456789012345678901234567890}'
+    found = parse({"data": inner})
+    assert (found.event_name, found.event_revenue, found.get("n")) == ("?", None, "123456789012345678901234567890")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b'{"campaign": "half an emoji \\ud83d", "event_name": "install"}',

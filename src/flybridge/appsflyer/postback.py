@@ -26,6 +26,14 @@ from flybridge.appsflyer.amounts import amount_of, reported_amount
 from flybridge.appsflyer.currencies import currency_of
 from flybridge.appsflyer.fields import ABSENT, KINDS, MAX_TEXT, NAMES, Amount, Flag, LongText, Postback, Text
 from flybridge.appsflyer.postback_kind import Kind, kind_of
+from flybridge.appsflyer.wrapped import (
+    MAX_ENCODED,
+    TELLING,
+    is_message,
+    message_in,
+    object_in,
+    parts_in,
+)
 from flybridge.lenient_json import json_type, mended, printed, text_of
 from flybridge.records import Dead, Media
 from flybridge.system.text_encoding import BLANKS, EDGES, with_other_bytes
@@ -65,8 +73,6 @@ WITHOUT_PERMISSION: Final = {
 """Flags of what the person has allowed, as they are where nothing is. What can't be read is no permission."""
 
 MAX_FIELDS: Final = 2000
-MAX_ENCODED: Final = 4
-"""How often a message may have been encoded once more."""
 
 IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id"})
 """Ids of which a part would be another's."""
@@ -74,6 +80,7 @@ IDS: Final = frozenset({"appsflyer_id", "appsflyer_device_id", "customer_user_id
 TRIMMED: Final = ("event_name", "media_source", "campaign")
 """Names. Blanks around them are removed; other text is kept as it is."""
 _names: Final = attrgetter(*TRIMMED)
+_telling: Final = attrgetter(*sorted(TELLING))
 
 TIMES: Final = ("event_time", "install_time")
 _ESCAPED_TIME: Final = re.compile("%(?:25){0,3}(?:3A|20|2B)", re.IGNORECASE)
@@ -121,6 +128,8 @@ def read(body: bytes, media: Media) -> Postback | Dead:
             return _read_tolerantly(body)
         # `strip` returns the text itself where there is nothing to remove. Written out, for a loop takes longer.
         event, source, campaign = _names(postback)
+        if event is None and not any(_telling(postback)):
+            return _read_tolerantly(body)
         if not (
             (event is None or (event.strip(EDGES) is event and event.isascii()))
             and (source is None or (source.strip(EDGES) is source and source.isascii()))
@@ -182,6 +191,8 @@ def _read_query(body: bytes) -> Postback | Dead:
         if not any(_ESCAPED_TIME.search(pairs.get(name, "")) for name in TIMES):
             break
         pairs = {name: with_other_bytes(unquote_plus(value, errors="surrogateescape")) for name, value in pairs.items()}
+    if (inner := message_in(pairs)) is not None:
+        return _coerce(inner, msgspec.json.encode(inner), [])
     if not pairs:
         return Dead(
             "decode",
@@ -202,6 +213,9 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
             body = _clean(text_of(body).strip(BLANKS))
             message = msgspec.json.decode(body)
         except (ValueError, OverflowError) as problem:
+            if (parts := parts_in(body)) and (is_message(parts) or message_in(parts) is not None):
+                message = message_in(parts) or parts
+                return _coerce(message, msgspec.json.encode(message), [])
             return Dead(
                 "decode",
                 "not_json",
@@ -209,7 +223,8 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
                 "Check that AppsFlyer's Push API, and nothing else, posts to this address.",
             )
         notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
-    if not isinstance(message, dict) and (inner := _object_in(message)) is not None:
+    inner = message_in(message) if isinstance(message, dict) else object_in(message)
+    if inner is not None:
         message, body = inner, msgspec.json.encode(inner)
     if not isinstance(message, dict):
         return Dead(
@@ -237,20 +252,6 @@ def _clean(text: str) -> bytes:
         with suppress(ValueError, OverflowError):
             return printed(text)
         raise
-
-
-def _object_in(message: Any) -> dict[str, Any] | None:
-    """Return the object of a message that was encoded more than once, or is alone in a list; None if there is none."""
-    for _ in range(MAX_ENCODED):
-        while isinstance(message, list) and len(message) == 1:
-            (message,) = message
-        if not isinstance(message, str):
-            break
-        try:
-            message = msgspec.json.decode(message)
-        except (msgspec.DecodeError, UnicodeError):
-            return None
-    return message if isinstance(message, dict) else None
 
 
 def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postback:

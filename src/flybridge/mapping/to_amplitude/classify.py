@@ -81,13 +81,16 @@ def _outcome(
         missing = "event_name and conversion_type are missing."
         if is_own_event(postback):
             missing = "event_name is missing, and it is no conversion by its value, its revenue or its time."
-        return Dead(
-            "map",
-            "no_event_name",
-            f"The message names no event: {missing}",
+        remedy = (
             "Select event_name, conversion_type and campaign_type in AppsFlyer's Push API settings; in a report, "
-            "Event Name.",
+            "Event Name."
         )
+        if not any(_deciding(postback)):
+            remedy = (
+                "Send AppsFlyer's fields, by their names in its Push API, at the top of a JSON object: what they may "
+                f"stand in beside that is not read. {remedy}"
+            )
+        return Dead("map", "no_event_name", f"The message names no event: {missing}", remedy)
     event_type = _event_type(reported, postback, rules, compiled)
     if not isinstance(event_type, str):
         return event_type
