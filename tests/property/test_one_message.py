@@ -16,6 +16,7 @@ from flybridge.flow import AppFlow, Flow
 from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.rules import Rules
 from flybridge.records import Decision, Deliver, Envelope, Filing, Filter, Hold, Media, Refuse, Source
+from flybridge.system.text_encoding import line_text
 from flybridge.web.body import unpacked
 
 RECEIVED_MS = 1_773_000_000_000
@@ -122,6 +123,39 @@ def part(message: Message) -> bytes:
     """Return a message as a file in a form."""
     head = b'--x\nContent-Type: application/json\ncontent-disposition: form-data; name="f"; filename="a.json"\n\n'
     return head + json.dumps(message, indent=1).encode() + b"\n--x--\n"
+
+
+def in_halves(text: str) -> bytes:
+    """Return UTF-8 in which each character beyond 16 bits is written as two."""
+    units = (text[at].encode("utf-16-be") for at in range(len(text)))
+    return b"".join(
+        one.decode("utf-16-be").encode()
+        if len(one) == 2
+        else b"".join(chr(int.from_bytes(half)).encode("utf-8", "surrogatepass") for half in (one[:2], one[2:]))
+        for one in units
+    )
+
+
+@pytest.mark.parametrize("text", ["😀", "a 😀\U00020000 b", "Łódź 😀", "é\U0010ffff"])
+def test_characters_written_in_halves_are_whole(text: str) -> None:
+    """As Java and old databases write UTF-8: in a message, in a query, in a form, and in a file of raw data."""
+    flow = Flow({"shop": AppFlow(Rules(app="shop", platform="android"))}, Keyring(b"a secret for the tests"))
+    message = {
+        "app_id": "a",
+        "event_name": f"n{text}",
+        "customer_user_id": f"u{text}",
+        "event_time": "2026-03-04 08:30:00",
+    }
+    message |= {"event_value": json.dumps({text: [text]}, ensure_ascii=False), "new": text}
+    written = in_halves(json.dumps(message, ensure_ascii=False))
+    assert written != json.dumps(message, ensure_ascii=False).encode()
+    query = urlencode({name: in_halves(value) for name, value in message.items()}).encode()
+    one = filed(message, ENCODED["JSON"], flow)
+    for body, media in ((written, Media.JSON), (query, Media.QUERY)):
+        other = filed(message, lambda _, form=(body, media): form, flow)
+        assert outcome(other.decision) == outcome(one.decision)
+    assert line_text(in_halves(f"{text},{text}")) == f"{text},{text}"
+    assert line_text(in_halves(text) + b"\xe9") == f"{text}\ufffd"
 
 
 AROUND: dict[str, Callable[[Message], tuple[bytes, Media]]] = {

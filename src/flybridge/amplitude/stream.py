@@ -27,7 +27,9 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.identity import IdKind, usable
-from flybridge.identity.bare import bare, text_of
+from flybridge.identity.bare import bare, only, text_of
+from flybridge.lenient_json import decode
+from flybridge.system.text_encoding import BLANKS
 from flybridge.written_time import moment_of
 
 # Apps name these properties as they like; the names are those that the two vendors' SDKs and docs use. They are
@@ -173,11 +175,14 @@ def appsflyer_ids(event: Mapping[str, Any]) -> Iterator[str]:
 
 
 def object_of(value: Any) -> Mapping[str, Any]:
-    """Return an object, which a template may have written as text, even twice; empty for anything else."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", '"'}:
+    """Return an object, which may be alone in a list, and which a template may have written as text, even twice; empty
+    for anything else. What is not clean in a text is mended, as in the message itself.
+    """
+    value = only(value)
+    if isinstance(value, str) and (text := value.strip(BLANKS))[:1] in {"{", '"', "["}:
         try:
-            return object_of(msgspec.json.decode(value))
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return object_of(decode(text.encode("utf-8", "surrogatepass")))
+        except (msgspec.DecodeError, RecursionError):
             return {}
     return value if isinstance(value, Mapping) else {}
 

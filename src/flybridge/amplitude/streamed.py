@@ -20,6 +20,7 @@ from flybridge.identity.bare import text_of
 from flybridge.identity.masking import masked
 from flybridge.lenient_json import decode, json_type
 from flybridge.records import Dead
+from flybridge.system.text_encoding import BLANKS
 from flybridge.system.yes_or_no import yes_or_no
 
 SECTIONS: Final = ("event_properties", "user_properties", "group_properties", "groups", "data")
@@ -57,8 +58,8 @@ class Streamed(Struct, frozen=True):
 
     @property
     def event_type(self) -> str:
-        """The name of the event."""
-        return str(self.fields["event_type"])
+        """The name of the event, without blanks around it."""
+        return str(self.fields["event_type"]).strip(BLANKS)
 
     @property
     def time_ms(self) -> int | None:
@@ -105,15 +106,17 @@ class Streamed(Struct, frozen=True):
 
 def event_in(message: Any) -> Streamed | None:
     """Return the message as an event; None for anything else (a user, a cohort, a list)."""
-    if isinstance(message, Mapping) and isinstance(name := message.get("event_type"), str) and name.strip():
+    if isinstance(message, Mapping) and isinstance(name := message.get("event_type"), str) and name.strip(BLANKS):
         return Streamed(_opened(message))
     return None
 
 
 def _opened(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an event whose sections are objects, also those that a template has written as text."""
-    written = [name for name in SECTIONS if isinstance(event.get(name), str)]
-    return {**event, **{name: object_of(event[name]) for name in written}} if written else event
+    """Return an event whose sections are objects, also those that a template has written as text or in a list. What
+    can't be read stays as it is.
+    """
+    written = [name for name in SECTIONS if isinstance(event.get(name), str | list)]
+    return {**event, **{name: object_of(event[name]) or event[name] for name in written}} if written else event
 
 
 def is_attribution_event(event: Streamed) -> bool:

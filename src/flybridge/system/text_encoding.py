@@ -34,6 +34,8 @@ CHARSETS: Final = re.compile(
     r"|tis-620"
 )
 """Names of encodings that are believed: of text, and not those that the bytes themselves tell."""
+_HALVES: Final = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+"""A character that programs with 16 bits for each (Java's, old databases) write as two: CESU-8."""
 _MARKS_BEFORE: Final = re.compile(rb"\A(?:\xef\xbb\xbf|\0)+")
 LOOKED_AT: Final = 200
 CHUNK: Final = 1 << 16
@@ -108,6 +110,10 @@ def with_other_bytes(text: str) -> str:
     return text if text.isascii() else line_text(text.encode("utf-8", "surrogateescape"))
 
 
+def _joined(halves: re.Match[bytes]) -> bytes:
+    return halves[0].decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16").encode()
+
+
 def line_text(line: bytes) -> str:
     """Return the text of one line: UTF-8, or else Windows-1252, which is Latin-1 and more.
 
@@ -116,7 +122,10 @@ def line_text(line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
-        text = line.decode("utf-8", "replace")
+        line = _HALVES.sub(_joined, line)
+    text = line.decode("utf-8", "replace")
+    if "\ufffd" not in text:
+        return text
     if any(character > "\x7f" and character != "\ufffd" for character in text):
         return text
     try:

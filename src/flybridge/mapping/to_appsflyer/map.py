@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from flybridge.amplitude.stream import appsflyer_ids, object_of
-from flybridge.amplitude.streamed import Streamed, is_attribution_event
+from flybridge.amplitude.streamed import SECTIONS, Streamed, is_attribution_event
 from flybridge.identity.bare import only
 from flybridge.identity.masking import masked
 from flybridge.mapping.consent import withheld
@@ -124,11 +124,15 @@ def came_from_appsflyer(event: Streamed, rules: StreamRules) -> bool:
 
 def map_event(event: Streamed, rules: StreamRules, received_ms: int) -> MappedEvent | Dead:
     """Map an event that the stream has chosen."""
-    notes: list[str] = []
+    notes = [
+        f"{name} is no object, and can't be read as one, and was not used."
+        for name in SECTIONS
+        if not isinstance(said := event.fields.get(name), Mapping) and s2s.states(said)
+    ]
     found, bad_contact, unread = _apply(event, rules, notes)
     _derive(event, rules, found, notes)
     devices = _withhold(found, unread, notes)
-    event_name = rules.rename.get(event.event_type, event.event_type).strip()
+    event_name = rules.compiled.name_of(event.event_type)
     if len(event_name) > SHOWN_NAME:
         notes.append(f"The event's name is longer than {SHOWN_NAME} characters, which some of AppsFlyer's reports cut.")
     appsflyer_id: str | None = found.pop("appsflyer_id", None)

@@ -16,6 +16,7 @@ from flybridge.mapping.table import Converter, Row
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import rows as table
 from flybridge.mapping.to_appsflyer.settings import Stream
+from flybridge.system.text_encoding import BLANKS
 
 FIXED: Final = "value:"
 USER: Final = "user_properties."
@@ -80,8 +81,11 @@ class CompiledStream:
     def __init__(self, rules: StreamRules) -> None:
         self.rows = rows_of(rules)
         self.fixed = frozenset(target_of(target) for target in (*rules.properties, *rules.without))
-        self.names: Callable[[str], bool] = lru_cache(maxsize=4096)(_naming(rules.events))
-        self._renamed = {name: new.strip() for name, new in rules.rename.items() if self.names(name)}
+        # Blanks around a name show nowhere, and events are named without them.
+        events = tuple(name.strip(BLANKS) for name in rules.events)
+        self.names: Callable[[str], bool] = lru_cache(maxsize=4096)(_naming(events))
+        renamed = {name.strip(BLANKS): new.strip() for name, new in rules.rename.items()}
+        self._renamed = {name: new for name, new in renamed.items() if self.names(name)}
         self._loops = rules.loop
         self.message_type_key = f"{rules.prefix}message type"
         money = ("eventCurrency", "eventValue.af_currency")
@@ -92,6 +96,10 @@ class CompiledStream:
             (USER[:-1], name.removeprefix(USER)) if name.startswith(USER) else ("event_properties", name)
             for name in rules.extras
         )
+
+    def name_of(self, event_type: str) -> str:
+        """Return the name in AppsFlyer of an event that the stream takes."""
+        return self._renamed.get(event_type, event_type)
 
     def has_sent(self, event_name: str) -> bool:
         """Whether an event with this name in AppsFlyer may be one that this stream has sent there."""
