@@ -156,6 +156,23 @@ def test_an_id_that_a_spreadsheet_has_shortened_is_a_bad_line(column):
     assert decode(line.body)[column] == "1234567890123"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "user_id,Device ID,AppsFlyer ID,Event Time",
+        "User ID,device_id,appsflyer_id,EVENT_TIME",
+        "USER_ID,device_id,x,time",
+    ],
+)
+def test_columns_are_known_in_capitals_whatever_others_are_called(header):
+    """As in a table that was put together from two: the device of each user was lost."""
+    (line,) = lines(f"{header}\nada,ada-phone,1629191854863-7000002,2026-03-04 08:30:00\n")
+    assert isinstance(line, FileLine)
+    assert line.ids == ("ada", "ada-phone")
+    (seen,) = stream.walk(decode(line.body))
+    assert seen.seen_ms == 1_772_613_000_000
+
+
 @pytest.mark.parametrize("before", ["\ufeff", "\ufeff\ufeff", "\0\0", "\0\ufeff"])
 @pytest.mark.parametrize("text", ['{"user_id":"ada","device_id":"d1"}\n', "user_id,device_id\nada,d1\n"])
 def test_what_stands_before_a_file_hides_nobody(before, text):

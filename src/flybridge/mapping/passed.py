@@ -20,13 +20,16 @@ from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64, OPTIONAL
 
 MAX_ENCODED: Final = 4
 """How often JSON may be encoded as text within JSON, itself included."""
-ESCAPED: Final = ("%7b", "%5b", "%22", "%25")
-"""How JSON begins that was percent-encoded once more than the query string it came in."""
+ESCAPED: Final = re.compile("%[0-9a-f]{2}", re.IGNORECASE)
+"""How text begins that was percent-encoded once more than the query string it came in."""
+OPENING: Final = ("{", "[", '"')
+CLOSED_BY: Final = {"'": "'", "`": "`", "(": ")", "\u2018": "\u2019", "\u201c": "\u201d", "\u00ab": "\u00bb"}
+"""What shells, editors and JavaScript leave around JSON, beside the quotes of JSON itself."""
 QUOTE: Final = re.compile(r"&(?:amp;){0,3}(?:quot|#34|#x22);", re.IGNORECASE)
 BASE64: Final = re.compile(JSON_IN_BASE64 + "{5,87380}={0,2}")
 """What may be JSON in base64: it is, if it is JSON when decoded."""
-ESCAPED_QUOTE: Final = re.compile(r'[\[{][\[{\s]{0,32}\\+"')
-"""How JSON begins whose quotes are escaped, though no quotes stand around all of it."""
+ESCAPED_QUOTE: Final = re.compile(r'[\[{](?:[\[{\s]|\\+[nrt]){0,32}\\+"')
+"""How JSON begins whose quotes, and line ends, are escaped, though no quotes stand around all of it."""
 MAX_BEFORE_QUOTE: Final = 32
 
 EMPTY: Final[Mapping[str, Any]] = {}
@@ -79,18 +82,28 @@ def _unusual(text: str, notes: list[str], name: str) -> Any:
 
 
 def _unwrapped(text: str) -> str:
-    """Return what a text encodes that was percent-encoded, put into base64, or printed by Swift as an `Optional`."""
+    """Return what a text encodes that was percent-encoded, put into base64 or other quotes, or printed by Swift as an
+    `Optional`.
+    """
+    encoded = text
     for _ in range(MAX_ENCODED):
-        if text[:3].lower() not in ESCAPED:
+        if ESCAPED.match(encoded) is None:
             break
-        text = unquote_plus(text).strip(BLANKS)
+        encoded = unquote_plus(encoded).strip(BLANKS)
+    if encoded[:1] in OPENING or encoded[:1] in CLOSED_BY:
+        text = encoded
     if (found := OPTIONAL.fullmatch(text)) is not None:
         text = found[1].strip(BLANKS)
+    if text[:1] in CLOSED_BY and text[-1:] == CLOSED_BY[text[0]]:
+        inner = text[1:-1].strip(BLANKS)
+        text = inner if inner[:1] in OPENING else text
     return _from_base64(text) or text
 
 
 def _from_base64(text: str) -> str | None:
-    """Return the JSON that a text holds in base64; None if it holds none."""
+    """Return the JSON that a text holds in base64, on one line or on several; None if it holds none."""
+    if "\n" in text and text[:1] in ("e", "W", "I"):
+        text = "".join(text.split())
     if not BASE64.fullmatch(text):
         return None
     plain = text.rstrip("=").replace("-", "+").replace("_", "/")

@@ -240,7 +240,7 @@ def named_user(raw: str | None) -> str | None:
     a placeholder.
     """
     found = usable(raw)
-    return bare(found) if found is not None and (found[0] in WRAPPED or "E+" in found) else found
+    return bare(found) if found is not None and (found[0] in WRAPPED or is_shortened(found)) else found
 
 
 def _session(raw: Any, notes: list[str]) -> int | None:

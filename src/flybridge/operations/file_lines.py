@@ -153,6 +153,9 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
     lower = [column.lower().replace(" ", "_") for column in columns]  # warehouses write names in capitals
     if is_merge(lower) or not WHOM & set(columns):
         columns = lower
+    else:  # of a table that was put together from several
+        named = {*NUMBERED, *TIMES} - set(columns)
+        columns = [name if name in named else column for name, column in zip(lower, columns, strict=True)]
     if not WHOM & set(columns) and not is_merge(columns):
         raise FlybridgeError(
             f"{name} is neither JSON lines nor a CSV file with a column user_id or device_id. "

@@ -86,8 +86,11 @@ def facts_of(postback: Postback, rules: Rules, received_ms: int) -> Facts:
 
 
 def _single(value: Any) -> Any:
-    """Return the only object of a list, anything else as it is."""
-    return value[0] if type(value) is list and len(value) == 1 and type(value[0]) is dict else value
+    """Return the only object of a list, also one that is JSON in text; anything else as it is."""
+    if type(value) is not list or len(value) != 1:
+        return value
+    only = parsed(value[0])
+    return only if type(only) is dict else value
 
 
 def _within_limits(value: Any, notes: list[str]) -> Any:
