@@ -2,7 +2,9 @@
 
     2026-11-20 02:07:00 PM, 20.11.2026 14:07, Nov 20, 2026, 2:07 PM, 20-Nov-2026 14:07:00, Fri Nov 20 14:07:00 UTC 2026,
     2026-11-20T15:07:00+01:00[Europe/Berlin], 20261120140700, 1795183620.123, /Date(1795183620123)/,
-    2026-11-20 15:07:00 +0100 CET
+    2026-11-20 15:07:00 +0100 CET, 20.11.2026 14.07.00
+
+Digits may be those of any script, and dashes and colons of any width.
 
 Only what means one moment is read: `31/12/2026` and `12/31/2026` are the same day, `12/11/2026` may be two. `PDT` is
 one offset, while `CST` is another in China than in America.
@@ -14,12 +16,14 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 from typing import Final
+from unicodedata import category, normalize
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 MAX_CHARACTERS: Final = 80
 AROUND: Final = " \t\r\n\v\f\u00a0\u200b\u200e\u200f\ufeff\"'"
 """What stands around a time that was encoded once more, or copied from a page."""
-PLACES: Final = str.maketrans({"\u00a0": " ", "\u202f": " "})
+SIGNS: Final = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-") | {"\u066b": "."})
+"""Dashes that editors write, and the Arabic decimal point."""
 FACTORS: Final = {10: 1000, 13: 1}
 """What makes milliseconds of a number with so many digits. Those of one with 16 or 19 are the first 13."""
 
@@ -34,7 +38,8 @@ _OF_DOT_NET: Final = re.compile(r"\\?/Date\(([0-9]{10,13})(?:[+-][0-9]{4})?\)\\?
 _COMPACT: Final = re.compile(r"(20[0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
 
 _CLOCK: Final = (
-    r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,:](?P<part>[0-9]{1,9}))?)?"
+    r"(?P<hour>[0-9]{1,2})(?P<colon>[:.])(?P<minute>[0-9]{2})"
+    r"(?:(?P=colon)(?P<second>[0-9]{2})(?:[.,:](?P<part>[0-9]{1,9}))?)?"
     r"(?:\s?(?P<half>[ap])\.?m\.?(?![A-Z]))?"
 )
 _ZONE: Final = (
@@ -70,7 +75,7 @@ def moment_of(text: str) -> datetime | None:
     """Return the moment that a text names, without a zone if the text has none; None if it names none or several."""
     if len(text) > MAX_CHARACTERS:
         return None
-    text = text.translate(PLACES).strip(AROUND)
+    text = with_plain_digits(text).strip(AROUND)
     if (printed := _OF_DOT_NET.fullmatch(text)) is not None:
         return _since_1970(printed[1])
     if _NUMBER.fullmatch(text.upper()):
@@ -84,6 +89,15 @@ def moment_of(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     return None
+
+
+def with_plain_digits(text: str) -> str:
+    """Return a text whose digits, dashes and blanks, of whatever script and width, are those of ASCII."""
+    if text.isascii():
+        return text
+    return "".join(
+        str(int(sign)) if sign.isdecimal() else sign for sign in normalize("NFKC", text) if category(sign) != "Cf"
+    ).translate(SIGNS)
 
 
 def _since_1970(text: str) -> datetime:

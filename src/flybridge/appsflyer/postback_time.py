@@ -11,14 +11,14 @@ from typing import Final
 
 from flybridge.appsflyer.fields import Postback
 from flybridge.records import DAY_MS
-from flybridge.written_time import moment_of, zone_of
+from flybridge.written_time import moment_of, with_plain_digits, zone_of
 
 # Naive on purpose: AppsFlyer's times have no zone and mean UTC.
 EPOCH: Final = datetime(1970, 1, 1)
 
 
 _read: Final = datetime.fromisoformat
-_FRACTION: Final = re.compile(r":[0-9]{2}:[0-9]{2}[.,:][0-9]|[0-9]{4}\.[0-9]")
+_FRACTION: Final = re.compile(r"([:.])[0-9]{2}\1[0-9]{2}[.,:][0-9]|[0-9]{4}\.[0-9]")
 
 # Before there was an app store, and further than any clock is wrong by accident.
 EARLIEST_MS: Final = 1_199_145_600_000
@@ -46,7 +46,7 @@ def time_ms(text: str) -> int | None:
 
 def has_fraction(text: str) -> bool:
     """Whether a time that `time_ms` reads is more exact than a second."""
-    text = text.strip()
+    text = with_plain_digits(text).strip()
     if text[4:5] == "-" and "." in text[19:]:
         return True
     # Dots may also stand in the date, and commas behind it.
