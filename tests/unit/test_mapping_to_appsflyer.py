@@ -135,6 +135,7 @@ def test_a_prefix_of_ones_own_is_guarded_too():
         ({"revenue": 9, "currency": "€"}, "9", "EUR", ""),
         ({"revenue": "¥1000"}, None, None, "names no dollars"),
         ({"revenue": "100 kr"}, None, None, "names no dollars"),
+        ({"revenue": "9.99 SLE"}, None, None, "names no dollars"),
         ({"revenue": "¥1000", "currency": "JPY"}, "1000", "JPY", ""),
         ({"$price": 2, "$quantity": "two"}, None, None, "$quantity is not a number"),
         ({"revenue": 9, "currency": ["EUR"]}, "9", "EUR", ""),
@@ -398,12 +399,13 @@ def test_an_amount_is_not_joined_with_the_currency_of_another(money, revenue, cu
     assert found["eventValue"].get("af_currency", currency) == currency
 
 
-@pytest.mark.parametrize("currency", [["EUR", "USD"], {"code": "EUR"}, "COINS"])
-def test_an_amount_of_a_currency_that_can_not_be_read_is_not_sent(currency):
-    """AppsFlyer would take it for dollars."""
+@pytest.mark.parametrize("currency", [["EUR", "USD"], {"code": "EUR"}, "COINS", "SLE", "XCG", "CNH"])
+def test_an_amount_of_a_currency_that_can_not_be_sent_is_not_sent(currency):
+    """AppsFlyer would take it for dollars; a code that its list of currencies lacks would fail the event."""
     found = mapped(with_event(revenue=9, currency=currency))
     assert json.loads(found.body)["eventValue"] == ""
-    assert "The revenue has no currency that is a code and was left out." in found.notes
+    assert "The revenue has no currency that is a code in AppsFlyer's list and was left out." in found.notes
+    assert "eventCurrency" not in json.loads(found.body)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from hashlib import sha256
 
 import pytest
 
+from flybridge.appsflyer.currencies import CODES, TAKEN
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer import sharing
+from flybridge.sandbox.vendors.inapp_schema import SCHEMA
 
 
 def digest(text: str) -> str:
@@ -200,3 +202,10 @@ def test_a_contact_is_normalised_and_hashed(convert, value, hashed):
 def test_what_is_no_contact_is_left_out(convert, value):
     """The hash of a placeholder would match strangers with each other."""
     assert convert(value) is None
+
+
+def test_currencies_are_those_of_the_page():
+    """All that are sent are in its list, and all of its list that money is counted in are sent."""
+    sent = {code for code in CODES if s2s.currency(code) == code}
+    assert sent == TAKEN == {code for code in CODES if SCHEMA["eventCurrency"](code)}
+    assert {"USD", "MRU", "ZWL"} < sent

@@ -26,6 +26,11 @@ ZAR ZMK ZMW ZWG ZWL
 """
 CODES: Final = frozenset(_CODES.split())
 
+_NOT_TAKEN: Final = "BYR CNH EEK LTL LVL MRO SLE STD VED VEF XCG ZMK ZWG"
+TAKEN: Final = CODES - frozenset(_NOT_TAKEN.split())
+"""Currencies that AppsFlyer's server-to-server API has in its list (s2s_events_api3.yaml of AppsFlyer's devhub, August
+2026, read 2026-11-29): one that it lacks fails the validation of the event."""
+
 _WITHOUT_CENTS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 WITHOUT_CENTS: Final = frozenset(_WITHOUT_CENTS.split())
 """Currencies without a minor unit."""

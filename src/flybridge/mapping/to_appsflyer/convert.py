@@ -19,7 +19,7 @@ import msgspec
 from flybridge import identity
 from flybridge.appsflyer import contacts
 from flybridge.appsflyer.amounts import amount_of
-from flybridge.appsflyer.currencies import SIGNED
+from flybridge.appsflyer.currencies import SIGNED, TAKEN
 from flybridge.appsflyer.fields import ABSENT
 from flybridge.identity import device_identifier
 from flybridge.identity.bare import bare, only
@@ -164,9 +164,10 @@ def written(value: Decimal) -> str:
 
 
 def currency(value: Any) -> str | None:
-    """A code of ISO 4217 in upper case, or that of a sign which one currency has: `€`."""
+    """A code of ISO 4217 that AppsFlyer takes, in upper case, or that of a sign which one currency has: `€`."""
     found = (bare(value) or "").upper()
-    return next(iter(signed)) if len(signed := SIGNED.get(found, ())) == 1 else None
+    code = next(iter(signed)) if len(signed := SIGNED.get(found, ())) == 1 else None
+    return code if code in TAKEN else None
 
 
 def content(value: Any) -> Any:

@@ -222,7 +222,7 @@ def _apply(event: Streamed, rules: StreamRules, notes: list[str]) -> tuple[dict[
     complete_currency(event, rules, found, notes)
     if REVENUE in found and REVENUE not in rules.compiled.fixed and is_of_no_code(event, rules, found):
         del found[REVENUE]
-        notes.append("The revenue has no currency that is a code and was left out.")
+        notes.append("The revenue has no currency that is a code in AppsFlyer's list and was left out.")
     bad_contact = False
     for target, (source, reason) in failed.items():
         if target not in found and target != "appsflyer_id":

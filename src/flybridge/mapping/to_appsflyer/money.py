@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from flybridge.amplitude.streamed import Streamed
 from flybridge.appsflyer.amounts import currency_in
-from flybridge.appsflyer.currencies import currency_of
+from flybridge.appsflyer.currencies import TAKEN, currency_of
 from flybridge.mapping.to_appsflyer import convert as s2s
 from flybridge.mapping.to_appsflyer.rules import StreamRules, found_at
 
@@ -81,7 +81,7 @@ def is_of_currency(raw: Any, source: str, rules: StreamRules, found: dict[str, A
     """Whether AppsFlyer will know the currency of an amount. One that the amount names is added to `found`."""
     if "eventCurrency" in found or AF_CURRENCY in found or "eventCurrency" in rules.compiled.fixed:
         return True
-    if (code := currency_in(raw)) is not None:
+    if (code := currency_in(raw)) in TAKEN:
         found["eventCurrency"] = code
         notes.append(f"The currency was taken from {source}: {code}.")
     elif s2s.amount(raw, "USD") is None:

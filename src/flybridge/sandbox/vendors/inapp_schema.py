@@ -12,11 +12,19 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from flybridge.appsflyer.currencies import CODES
-
 Check = Callable[[Any], bool]
 
-METALS: Final = frozenset({"XAG", "XAU", "XPD", "XPT", "XDR"})
+_CURRENCIES: Final = """
+AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF
+CHE CHF CHW CLF CLP CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD
+GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP
+LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN
+PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT
+TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VES VND VUV WST XAF XAG XAU XBA XBB XBC XBD XCD XDR XOF
+XPD XPF XPT XSU XTS XUA XXX YER ZAR ZMW ZWL
+"""
+CURRENCIES: Final = frozenset(_CURRENCIES.split())
+"""The 179 codes of the page, which does not have all that are in use."""
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?")
 
 
@@ -94,7 +102,7 @@ SCHEMA: Final[Mapping[str, Check]] = {
     **dict.fromkeys(_TEXTS, _is_text),
     **dict.fromkeys(_HASHES, _sha256),
     "eventTime": _is_time,
-    "eventCurrency": lambda said: isinstance(said, str) and said in CODES | METALS,
+    "eventCurrency": lambda said: isinstance(said, str) and said in CURRENCIES,
     "fb_login_id": _text(r"[0-9]+"),
     "ip": _ipv4,
     "att": lambda said: _is_number(said, 0, 3),
