@@ -127,6 +127,24 @@ def test_the_newest_user_of_an_id_gets_the_attribution():
     assert ledger.saved[-1].user_id == "second"
 
 
+@pytest.mark.parametrize("sent", [" id-1", "ID-1", '"id-1"', "00000000-0000"])
+def test_an_attribution_finds_its_user_by_the_id_as_it_came_alone(sent):
+    """What flybridge would trim, Amplitude does not: nobody has another id, and zeros are everybody's."""
+    ledger = ProjectLedger("p")
+    ledger.apply([UploadedEvent(event_type="e", device_id="d", idfa=one) for one in ("id-1", "00000000-0000")], 1)
+    ledger.attribute(Attribution("[A] Install", "ios", idfa=sent), 2)
+    assert (ledger.tally.matched, len(ledger.waiting())) == (0, 1)
+
+
+def test_an_attribution_goes_to_the_user_of_the_device():
+    """Also where the event that carried the id had the device's id alone."""
+    ledger = ProjectLedger("p")
+    ledger.apply([UploadedEvent(event_type="e", user_id="ada", device_id="d")], 1)
+    ledger.apply([UploadedEvent(event_type="e", device_id="d", idfa="id-1")], 2)
+    ledger.attribute(Attribution("[A] Install", "ios", idfa="id-1"), 3)
+    assert (ledger.saved[-1].user_id, ledger.saved[-1].device_id) == ("ada", "d")
+
+
 def test_an_attribution_with_two_ids_is_saved_once():
     """Both ids come into sight in one event, and it is still one install."""
     ledger = ProjectLedger("key")

@@ -1,7 +1,4 @@
-"""Choose whom an identifier belongs to, and until when attribution waits for a match. Pure.
-
-The store and the sandbox's Amplitude both decide with these functions, so that they differ only where their data does.
-"""
+"""Choose whom an identifier belongs to, and until when attribution waits for a match. Pure."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ One `ProjectLedger` is one project (one API key). Its rules:
 - `insert_id` is deduplicated per device for 7 days of the sandbox's clock; where an event has no device id, per
   user id, as Amplitude derives a device id from it. A repeat is counted on the event that is kept.
 - An attribution waits 72 hours from receipt for a user whose events carry one of its ids, compared with case;
-  then it is dropped. A user known before matches at once. `flybridge.identity.matching` decides who and how long.
+  then it is dropped. A user known before matches at once; of several, the last whose event carried one of the ids.
 - Advertising ids, vendor ids and App Set ids are wiped from what is saved; an opaque hash of them stays.
 
 https://amplitude.com/docs/apis/analytics/http-v2 and .../attribution (read 2026-11-24).
@@ -16,22 +16,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from hashlib import sha256
+from operator import itemgetter
 from sys import intern
 from typing import Final
 
 from msgspec import Struct, structs
 
-from flybridge.identity import usable
-from flybridge.identity.matching import choose, expires_ms
-from flybridge.records import DAY_MS, Sighting
+from flybridge.records import DAY_MS, HOUR_MS
 from flybridge.sandbox.vendors.kept import kept_body
 from flybridge.sandbox.vendors.properties import described
 from flybridge.sandbox.vendors.users import ProjectUsers
-from flybridge.sandbox.vendors.validation import Attribution, UploadedEvent
+from flybridge.sandbox.vendors.validation import ATTRIBUTION_IDS, Attribution, UploadedEvent, names_device
 
 IDENTIFY: Final = "$identify"
 DEDUP_MS: Final = 7 * DAY_MS
-HOLD_HOURS: Final = 72.0
+HOLD_MS: Final = 72 * HOUR_MS
 
 
 class Saved(Struct, gc=False):
@@ -108,7 +107,7 @@ class ProjectLedger:
         self._by_device: dict[tuple[str, str], Saved] = {}
         self._waiting: deque[WaitingAttribution] = deque()
         self._waiting_for: dict[str, list[WaitingAttribution]] = {}
-        self._seen: dict[str, list[Sighting]] = {}
+        self._seen: dict[str, tuple[int, str | None, str | None]] = {}  # when, and with which user and device id
 
     def apply(self, events: Iterable[UploadedEvent], now_ms: int) -> None:
         """Save valid events, ignore repeats, and let attributions find the users that the events name."""
@@ -141,7 +140,7 @@ class ProjectLedger:
             body=kept_body(attribution) if self._keep_bodies else None,
             **structs.asdict(described(attribution.user_properties)),
         )
-        waiting = WaitingAttribution(event, ids, expires_ms(now_ms, HOLD_HOURS))
+        waiting = WaitingAttribution(event, ids, now_ms + HOLD_MS)
         if not self._match(waiting):
             self._waiting.append(waiting)
             for part in ids:
@@ -222,15 +221,8 @@ class ProjectLedger:
         self._sight(event, now_ms)
 
     def _sight(self, event: UploadedEvent, now_ms: int) -> None:
-        for name, kind in _KINDS:
-            value = usable(getattr(event, name))
-            if value is None:
-                continue
-            part = f"{name}={value}"
-            sighting = Sighting(self.project, part.encode(), kind, now_ms, event.user_id, event.device_id)
-            sightings = self._seen.setdefault(part, [])
-            sightings[:] = [s for s in sightings if (s.user_id, s.device_id) != (event.user_id, event.device_id)]
-            sightings.append(sighting)
+        for part in _ids(event):
+            self._seen[part] = (now_ms, event.user_id, event.device_id)
             if part in self._waiting_for:
                 self._found(part)
 
@@ -240,11 +232,12 @@ class ProjectLedger:
                 self._forget(waiting)
 
     def _match(self, waiting: WaitingAttribution) -> bool:
-        match = choose(sighting for part in waiting.ids for sighting in self._seen.get(part, ()))
-        if match is None:
+        seen = max((self._seen[part] for part in waiting.ids if part in self._seen), key=itemgetter(0), default=None)
+        if seen is None:
             return False
         waiting.done = True
-        waiting.event.user_id, waiting.event.device_id = match.user_id, match.device_id
+        _, user_id, waiting.event.device_id = seen
+        waiting.event.user_id = self.users.find(user_id, waiting.event.device_id).user_id
         self.saved.append(waiting.event)
         self.tally.matched += 1
         return True
@@ -258,9 +251,6 @@ class ProjectLedger:
                 self._waiting_for.pop(part, None)
 
 
-_KINDS: Final = (("idfa", "idfa"), ("idfv", "idfv"), ("adid", "adid"), ("android_app_set_id", "app_set_id"))
-
-
 def _revenue(event: UploadedEvent) -> float | None:
     # Of all three, price and quantity count (https://amplitude.com/docs/apis/analytics/http-v2).
     if event.price is None or (event.revenue is not None and event.quantity is None):
@@ -269,7 +259,8 @@ def _revenue(event: UploadedEvent) -> float | None:
 
 
 def _ids(event: UploadedEvent) -> list[str]:
-    return [f"{name}={value}" for name, _ in _KINDS if (value := usable(getattr(event, name))) is not None]
+    found = ((name, getattr(event, name)) for name in ATTRIBUTION_IDS)
+    return [f"{name}={value}" for name, value in found if names_device(value)]
 
 
 def _hashed(ids: Iterable[str]) -> str:

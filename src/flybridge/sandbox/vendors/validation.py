@@ -16,7 +16,6 @@ from msgspec import Struct, field
 from msgspec.structs import fields
 
 from flybridge.delivery.exchange import json_object, json_of
-from flybridge.identity import usable
 from flybridge.sandbox.http import SandboxAnswer
 
 MAX_DEPTH: Final = 40
@@ -91,6 +90,14 @@ class Upload(Struct):
     options: UploadOptions | None = None
 
 
+ATTRIBUTION_IDS: Final = ("idfa", "idfv", "adid", "android_app_set_id")
+
+
+def names_device(value: str | None) -> bool:
+    """Whether an id is one that a device has: the one of all zeros is that of everybody who limits ad tracking."""
+    return bool(value and value.strip("0-"))
+
+
 class Attribution(Struct, gc=False):
     """The `event` argument of the Attribution API. `insert_id` is not documented there, and not deduplicated by."""
 
@@ -107,8 +114,8 @@ class Attribution(Struct, gc=False):
 
     def ids(self) -> dict[str, str]:
         """Return the ids it can be matched by, by Amplitude's field name, in the case they came in."""
-        names = ("idfa", "idfv") if self.platform == "ios" else ("adid", "android_app_set_id")
-        return {name: value for name in names if (value := usable(getattr(self, name))) is not None}
+        names = ATTRIBUTION_IDS[:2] if self.platform == "ios" else ATTRIBUTION_IDS[2:]
+        return {name: value for name in names if names_device(value := getattr(self, name))}
 
 
 class Bounds(Struct, frozen=True):
