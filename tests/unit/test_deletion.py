@@ -17,6 +17,7 @@ from flybridge.appsflyer.report import AppsFlyerAccount
 from flybridge.delivery.exchange import Erasure, HttpRequest, HttpResponse
 from flybridge.identity import IdKind
 from flybridge.sandbox.vendors.deletion import Deletions
+from flybridge.sandbox.vendors.opendsr import Subjects
 from flybridge.sandbox.vendors.users import ProjectUsers
 from flybridge.testing.clocks import ManualClock
 
@@ -211,3 +212,61 @@ def test_the_sandbox_names_users_that_it_does_not_have(user, known, said):
     strict = {name: value for name, value in json.loads(asked.body).items() if not name.startswith("ignore")}
     clock.advance(amplitude.INTERVAL_S)
     assert vendor.answer(scope, json.dumps(strict).encode()).status == (200 if known else 400)
+
+
+def subject(n: int, identity: str = "appsflyer_id", app: str = "id499000111", value: str = "") -> HttpRequest:
+    """Build the request number `n` about an identity."""
+    return appsflyer.request(
+        AppsFlyerAccount(app, "token"),
+        request_id=f"5e2bca4e-5a0f-4d4c-9a4c-{n:012d}",
+        identity=identity,
+        value=value or f"person-{n}",
+        now_ms=1_764_000_000_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("app", "taken", "foreign"),
+    [
+        ("id499000111", ["appsflyer_id", "customer_user_id", "ios_advertising_id", "idfv"], "android_advertising_id"),
+        ("com.example.shop", ["appsflyer_id", "customer_user_id", "android_advertising_id"], "fire_advertising_id"),
+        ("com.example.shop-amazon", ["android_advertising_id", "fire_advertising_id"], "idfv"),
+        ("roku-43465", ["appsflyer_id", "customer_user_id"], "android_advertising_id"),
+    ],
+)
+def test_the_sandbox_takes_the_identities_of_an_apps_platform(app, taken, foreign):
+    """Of another it answers e319: what is asked for in case an id is one of Amazon's counts as done."""
+    vendor = Subjects(ManualClock())
+    for n, identity in enumerate((*taken, foreign)):
+        asked = subject(n, identity, app)
+        found = vendor.answer(scope_of(asked), asked.body)
+        code = json.loads(json.dumps(found.content)).get("error", {}).get("af_gdpr_code")
+        assert (found.status, code) == ((400, "e319") if identity == foreign else (201, None))
+        assert appsflyer.read(answer(found.status, found.content), identity).done is (
+            identity != foreign or foreign == "fire_advertising_id"
+        )
+
+
+def test_the_sandbox_has_one_open_request_about_an_identity():
+    """Another about it within 15 days is e215, which is as good; then it is taken."""
+    clock = ManualClock()
+    vendor = Subjects(clock)
+
+    def ask(request: HttpRequest) -> tuple[int, bool]:
+        found = vendor.answer(scope_of(request), request.body)
+        return found.status, appsflyer.read(answer(found.status, found.content)).done
+
+    assert [ask(subject(n, value="ada")) for n in (1, 2)] == [(201, True), (400, True)]
+    assert ask(subject(3, value="ada", app="com.example.shop")) == (201, True)
+    clock.advance(15 * 86_400)
+    assert ask(subject(2, value="ada")) == (201, True)
+
+
+def test_the_sandbox_takes_350_requests_a_minute_for_erasure():
+    """As the help centre allows an account."""
+    clock = ManualClock()
+    vendor = Subjects(clock)
+    asked = [subject(n) for n in range(351)]
+    assert [vendor.answer(scope_of(one), one.body).status for one in asked] == [201] * 350 + [429]
+    clock.advance(60)
+    assert vendor.answer(scope_of(asked[-1]), asked[-1].body).status == 201

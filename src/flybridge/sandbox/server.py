@@ -21,6 +21,7 @@ from flybridge.sandbox.vendors.cohorts import CohortServer
 from flybridge.sandbox.vendors.dashboard import Dashboard
 from flybridge.sandbox.vendors.deletion import Deletions
 from flybridge.sandbox.vendors.exports import Exports
+from flybridge.sandbox.vendors.opendsr import Subjects
 from flybridge.sandbox.vendors.push_config import PushConfig
 from flybridge.sandbox.vendors.raw_data import RawData
 from flybridge.sandbox.vendors.raw_pull import RawPull
@@ -50,6 +51,7 @@ class Sandbox:
         self.exports = Exports(self.clock, faults, ledgers=self.amplitude.projects)
         self.audiences = Audiences(self.clock, faults)
         self.deletions = Deletions(self.clock, users_of=lambda project: self.amplitude.ledger(project).users)
+        self.subjects = Subjects(self.clock)
         appsflyer_faults = appsflyer_faults or Faults.named("none")
         self.appsflyer = AppsFlyerServer(self.clock, appsflyer_faults)
         self.reports = Reports(self.clock, appsflyer_faults)
@@ -60,7 +62,7 @@ class Sandbox:
         self._records: Any = records_app(self.amplitude, self.clock)
         self._apis: Sequence[VendorApi] = (
             self.cohorts, self.dashboard, self.exports, self.audiences, self.appsflyer, self.reports, self.raw_pull,
-            self.push_config, self.streamer, self.deletions,
+            self.push_config, self.streamer, self.deletions, self.subjects,
         )  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ send 500,000 events in 24 hours, which move by the hour; from then on it is refu
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -70,3 +71,13 @@ class Rates:
             if who in self._by_hour:
                 hour = now_ms // HOUR_MS
                 self._by_hour[who][hour] = self._by_hour[who].get(hour, 0) + count
+
+
+def has_room(before: deque[int], most: int, span_ms: int, now_ms: int) -> bool:
+    """Whether another request may come, which is then counted: at most so many in a span of time."""
+    while before and now_ms - before[0] >= span_ms:
+        before.popleft()
+    if len(before) >= most:
+        return False
+    before.append(now_ms)
+    return True
