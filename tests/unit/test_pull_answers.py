@@ -165,13 +165,16 @@ def test_the_sandbox_takes_the_fields_of_a_report_and_of_no_other(report):
         ("purchase", PulledReport.EVENTS, True),
         ("uninstall", PulledReport.UNINSTALLS, False),
         ("af_ad_revenue", PulledReport.AD_REVENUE, False),
+        ("reinstall", PulledReport.REINSTALLS, True),
+        ("reinstall", PulledReport.ORGANIC_REINSTALLS, False),
     ],
 )
 def test_the_sandbox_has_today_only_in_reports_that_are_not_updated_daily(event, report, today):
     """What is left out of a report today is in that of tomorrow, and nothing says so."""
     clock, data = ManualClock(NOON_S * 1000), RawData()
     at = clock_time((NOON_S - 60) * 1000)
-    message = {"event_name": event, "event_time": at, "install_time": at, "media_source": "x_int"}
+    source = "organic" if report is PulledReport.ORGANIC_REINSTALLS else "x_int"
+    message = {"event_name": event, "event_time": at, "install_time": at, "media_source": source}
     assert data.add("com.example.shop", [json.dumps(message).encode()]) == 1
     api = RawPull(clock=clock, data=data, apps={})
     account = AppsFlyerAccount("com.example.shop", "token", "http://vendor.test")

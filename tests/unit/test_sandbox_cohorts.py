@@ -168,6 +168,12 @@ async def test_json_has_the_query_and_the_results():
         ({"preferred_timezone": "UTC"}, "preferred_timezone"),
         ({"filters": {"pid": "organic"}}, "filters"),
         ({"filters": {"period": [181]}}, "period"),
+        ({"filters": {"media_source": ["organic"]}}, "Invalid filter: media_source"),
+        ({"filters": {"attributed_touch_type": ["tap"]}}, "Invalid filter: attributed_touch_type"),
+        ({"min_cohort_size": 0}, "Invalid value: 0 for key: min_cohort_size"),
+        ({"min_cohort_size": "1"}, "min_cohort_size"),
+        ({"minimum_cohort_size": 1}, "Invalid key: minimum_cohort_size"),
+        ({"from": "2026-01-01T00:00:00Z"}, "Invalid date range"),
     ],
 )
 async def test_a_question_that_is_none_is_refused(changed, said):

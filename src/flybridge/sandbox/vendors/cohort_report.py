@@ -2,7 +2,7 @@
 
     POST /api/cohorts/v1/data/app/{app}?format=csv|json
 
-https://dev.appsflyer.com/hc/reference/post_app-id (cohort_api.yaml of AppsFlyer's devhub, read 2026-11-27) and
+https://dev.appsflyer.com/hc/reference/post_app-id (cohort_api.yaml of AppsFlyer's devhub, read 2026-11-29) and
 https://support.appsflyer.com/hc/en-us/articles/360004799057 (read 2026-11-27). The columns of an answer are not
 documented; those of revenue and of events are as public clients of the live service read them: `revenue_sum_day_7`,
 `revenue_count_day_7`, `af_purchase_unique_users_day_7`, `af_purchase_conversion_rate_day_7`, `roas_rate_day_7`, after
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from itertools import accumulate
 from typing import Any, Final
 
@@ -25,22 +25,12 @@ from flybridge.sandbox.http import SandboxAnswer
 from flybridge.sandbox.traffic.planned import MessageKind
 from flybridge.sandbox.traffic.reported import Reported
 from flybridge.sandbox.vendors.aggregates import RETARGETING, SESSION_MS, ReportedApp, cells
-from flybridge.sandbox.vendors.master_report import day_of_text
+from flybridge.sandbox.vendors.cohort_request import ACQUISITION, GROUPINGS, LAST_DAY, RETARGETED, UNIFIED, problem_of
 from flybridge.sandbox.vendors.raw_data import as_csv
 from flybridge.sandbox.vendors.report_csv import ratio, shown
 
 COHORTS: Final = "/api/cohorts/v1/data/app/"
 CALLS_A_MINUTE: Final = 60
-EARLIEST_DAYS: Final = 720
-LAST_DAY: Final = 180
-ACQUISITION, RETARGETED, UNIFIED = "user_acquisition", "retargeting", "unified"
-COHORT_TYPES: Final = (ACQUISITION, RETARGETED, UNIFIED)
-GROUPINGS: Final = (
-    "af_ad", "af_ad_id", "c", "af_c_id", "af_channel", "pid", "af_sub1", "af_keywords", "af_prt", "cohort_type",
-    "site_id", "attributed_touch_type", "af_adset", "af_adset_id", "geo", "date",
-)  # fmt: skip
-AGGREGATIONS: Final = ("cumulative", "on_day")
-NEEDED: Final = ("cohort_type", "from", "to", "groupings", "kpis", "aggregation_type")
 SESSION: Final = "session"
 """The kind of a fact that AppsFlyer knows of and reports to nobody: the app was opened, and nothing else happened."""
 NONE: Final = "None"
@@ -84,7 +74,7 @@ def cohort_report(
         return _refused("Invalid JSON")
     own_zone = asked.get("preferred_timezone") is True
     day = settings.day(own_zone=own_zone)
-    if (problem := _problem(asked, given, day(now_ms))) is not None:
+    if (problem := problem_of(asked, given, day(now_ms))) is not None:
         return _refused(problem)
     first, last = date.fromisoformat(asked["from"][:10]), date.fromisoformat(asked["to"][:10])
     groups: defaultdict[tuple[str, ...], _Group] = defaultdict(_Group)
@@ -116,42 +106,6 @@ def cohort_report(
 
 def _refused(sentence: str) -> SandboxAnswer:
     return SandboxAnswer(422, {"error": sentence, "expose": False})
-
-
-def _problem(asked: Mapping[str, Any], given: Mapping[str, str], today: date) -> str | None:
-    """Return what is wrong with a request, in AppsFlyer's words; None if nothing is."""
-    for name in NEEDED:
-        if name not in asked:
-            return f"Missing required key: {name}"
-    for name in ("groupings", "kpis"):
-        if not isinstance(asked[name], list) or not all(isinstance(one, str) for one in asked[name]):
-            return f"Invalid value for key: {name}. Expected an array"
-    filters = asked.get("filters") or {}
-    if not isinstance(filters, dict) or not all(isinstance(one, list) for one in filters.values()):
-        return "Invalid value for key: filters. Expected arrays"
-    if not all(isinstance(one, int) and 0 <= one <= LAST_DAY for one in filters.get("period", [])):
-        return f"Invalid value for key: period. Expected 0 to {LAST_DAY}"
-    for name, value, wanted in (
-        ("format", given.get("format", "csv"), ("csv", "json")),
-        ("cohort_type", asked["cohort_type"], COHORT_TYPES),
-        ("aggregation_type", asked["aggregation_type"], AGGREGATIONS),
-        ("granularity", asked.get("granularity", "day"), ("day",)),
-        *(("groupings", one, GROUPINGS) for one in asked["groupings"]),
-    ):
-        if value not in wanted:
-            return f"Invalid value: {value} for key: {name}. Expected one of: {', '.join(wanted)}"
-    for name, most in (("groupings", 7), ("kpis", 1)):
-        if not 1 <= len(asked[name]) <= most:
-            return f"Invalid number of values for key: {name}. Expected 1 to {most}"
-    for name in ("preferred_currency", "preferred_timezone", "partial_data", "per_user"):
-        if not isinstance(asked.get(name, False), bool):
-            return f"Invalid value: {asked[name]} for key: {name}. Expected one of: true, false"
-    days = [day_of_text(str(asked[name])[:10]) for name in ("from", "to")]
-    if days[0] is None or days[1] is None or days[0] > days[1] or days[0] < today - timedelta(days=EARLIEST_DAYS):
-        return f"Invalid date range: {asked['from']} - {asked['to']}"
-    if asked.get("partial_data") is True and asked["aggregation_type"] != "cumulative":
-        return "Partial data is only allowed when the aggregation type is cumulative"
-    return None
 
 
 def _happened(facts: Sequence[Reported], cohort_type: str) -> Iterator[_Did]:

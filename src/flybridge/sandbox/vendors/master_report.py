@@ -1,10 +1,11 @@
 """AppsFlyer's Master API: its checks in their order, and its CSV by chosen groups and figures.
 
-https://dev.appsflyer.com/hc/reference/master_api_get (master_api.yaml of AppsFlyer's devhub, read 2026-11-27).
+https://dev.appsflyer.com/hc/reference/master_api_get (master_api.yaml of AppsFlyer's devhub, read 2026-11-29).
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -34,6 +35,15 @@ OF_EVENT: Final[Mapping[str, Callable[[EventCell], float]]] = {
 ACTIVITY: Final = "activity_"
 """Begins the figures of events by their own day: here `activity_event_counter_` and `activity_sales_in_usd_`."""
 RETENTION: Final = "retention_day_"
+_KPI: Final = re.compile(
+    r"(?:event_counter|unique_users|sales_in_usd|activity_event_counter|activity_sales_in_usd)_\w+|retention_day_[0-9]+",
+    re.ASCII,
+)
+"""Figures with the name of an event or a number. The names have letters, digits and underscores only."""
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "currency": ("", "preferred", "USD"), "timezone": ("", "preferred"), "format": ("",),
+}  # fmt: skip
+"""Parameters that have certain values. The page has JSON as well, and nothing of what becomes of others."""
 
 READ: Final[Mapping[str, Callable[[ReportCell, float], float | None]]] = {
     "installs": lambda cell, _: cell.installs,
@@ -78,7 +88,8 @@ def master_report(
         return SandboxAnswer(403, "No KPIs provided.")
     if not groupings:
         return SandboxAnswer(416, "No Groupings Selected")
-    if not set(groupings) <= GROUPINGS.keys() or not all(map(_is_kpi, kpis)):
+    is_known = all(given.get(name, "") in values for name, values in OPTIONS.items())
+    if not is_known or not set(groupings) <= GROUPINGS.keys() or not all(map(_is_kpi, kpis)):
         return SandboxAnswer(416, "Wrong API Fields")
     if (last - first).days >= MASTER_DAYS:
         return SandboxAnswer(
@@ -110,11 +121,7 @@ def master_report(
 
 
 def _is_kpi(name: str) -> bool:
-    if name.startswith(RETENTION):
-        return name.removeprefix(RETENTION).isdecimal()
-    if name.startswith(ACTIVITY):
-        return name.removeprefix(ACTIVITY).startswith(("event_counter_", "sales_in_usd_"))
-    return name == "cr" or name in READ or name.startswith(tuple(OF_EVENT))
+    return name == "cr" or name in READ or _KPI.fullmatch(name) is not None
 
 
 def _kpi(name: str, found: Sequence[tuple[Key, ReportCell, float]]) -> object:

@@ -68,10 +68,16 @@ LACKING: Final[Mapping[str, Collection[str]]] = {
 DAILY: Final = frozenset(
     {
         "uninstall_events_report", "organic_uninstall_events_report", "ad_revenue_raw", "ad_revenue_organic_raw",
-        "ad-revenue-raw-retarget",
+        "ad-revenue-raw-retarget", "reinstalls_organic",
     }
 )  # fmt: skip
-"""Reports that are updated daily: a day is there when it is over, in UTC (the hour of the update is *unverified*)."""
+"""Reports that are updated daily: a day is there when it is over, in UTC (the hour of the update is *unverified*). Of
+organic reinstalls one page says so, and another that they are in real time.
+"""
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "category": ("", "standard", "facebook", "twitter"), "currency": ("", "preferred", "USD"),
+}  # fmt: skip
+"""Parameters that have certain values. That others are refused, and in which words, is *unverified*."""
 
 _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2})(:\d{2})?)?")
 _FIELDS: Final = frozenset(field for field, _, _ in ADDITIONAL)
@@ -144,6 +150,8 @@ class RawPull(VendorApi, kw_only=True):
         if begin < now - timedelta(days=self.lookback_days):
             message = f"Raw reports historical lookback is limited to {self.lookback_days} days"
             return SandboxAnswer(400, {"message": message})
+        if odd := [name for name, values in OPTIONS.items() if given.get(name, "") not in values]:
+            return SandboxAnswer(400, {"message": f"Invalid {odd[0]}"})
         limit = LIMITS.get(given.get("maximum_rows", ""))
         if limit is None:
             return SandboxAnswer(400, {"message": "Invalid limit type"})

@@ -16,7 +16,8 @@ of the other reports in it are *unverified*).
 Not as in the real one: a token is any text; one that begins with `invalid` is unknown, with `suspended` of a suspended
 account, with `nomaster` of a plan without Master API. Apps that begin with `unknown` are not the account's. The Master
 API answers in CSV only and calculates nothing. That another zone than the app's is refused is not documented
-(*unverified*), nor are the texts about dates of the Aggregate API.
+(*unverified*), nor that other values of a parameter are than the page has, nor the texts of these refusals and about
+dates.
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ REPORTS: Final[Mapping[str, tuple[str, bool, bool]]] = {
     "geo_report": ("geo-report", False, True),
 }
 """By its name in the address: its name in the text about the quota, and whether it has dates and countries."""
+
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "category": ("", "standard", "facebook", "organic"), "attribution_touch_type": ("", "impression"),
+    "currency": ("", "preferred"), "reattr": ("", "true"),
+}  # fmt: skip
+"""Parameters of the Aggregate Pull API that have certain values."""
 
 SHORT_DAYS: Final = 2
 MINUTE_MS: Final = 60_000
@@ -143,8 +150,9 @@ class Reports(VendorApi):
         if first is None or last is None or first > last:
             return SandboxAnswer(400, {"message": "Invalid date range"})
         zone = given.get("timezone", "")
-        if zone not in {"", "UTC", settings.timezone}:
-            return SandboxAnswer(400, {"message": "Invalid timezone"})
+        for parameter, values in (*OPTIONS.items(), ("timezone", ("", "UTC", settings.timezone))):
+            if given.get(parameter, "") not in values:
+                return SandboxAnswer(400, {"message": f"Invalid {parameter}"})
         if self._is_over_quota(token, app_id, report, (last - first).days + 1):
             return SandboxAnswer(403, f"Limit reached for {name}")
         day, sources = settings.day(own_zone=zone not in {"", "UTC"}), _sources(given)
