@@ -64,6 +64,24 @@ def test_any_text_as_attribution_gets_an_answer(text):
 
 
 @pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"revenue": 9.99, "currency": "EUR", "productId": "p", "revenueType": "Purchase"}, []),
+        ({"price": 9.99, "quantity": 1, "productId": "p"}, []),
+        ({"revenue": 9.99, "currency": "eur"}, ["currency"]),
+        ({"revenue": 9.99, "currency": "Euro"}, ["currency"]),
+        ({"productId": "p", "revenueType": "Purchase"}, ["productId", "revenueType"]),
+        ({"price": 9.99, "revenueType": "Purchase"}, ["revenueType"]),
+    ],
+)
+def test_what_the_page_asks_of_fields_of_revenue_is_asked(fields, refused):
+    """A currency is three capitals; what was bought and how needs an amount, or a price and a quantity."""
+    found = read({"api_key": "key", "events": [{"event_type": "e", "device_id": "device-1", **fields}]})
+    named = found.content["events_with_invalid_fields"] if isinstance(found, ErrorAnswer) else {}
+    assert sorted(named) == refused
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("time", "1767225600000"),

@@ -1,6 +1,6 @@
 """Reads uploads the way Amplitude's documentation says they are read, down to each error body.
 
-https://amplitude.com/docs/apis/analytics/http-v2, .../batch-event-upload, .../attribution (read 2026-11-24).
+https://amplitude.com/docs/apis/analytics/http-v2, .../batch-event-upload, .../attribution (read 2026-11-29).
 What a page leaves open is marked *unverified* here and listed in `docs/how-to/sandbox.md`.
 
 The quick way is one typed decode. Only a body that fails it is looked at field by field, to name what is wrong.
@@ -8,6 +8,7 @@ The quick way is one typed decode. Only a body that fails it is looked at field 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -201,6 +202,12 @@ def _check(events: Sequence[UploadedEvent], shortest: int) -> tuple[Fields, Fiel
         if event.user_id is None and event.device_id is None:
             missing.setdefault("user_id", []).append(index)
             missing.setdefault("device_id", []).append(index)
+        if event.currency is not None and _CURRENCY.fullmatch(event.currency) is None:
+            invalid.setdefault("currency", []).append(index)
+        if event.revenue is None and (event.price is None or event.quantity is None):
+            for name, value in (("productId", event.productId), ("revenueType", event.revenueType)):
+                if value is not None:
+                    invalid.setdefault(name, []).append(index)
         for name, properties in (
             ("event_properties", event.event_properties),
             ("user_properties", event.user_properties),
@@ -210,6 +217,7 @@ def _check(events: Sequence[UploadedEvent], shortest: int) -> tuple[Fields, Fiel
     return missing, invalid
 
 
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _CONTAINERS: Final = frozenset({dict, list})
 
 
