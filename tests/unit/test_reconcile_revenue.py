@@ -74,6 +74,16 @@ def test_a_source_that_was_converted_and_withheld_is_not_taken_for_its_rate() ->
     }
 
 
+@pytest.mark.parametrize("name", ["restricted", "organic"])
+def test_what_has_no_rate_is_not_taken_for_what_was_withheld_of_its_source(name: str) -> None:
+    """An amount that could not be converted may be of any size: what came without its source is known, and is first."""
+    cohorts = {"Facebook Ads": CohortRevenue(not_converted=1, paid=1), name: CohortRevenue(87 * EURO, paid=1)}
+    assert parts({"Facebook Ads": 93 * EURO, name: 0}, cohorts) == {
+        "Facebook Ads": {"restricted": -87 * EURO, "rate": -6 * EURO},
+        name: {"restricted": 87 * EURO},
+    }
+
+
 def test_what_was_withheld_is_not_taken_for_a_rate_where_much_was_refunded() -> None:
     """A purchase and its refund were converted for much, and are worth little together."""
     booked = {"email": 11 * EURO}

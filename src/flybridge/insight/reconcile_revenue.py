@@ -276,7 +276,8 @@ def explain_conversion(
 ) -> None:
     """Split what is left of the revenue of installs, by media source, into what was withheld and what was converted."""
     # What no rate explains of a source came without its name, and was converted, too: so that of what is withheld,
-    # a rate explains more than usual only after all that came without its source.
+    # a rate explains more than usual, and what has no rate is taken for more, only after all that came without its
+    # source.
     nameless = {
         source: row
         for source, row in rows.items()
@@ -285,11 +286,11 @@ def explain_conversion(
     for sign in SIGNS:
         move_withheld(nameless, withholding, CENT, sign)
     for source, row in rows.items():
-        _add_rate(row, cohort_of(source), share=USUAL_RATE, unknown=source not in WITHHELD)
+        _add_rate(row, cohort_of(source), is_usual=True)
     for sign in SIGNS:
         move_withheld(rows, withholding, CENT, sign)
     for source, row in rows.items():
-        _add_rate(row, cohort_of(source), share=1.0, unknown=True)
+        _add_rate(row, cohort_of(source), is_usual=False)
     _rate_of_withheld(rows, cohort_of)
     hidden = cohort_of(RESTRICTED)
     for source, row in rows.items():
@@ -310,14 +311,14 @@ def _rate_of_withheld(rows: Mapping[str, ComparedRow], cohort_of: Callable[[str]
                 add(row, "rate", left(row, APPSFLYER), name, cohort_of(name).rated)
 
 
-def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, share: float, unknown: bool) -> None:
+def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, is_usual: bool) -> None:
     """Add what conversion explains of the revenue of the installs of a day and source.
 
-    That is up to a `share` of the amount that was converted, and with `unknown` all that has no rate.
+    That is up to a usual share of the amount that was converted; else up to all of it, and all that has no rate.
     """
-    if unknown and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
+    if not is_usual and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
         add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
-    elif _is_rate(row, cohort, share):
+    elif _is_rate(row, cohort, USUAL_RATE if is_usual else 1.0):
         add(row, "rate", left(row, APPSFLYER), "", cohort.rated or cohort.paid)
 
 
