@@ -26,6 +26,12 @@ CUT = """() => [...document.querySelectorAll(".chart text, .kpis .value, .kpis .
     return one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > Math.min(edge, hides) + 1;
 }).map(one => one.textContent.trim())"""
 """Marks of axes, headline figures and their changes of which a part is out of sight."""
+SQUEEZED = """() => [...document.querySelectorAll(".scroll td, .scroll tbody th")].filter(one => {
+    const text = document.createRange();
+    text.selectNodeContents(one);
+    return one.textContent.trim().length < 160 && text.getBoundingClientRect().height > 8 * 22;
+}).map(one => [one.clientWidth, one.textContent.trim()])"""
+"""Cells whose few words take more than eight lines, because other columns leave them no room."""
 
 STOPS = "a[href], button, select, summary, textarea, input:not([type=hidden]), [tabindex='0']"
 NUMBER = f"""() => {{
@@ -63,6 +69,9 @@ async def without_violation(page: Page) -> None:
         assert await page.evaluate(COVERED) == [], width
         cut = await page.evaluate(CUT)
         assert cut == [], (width, cut)
+        if width >= TABLET:
+            squeezed = await page.evaluate(SQUEEZED)
+            assert squeezed == [], (width, squeezed)
     await page.evaluate(THIN_OUT)
     # The policy of the pages forbids scripts of others; the debugger's own are not bound by it.
     await page.evaluate(AXE)

@@ -23,7 +23,8 @@ from flybridge.store.events import EventFilter
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
-CONFIG = """
+APP = "a-shop-whose-name-is-as-long-as-the-name-of-an-app-can-be-at-all"
+CONFIG = f"""
 data_dir = "./data"
 secret = "a secret of sixteen characters"
 [server]
@@ -41,7 +42,7 @@ secret = "a secret of the webhook"
 [retention]
 message_hours = 24
 [[apps]]
-name = "shop"
+name = "{APP}"
 appsflyer_app_id = "id1234567890"
 platform = "ios"
 [apps.appsflyer]
@@ -102,9 +103,9 @@ async def console(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Con
         async with aiohttp.ClientSession(found.origin) as session:
             for body in BODIES:
                 headers = {"Authorization": "push-token", "Content-Type": "application/json"}
-                async with session.post("/v1/push/shop", data=body, headers=headers) as answer:
+                async with session.post(f"/v1/push/{APP}", data=body, headers=headers) as answer:
                     assert answer.status == 200
-            async with session.post("/v1/push/shop", data="{}", headers={"Authorization": "wrong"}) as answer:
+            async with session.post(f"/v1/push/{APP}", data="{}", headers={"Authorization": "wrong"}) as answer:
                 assert answer.status == 401
         async with backends.opened_store(config) as store, asyncio.timeout(30):
             while len(rows := (await store.find_events(EventFilter())).rows) < len(BODIES):  # noqa: ASYNC110
@@ -187,7 +188,7 @@ STATES = {
     "single holds": ("ann", ["/holds?single=1"]),
     "a question": ("ann", ["/holds", click("Release")]),
     "an answer": ("ann", ["/flow", click("Retry"), click("Retry now")]),
-    "dead letters": ("ann", ["/dead?app=shop&reason=not_an_object"]),
+    "dead letters": ("ann", [f"/dead?app={APP}&reason=not_an_object"]),
     "audiences": ("ann", ["/audiences"]),
     "jobs": ("ann", ["/jobs"]),
     "set-up": ("ann", ["/setup"]),

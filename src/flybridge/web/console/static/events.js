@@ -9,6 +9,13 @@
     ["Received", "received"], ["App", "app"], ["Name", "name"], ["Media source", "media_source", "campaign"],
     ["Came through", "source"], ["Outcome", "outcome", "why"],
   ];
+  const NAMES = new Set(["app", "name", "media_source", "campaign"]);
+  const part = (row, key, kind) => {
+    const span = document.createElement("span");
+    span.className = [kind, NAMES.has(key) ? "long" : ""].join(" ").trim();
+    span.textContent = row[key];
+    return span;
+  };
   let source = null;
   const add = (row) => {
     const line = document.createElement("tr");
@@ -22,13 +29,8 @@
     for (const [label, key, more] of columns) {
       const cell = document.createElement("td");
       cell.dataset.of = label;
-      cell.textContent = row[key];
-      if (more && row[more] && row[more] !== "-") {
-        const remark = document.createElement("span");
-        remark.className = "remark";
-        remark.textContent = row[more];
-        cell.append(remark);
-      }
+      cell.append(part(row, key, ""));
+      if (more && row[more] && row[more] !== "-") cell.append(part(row, more, "remark"));
       line.append(cell);
     }
     for (const old of body.querySelectorAll("tr")) {
