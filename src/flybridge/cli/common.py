@@ -87,6 +87,15 @@ def configured(path: Path | None, app: str | None = None) -> Config:
     return config
 
 
+@contextmanager
+def of_options() -> Iterator[None]:
+    """Raise what is wrong with a question of a query string as what is wrong with the option of the same name."""
+    try:
+        yield
+    except ConfigError as problem:
+        raise ConfigError(f"--{problem.path}", problem.problem, problem.remedy) from None
+
+
 def confirmed(question: str) -> bool:
     """Ask a question. Raises `ConfigError` where no terminal can answer it."""
     try:

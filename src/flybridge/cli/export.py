@@ -28,7 +28,7 @@ def export(
     """Write counters, cohorts, costs and the ledger as Parquet, without an identifier of anybody."""
     settings = configured(config, only_app)
     scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
-    days = (day_asked("from", first) if first else EVER[0], day_asked("to", last) if last else EVER[1])
+    days = (day_asked("--from", first) if first else EVER[0], day_asked("--to", last) if last else EVER[1])
     if days[0] > days[1]:
         raise ConfigError("from", "is after the last day.", "Name the earlier day first.")
     written = with_store(settings, lambda store: write(store, scopes, directory, days=days))

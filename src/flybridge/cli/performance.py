@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from msgspec import structs
 
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, of_options, with_store
 from flybridge.cli.install_cohorts import show_cohorts
 from flybridge.cli.printing import blocks, complain, label, name_shown, print_json, print_rows, say, sparkline, width
 from flybridge.clock import SystemClock
@@ -74,13 +74,15 @@ def performance(
         )
     scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
     given = {"by": by, "from": first, "to": last, "source": source}
-    question = asked(given | {"campaign": campaign, "country": country, "platform": platform}, scopes)
+    with of_options():
+        question = asked(given | {"campaign": campaign, "country": country, "platform": platform}, scopes)
     # Programs get the usual days, also if there are no figures.
     is_chosen = not (first or last or as_json or as_csv)
     if cohort:
         if compare:
             raise ConfigError("--compare", "cohorts are not compared with another period.", "Leave out one of the two.")
-        chosen = chosen_cohort(metric[0] if metric else None, grain, scopes)
+        with of_options():
+            chosen = chosen_cohort(metric[0] if metric else None, grain, scopes)
         show_cohorts(settings, scopes, question, chosen, is_chosen=is_chosen, as_json=as_json, as_csv=as_csv)
         return
     names = chosen_metrics(metric)

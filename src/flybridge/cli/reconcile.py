@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.cli.audit import Job, kept
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, of_options, with_store
 from flybridge.cli.printing import NOT_SET, complain, label, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
@@ -82,7 +82,8 @@ def reconcile(
         return
     if not (day or first or last):
         given["from"] = given["to"] = _yesterday(scopes)
-    question = asked_differences(given, scopes)
+    with of_options():
+        question = asked_differences(given, scopes)
     if stored:
         found = _found(settings, scopes, question, stored=True)
     else:
@@ -181,7 +182,8 @@ def _cohorts(
     if not (given["from"] or given["to"]):
         last = date.fromisoformat(_yesterday(scopes)) - timedelta(days=COHORT_AGE)
         given = {**given, "from": f"{last - timedelta(days=COHORT_DAYS - 1)}", "to": f"{last}"}
-    question = asked_cohort_differences(given, scopes)
+    with of_options():
+        question = asked_cohort_differences(given, scopes)
 
     async def read(store: Store) -> dict[str, Any]:
         return await read_cohort_differences(store, scopes, question)
