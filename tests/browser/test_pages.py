@@ -192,6 +192,7 @@ async def test_differences_name_what_was_planted(browser, bridge):
         assert [number(text) for text in bases][:2] == [truth + 24, truth]
         unexplained = page.locator(".finding", has_text="A difference that nothing explains")
         assert await unexplained.count() == 2
+        await expect(page.get_by_text("3 days of this period can still change at AppsFlyer.")).to_be_visible()
 
 
 async def test_the_first_page_names_what_is_worth_a_look(browser, bridge):

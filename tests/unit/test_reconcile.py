@@ -23,7 +23,7 @@ from flybridge.insight.comparison import (
     read,
     written,
 )
-from flybridge.insight.differences import partly_compared
+from flybridge.insight.differences import notes_of, partly_compared, zones_apart
 from flybridge.insight.never_came import unreadable_among
 from flybridge.insight.performance import AppScope
 from flybridge.insight.reconcile import AmplitudeCount, AppsFlyerCounts, DayEvidence, compare
@@ -452,3 +452,15 @@ def test_days_that_were_not_compared_are_told(compared, sentences):
     scopes = [AppScope(name, "USD", {}, "android", day_number(date(2026, 3, 4))) for name in ("shop", "game")]
     days = [{"app": app, "date": f"2026-03-{day}"} for app, day in compared]
     assert partly_compared({"from": "2026-03-02", "to": "2026-03-08", "days": days}, scopes) == sentences
+
+
+def test_what_is_said_about_days_names_the_app_where_there_are_several():
+    """A reader of two apps can't tell otherwise of which one a sentence is."""
+    day = {"app": "shop", "date": "2026-03-02", "zone": "Europe/Berlin", "amplitude_zone": "UTC", "amplitude": "s"}
+    days = [day | {"notes": ["Not all was counted."]}, day | {"date": "2026-03-03", "notes": ["Not all was counted."]}]
+    assert notes_of(days) == ["Not all was counted."]
+    game = day | {"app": "game", "zone": "UTC", "notes": []}
+    assert notes_of([*days, game]) == ["shop: Not all was counted."]
+    apart = ["shop: days begin in Europe/Berlin at AppsFlyer and here, and in UTC in Amplitude."]
+    assert zones_apart([*days, game]) == apart
+    assert zones_apart([one | {"amplitude": None} for one in days]) == []

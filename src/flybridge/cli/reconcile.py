@@ -19,8 +19,10 @@ from flybridge.insight.differences import (
     REVENUE,
     DifferenceQuestion,
     asked_differences,
+    notes_of,
     partly_compared,
     read_differences,
+    zones_apart,
 )
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope, last_day_over
@@ -219,7 +221,7 @@ def _print_cohorts(found: Mapping[str, Any]) -> None:
     nothing = "Nothing was compared. AppsFlyer's Cohort API is asked with appsflyer.api_token, and not with --stored."
     numbers = ["AppsFlyer", "flybridge", "unexplained"]
     print_rows(f"Installs of {found['from']} to {found['to']}{money}", rows, nothing, right=numbers)
-    for note in dict.fromkeys(note for one in found["days"] for note in one["notes"]):
+    for note in notes_of(found["days"]):
         complain(note)
 
 
@@ -238,7 +240,7 @@ def _print(found: Mapping[str, Any]) -> None:
     causes = [_cause(one) for one in found["total"]["causes"]]
     if causes:
         print_rows("Why they differ", causes, "", right=["n"])
-    for note in dict.fromkeys(note for one in found["days"] for note in one["notes"]):
+    for note in [*zones_apart(found["days"]), *notes_of(found["days"])]:
         complain(note)
     for side, (name, needs) in VENDORS.items():
         if found["days"] and not any(one[side] for one in found["days"]):

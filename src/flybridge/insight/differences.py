@@ -172,6 +172,24 @@ def partly_compared(found: Mapping[str, Any], scopes: Sequence[AppScope]) -> lis
     return sentences
 
 
+def notes_of(days: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what is to be said about compared days, each sentence once, with its app where there are several."""
+    days = list(days)
+    several = len({day["app"] for day in days}) > 1
+    sentences = [f"{day['app']}: {note}" if several else note for day in days for note in day["notes"]]
+    return list(dict.fromkeys(sentences))
+
+
+def zones_apart(days: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each app whose days begin at another hour in Amplitude."""
+    zones = sorted({(day["app"], day["zone"], day["amplitude_zone"]) for day in days if day["amplitude"]})
+    return [
+        f"{app}: days begin in {zone} at AppsFlyer and here, and in {other} in Amplitude."
+        for app, zone, other in zones
+        if zone != other
+    ]
+
+
 async def _named(store: Store, apps: Collection[str], question: DifferenceQuestion) -> list[dict[str, Any]]:
     """Return the events that flybridge has sent and Amplitude has not, where each was looked for."""
     found: list[dict[str, Any]] = []

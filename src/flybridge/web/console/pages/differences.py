@@ -15,7 +15,14 @@ from flybridge.insight.cohort_comparison import ACTIVE, INSTALLS, REVENUE
 from flybridge.insight.cohort_differences import CohortDifferenceQuestion, read_cohort_differences
 from flybridge.insight.comparison import ALL_EVENTS
 from flybridge.insight.csv_text import csv_text
-from flybridge.insight.differences import asked_differences, last_compared, partly_compared, read_differences
+from flybridge.insight.differences import (
+    asked_differences,
+    last_compared,
+    notes_of,
+    partly_compared,
+    read_differences,
+    zones_apart,
+)
 from flybridge.insight.findings import read_findings
 from flybridge.insight.performance import AppScope
 from flybridge.insight.question import chosen_scopes
@@ -120,6 +127,7 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
     fine = await read_differences(site.store, scopes, asked_differences(it.given(f"{it.by},{other}"), scopes))
     findings = await read_findings(site.store, scopes)
     total = whole["total"]
+    notes = [*zones_apart(whole["days"]), *partly_compared(whole, scopes), *notes_of(whole["days"])]
     rows = _rows(whole["rows"], fine["rows"], it.by, other)
     chosen = it.filters
     asked = CohortDifferenceQuestion(chosen.first, chosen.last, ("media_source",), chosen.media_source or None)
@@ -143,13 +151,9 @@ async def shown_differences(site: Site, query: Mapping[str, str]) -> dict[str, A
         "days": whole["days"],
         "cohorts": [_cohort(one, cohorts["currency"]) for one in cohorts["total"]],
         "cohort_days": len({day["date"] for day in cohorts["days"] if day["made_at"]}),
-        "cohort_notes": sorted({masked_sentence(note) for day in cohorts["days"] for note in day["notes"]}),
-        "notes": [
-            *partly_compared(whole, scopes),
-            *sorted({masked_sentence(note) for day in whole["days"] for note in day["notes"]}),
-        ],
-        "open": sum(not day["is_final"] for day in whole["days"]),
-        "zones": sorted({(day["zone"], day["amplitude_zone"]) for day in whole["days"]}),
+        "cohort_notes": [masked_sentence(note) for note in notes_of(cohorts["days"])],
+        "notes": [masked_sentence(note) for note in notes],
+        "open": len({day["date"] for day in whole["days"] if not day["is_final"]}),
         "source": shown(it.filters.media_source) if it.filters.media_source else "",
         "query": it.query(),
     }
