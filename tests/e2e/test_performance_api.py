@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from base64 import b64encode
@@ -123,7 +125,7 @@ async def test_the_answer_has_rows_and_a_total(store):
     assert status == 200
     assert (found["to"], found["days"], found["complete_days"]["7"]) == (date_of(TODAY - 1).isoformat(), 28, 21)
     (row,) = found["rows"]
-    assert set(row) == {"media_source", "country", *METRICS}
+    assert set(row) == {"media_source", "country", "currency", *METRICS}
     assert (row["media_source"], row["country"], row["installs"], row["revenue"]) == ("Facebook Ads", None, 1, 12.5)
     assert (row["spend"], row["arpu_d1"], found["total"]["installs"]) == (None, 12.5, 1)
     assert found["before"]["rows"] == []
@@ -235,6 +237,19 @@ async def test_amounts_of_several_currencies_say_which_they_are_in(store):
     one = (await Web(store).answer("/", ""))[2].decode()
     assert "several currencies" not in one
     assert "money in USD</span>" not in one
+
+
+async def test_each_row_says_what_its_money_is_in(store):
+    """A spreadsheet or program would add euros to dollars, and two long names cut at one length would be one name."""
+    campaign = "a campaign whose name is longer than what fits into a row of a table of the console, and goes on"
+    paid = [CostRow("shop", TODAY - 1, "Facebook Ads", campaign, "", "USD", 5_000_000)]
+    await store.replace_costs("shop", "csv", paid, days=(TODAY - 1, TODAY - 1))
+    web = Web(store, apps=2, currencies=("USD", "EUR"))
+    _, found = await web.get("/api/v1/performance", "by=source")
+    assert {(row["app"], row["currency"]) for row in found["rows"]} == {("shop", "USD")}
+    rows = list(csv.DictReader(io.StringIO((await web.answer("/sources.csv"))[2].decode("utf-8-sig"))))
+    assert {(row["app"], row["currency"]) for row in rows} == {("shop", "USD")}
+    assert {row["campaign"] for row in rows if row["spend"]} == {campaign}
 
 
 async def test_refunds_beyond_the_revenue_pay_nothing_back(store):

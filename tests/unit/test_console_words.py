@@ -10,8 +10,9 @@ from flybridge.insight.causes import CAUSES
 from flybridge.insight.findings import KINDS
 from flybridge.insight.metrics import METRICS
 from flybridge.insight.reasons import REASONS
+from flybridge.web.console.figures import name_of
 from flybridge.web.console.plain_words import WORDS, ticked
-from flybridge.web.console.words import share, shown
+from flybridge.web.console.words import masked_sentence, share, shown, uncut
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,25 @@ def test_text_from_outside_can_neither_hide_nor_flood():
     assert shown("a\u202eb\x00c\nd") == "a\ufffdb\ufffdc\ufffdd"
     assert len(shown("x" * 10_000)) == 80
     assert shown("São Paulo 広告") == "São Paulo 広告"
+
+
+def test_what_ends_a_long_word_of_a_sentence_is_not_cut_off():
+    """Two names of a list would be read as one."""
+    assert masked_sentence(f"Of {'x' * 100}, ann and {'y' * 100}.").replace("\u2026", "") == (
+        f"Of {'x' * 79}, ann and {'y' * 79}."
+    )
+
+
+def test_names_in_files_are_whole_and_masked():
+    """Cut at the same length, two campaigns would have one name, and neither the one that its network has."""
+    assert uncut("x" * 120) == "x" * 120
+    assert "ann@example.com" not in uncut("x" * 90 + " ann@example.com")
+
+
+def test_a_figure_stays_beside_a_name_that_is_written_from_right_to_left():
+    """Without marks the figure after it is shown before it."""
+    assert name_of("media_source", "شبكة 1") == "\u2068شبكة 1\u2069"
+    assert name_of("media_source", "São Paulo 広告") == "São Paulo 広告"
 
 
 def test_backticks_are_code_and_everything_is_escaped():

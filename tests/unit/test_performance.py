@@ -127,7 +127,7 @@ def test_each_source_has_its_figures(config):
     found = {row["media_source"]: row for row in rows(config, "--by", "source")}
     assert set(found) == {"Facebook Ads", "organic", "Bing Ads"}
     paid = found["Facebook Ads"]
-    assert set(paid) == {"media_source", *METRICS}
+    assert set(paid) == {"media_source", "currency", *METRICS}
     assert (paid["installs"], paid["events"], paid["revenue"], paid["spend"]) == (3, 3, 20.0, 6.0)
     assert (paid["ecpi"], paid["clicks"], paid["impressions"], paid["cvr"]) == (2.0, 20, 1000, 3 / 20)
     assert (paid["revenue_d1"], paid["revenue_d7"], paid["roas_d7"]) == (10.0, 10.0, 2.5)
@@ -283,7 +283,7 @@ def test_csv_has_plain_numbers_and_nothing_for_what_is_not_known(config):
     found = list(csv.DictReader(io.StringIO(run(config, "performance", "--by", "source,campaign", "--csv"))))
     assert [row["media_source"] for row in found] == ["Facebook Ads", "organic"]
     assert (found[0]["campaign"], found[1]["campaign"], found[1]["spend"]) == ("Facebook Ads one", "", "")
-    assert float(found[0]["revenue"]) == 20.0
+    assert (float(found[0]["revenue"]), found[0]["currency"]) == (20.0, "USD")
 
 
 @pytest.mark.parametrize("sign", FORMULA)

@@ -146,7 +146,7 @@ def metric_names() -> str:
 
 def _compared(found: PerformanceReport, before: PerformanceReport | None) -> list[dict[str, Any]]:
     """Return the rows as plain values, each with the values of the period before if there is one."""
-    rows = [row.as_dict() for row in found.rows]
+    rows = found.plain_rows()
     if before is None:
         return rows
     earlier = _by_group(before, found.question)
@@ -155,7 +155,7 @@ def _compared(found: PerformanceReport, before: PerformanceReport | None) -> lis
         row["before"] = None if was is None else values(was.figures)
     for group, was in earlier.items():
         labels = dict(zip(was.labels, group, strict=True))
-        rows.append({**named(labels), **dict.fromkeys(METRICS), "before": values(was.figures)})
+        rows.append({**found.plain_labels(labels), **dict.fromkeys(METRICS), "before": values(was.figures)})
     return rows
 
 
@@ -169,7 +169,7 @@ def _by_group(before: PerformanceReport, question: Question) -> dict[tuple[Any, 
 
 
 def _print_csv(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
-    heads = ["date" if name == "day" else name for name in labels]
+    heads = [*("date" if name == "day" else name for name in labels), "currency"]
     named_rows = ([row[name] for name in (*heads, *METRICS)] for row in rows)
     sys.stdout.write(csv_text([[*heads, *METRICS], *named_rows], "\n"))
 

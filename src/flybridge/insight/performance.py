@@ -130,6 +130,14 @@ class PerformanceReport(Struct):
         """Return every metric of all rows together."""
         return values(self.total, with_money=bool(self.currency))
 
+    def plain_rows(self) -> list[dict[str, Any]]:
+        """Return the rows as plain values: labels, the currency of the money, metrics."""
+        return [{**self.plain_labels(row.labels), **values(row.figures)} for row in self.rows]
+
+    def plain_labels(self, labels: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the labels of a row as plain values, and the currency of its money."""
+        return {**named(labels), "currency": self.currency or self.currencies[labels["app"]]}
+
     def is_partial(self, metric: Metric) -> bool:
         """Whether some days of the period are left out of a metric, as they are not over for it."""
         return metric.horizon is not None and self.complete[metric.horizon] < self.question.days

@@ -100,7 +100,7 @@ def plain(found: PerformanceReport) -> dict[str, Any]:
         "complete_days": {str(horizon): days for horizon, days in found.complete.items()},
         "zone": found.zone,
         "currency": found.currency or None,
-        "rows": [row.as_dict() for row in found.rows],
+        "rows": found.plain_rows(),
         "total": found.totals(),
         "notes": found.notes,
     }

@@ -12,7 +12,7 @@ from flybridge.insight.metrics import MONEY, SHARE, Figures, Metric, figure, of_
 from flybridge.insight.performance import PerformanceReport, PerformanceRow, merged
 from flybridge.mapping.to_amplitude.countries import COUNTRIES
 from flybridge.store.performance import ORGANIC, OTHER, RESTRICTED
-from flybridge.web.console.words import shown
+from flybridge.web.console.words import isolated, shown
 
 NOTES: Final[Mapping[str, str]] = {
     ORGANIC: "came without an ad",
@@ -108,7 +108,7 @@ def name_of(label: str, value: Any) -> str:
         return NAMELESS.get(label, "Not named")
     if label == "media_source" and value in (ORGANIC, RESTRICTED):
         return str(value).capitalize()
-    return COUNTRIES.get(value, str(value)) if label == "country" else shown(value)
+    return COUNTRIES.get(value, str(value)) if label == "country" else isolated(shown(value))
 
 
 def cells_of(node: Node, heads: Sequence[str]) -> Markup:

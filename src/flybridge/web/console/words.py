@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from unicodedata import bidirectional
 
 from flybridge.identity.masking import masked
 from flybridge.store.records import Lane
 from flybridge.system.counted import percent
 
 MAX_TEXT: Final = 80
+RIGHT_TO_LEFT: Final = ("R", "AL")
 
 OUTCOMES: Final[Mapping[str, str]] = {
     "delivered": "Delivered",
@@ -72,8 +74,18 @@ def shown(text: object) -> str:
     What looks like an identifier of a person is masked, because AppsFlyer's macros put anything into such fields;
     characters that can't be printed or change the direction of text become a mark; a long text is cut.
     """
-    plain = masked(printable(str(text)[: MAX_TEXT * 4]))
+    plain = uncut(str(text)[: MAX_TEXT * 4])
     return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "\u2026"
+
+
+def uncut(text: str) -> str:
+    """Return a text from outside as `shown`, but as long as it is: names in files are matched with those of others."""
+    return masked(printable(text))
+
+
+def isolated(name: str) -> str:
+    """Return a name with marks around it if it is written from right to left, so that figures stay beside it."""
+    return f"\u2068{name}\u2069" if any(bidirectional(sign) in RIGHT_TO_LEFT for sign in name) else name
 
 
 def lane_name(lane: Lane) -> str:
@@ -92,8 +104,9 @@ def share(n: int, of: int) -> str:
 
 
 def masked_sentence(sentence: str) -> str:
-    """Return a sentence that may quote text from outside, masked word by word."""
-    return " ".join(shown(word) for word in sentence.split(" "))
+    """Return a sentence that may quote text from outside, masked word by word. What ends a word is not cut off."""
+    words = [(word.rstrip(",.:;"), word) for word in sentence.split(" ")]
+    return " ".join(shown(plain) + word[len(plain) :] for plain, word in words)
 
 
 def count_of(n: float) -> str:

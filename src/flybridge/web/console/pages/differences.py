@@ -33,7 +33,7 @@ from flybridge.web.console.filters import CUSTOM, PERIODS, Filters, filters_of, 
 from flybridge.web.console.latest import latest_of
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.waterfall import waterfall
-from flybridge.web.console.words import masked_sentence, shown
+from flybridge.web.console.words import masked_sentence, shown, uncut
 
 ENTRY: Final = Entry("differences", "/differences", "Differences", with_period=True)
 
@@ -287,6 +287,6 @@ async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
         causes = {one["code"]: one["n"] for one in row["causes"]}
         left = [row["unexplained"][APPSFLYER], row["unexplained"][AMPLITUDE]]
         counts = [row["appsflyer"], row["flybridge"], row["amplitude"]]
-        labels = [shown(row[name] or "") for name in ("app", "date", "media_source")]
+        labels = [uncut(row[name] or "") for name in ("app", "date", "media_source")]
         rows.append([*labels, *counts, *(causes.get(code, 0) for code in CAUSES), *left])
     return csv_text(rows), f"differences-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"

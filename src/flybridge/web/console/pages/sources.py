@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from flybridge.insight.csv_text import csv_text
 from flybridge.insight.findings import read_findings
-from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric
+from flybridge.insight.metrics import COUNT, METRICS, MONEY, Figures, Metric, values
 from flybridge.insight.nearest import instead_of
 from flybridge.insight.performance import (
     PerformanceReport,
@@ -28,7 +28,7 @@ from flybridge.web.console.latest import earlier_of, latest_of
 from flybridge.web.console.pages.differences import URGENT
 from flybridge.web.console.site import Entry, Site
 from flybridge.web.console.trends import by_source, of_money, summed_by_day
-from flybridge.web.console.words import masked_sentence, shown
+from flybridge.web.console.words import masked_sentence, shown, uncut
 
 ENTRY: Final = Entry("sources", "/", "Sources", with_period=True)
 
@@ -223,15 +223,18 @@ def _card(
 
 
 async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
-    """Return every metric by source, campaign and country as CSV with plain numbers, and a name for the file."""
+    """Return every metric by source, campaign and country as CSV with plain numbers, and a name for the file.
+
+    Each row says which currency its money is in.
+    """
     everyone = site.scopes()
     filters = filters_of(query, everyone)
     labels = ["app", "media_source", "campaign", "country"]
     found: PerformanceReport = await read_performance(
         site.store, chosen_scopes(everyone, filters.app), filters.question(*labels)
     )
-    rows: list[list[object]] = [[*labels, *METRICS]]
+    rows: list[list[object]] = [[*labels, "currency", *METRICS]]
     for row in kept(found.rows, filters):
-        values = row.as_dict()
-        rows.append([*(shown(values[label] or "") for label in labels), *(values[name] for name in METRICS)])
+        names = [uncut(name or "") for name in found.plain_labels(row.labels).values()]
+        rows.append([*names, *values(row.figures).values()])
     return csv_text(rows), f"sources-{iso(filters.first)}-{iso(filters.last)}.csv"
