@@ -395,6 +395,17 @@ def said(config: Path, *words: str) -> str:
     return result.stderr
 
 
+def test_amounts_that_are_in_no_revenue_are_told(config):
+    """A revenue that lacks them looks like one that is low."""
+    sentence = "shop: 1 event has an amount in a currency without a rate, which is in no revenue"
+    assert sentence in said(config)
+    assert sentence in said(config, "--source", "organic")
+    assert sentence not in said(config, "--source", "Facebook Ads")
+    more = message("d", "af_purchase", 7, came=10, source="organic", event_revenue=7, event_revenue_currency="JPY")
+    asyncio.run(filed(config, [more]))
+    assert "shop: 2 events have an amount" in said(config)
+
+
 def test_a_metric_that_is_none_is_answered_with_those_there_are(config):
     """By name, and those of many horizons once."""
     result = CliRunner().invoke(app, ["performance", "--metric", "cpi", "--config", str(config)])

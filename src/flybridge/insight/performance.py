@@ -23,6 +23,7 @@ from flybridge.store.performance import (
     summed,
 )
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 
 BY: Final[Mapping[str, str]] = {
     "app": "app",
@@ -225,6 +226,7 @@ async def _read_app(
         return groups.setdefault(group, Figures())
 
     brought: set[str] = set()
+    not_converted = 0
     for row in await store.performance(asked):
         if row.kind in IN_NO_FIGURE:
             continue
@@ -249,6 +251,12 @@ async def _read_app(
                 it.revenue += row.revenue
                 it.attributed_revenue += row.revenue if row.labels.media_source != ORGANIC else 0
                 it.not_converted += row.not_converted
+                not_converted += row.not_converted
+    if not_converted:
+        amounts = plural(not_converted, "event has an amount", "events have an amount")
+        notes.append(
+            f"{app.name}: {amounts} in a currency without a rate, which is in no revenue; give apps.insight.rates one."
+        )
     for size in await store.cohort_sizes(asked, horizons):
         if size.kind == PerformanceKind.INSTALL:
             figures(size.labels).at(size.horizon).installs += size.n
