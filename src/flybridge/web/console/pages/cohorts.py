@@ -194,7 +194,7 @@ def _curves(found: Cohorts, it: CohortQuestion) -> Figure:
     metric, said = it.metric, "No day is complete yet."
     if known := [(day, value) for day, value in enumerate(found.whole.values) if value is not None]:
         last, value = known[-1]
-        said = f"{text_of(value, metric.unit)} on day {last} of all installations that have so many complete days."
+        said = f"{text_of(value, metric.unit)} on day {last}, of all installations for which it is over."
     labels = [f"D{day}" for day in range(it.length + 1)]
     return Figure(
         "curves",
