@@ -95,6 +95,7 @@ async def _keep(environment: Environment, scenario: Scenario) -> None:
         await process.stop()
         await process.start()
     say(f"Console: {_console(environment, scenario)}")
+    say(f"Commands: flybridge account --config {environment.config_path}")
     say("Ctrl-C ends everything and removes it.")
     await stop.wait()
 
