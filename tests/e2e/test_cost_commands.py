@@ -59,5 +59,6 @@ async def test_costs_are_pulled_and_shown(tmp_path: Path) -> None:
         assert {row["media_source"]: row["spend"] for row in shown}["Facebook Ads"] > 10
         (status,) = json.loads(await flybridge(path, "costs", "status", "--json"))
         assert (status["rows"], status["problem"]) == (one["rows"], None)
+        assert status["pulled"].removesuffix("+00:00").replace("T", " ") in await flybridge(path, "costs", "status")
         path.write_text(CONFIG.format(origin=origin, token="invalid"))
         assert "check api_token" in await flybridge(path, "costs", "pull", code=1)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from flybridge.cli.reconcile import _cause
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER, CAUSES, STEPS, UNEXPLAINED
 from flybridge.insight.comparison import (
     ALL_EVENTS,
@@ -464,3 +465,10 @@ def test_what_is_said_about_days_names_the_app_where_there_are_several():
     apart = ["shop: days begin in Europe/Berlin at AppsFlyer and here, and in UTC in Amplitude."]
     assert zones_apart([*days, game]) == apart
     assert zones_apart([one | {"amplitude": None} for one in days]) == []
+
+
+def test_a_cause_that_adds_nothing_in_all_is_a_plain_nothing():
+    """A sign before it would ask which way it goes."""
+    cause = {"code": "restricted", "n": 0, "more": 3, "less": 3, "details": []}
+    assert _cause(cause)["n"] == "0"
+    assert _cause(cause)["details"] == "in some rows -3, in others +3"

@@ -20,6 +20,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.costs import read_costs
 from flybridge.insight.question import period
 from flybridge.insight.reported_costs import costs_of_files
+from flybridge.records import clock_time
 from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
 from flybridge.system.text_encoding import as_utf8, line_text
@@ -171,9 +172,14 @@ def cost_status(config: ConfigPath = None, only_app: AppName = None, as_json: As
     from flybridge.operations.pull_costs import standing  # noqa: PLC0415 - of this command alone
 
     settings = configured(config, only_app)
-    rows = [_plain(one) for one in with_store(settings, standing) if only_app in (None, one.app)]
+    pulls = [one for one in with_store(settings, standing) if only_app in (None, one.app)]
+    rows = [_plain(one) if as_json else _plain(one) | {"pulled": _clock(one.pulled_ms)} for one in pulls]
     nothing = "No costs have been pulled. `flybridge costs pull` does it now, apps.insight.costs by schedule."
     show(rows, "Costs", nothing, as_json)
+
+
+def _clock(time_ms: int) -> str | None:
+    return clock_time(time_ms) if time_ms else None
 
 
 def _plain(one: CostPull) -> dict[str, Any]:

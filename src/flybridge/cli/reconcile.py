@@ -279,7 +279,8 @@ def _row(by: Sequence[str], one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(n: float | None, sign: str = "") -> str:
-    """Return a count, or an amount to the cent."""
+    """Return a count, or an amount to the cent. Nothing has no sign."""
+    sign = sign if n else ""
     return "n/a" if n is None else f"{n:{sign},}" if isinstance(n, int) else f"{n:{sign},.2f}"
 
 
