@@ -114,6 +114,20 @@ async def test_each_fate_takes_its_own_amounts(new_bench):
         assert three(day, "restricted") == (0.0, 0.0, 8.0)
 
 
+async def test_one_that_never_came_is_not_taken_for_one_that_has_expired(bench):
+    """Expired events are counted by the kinds of their keys, and the ledger names each without them."""
+    late, lost = bench.people(1, "tiktokglobal_int", device=""), bench.people(1, "tiktokglobal_int")
+    for people in (late, lost):
+        bench.happened(people)
+        await bench.receive(people)
+    sales = [bought(who, LATER_MS + 1000 * n, amount) for n, (who, amount) in enumerate([(*late, 3.0), (*lost, 100.0)])]
+    bench.happened(sales)
+    await bench.receive(sales[:1])
+    await bench.deliver()
+    (day,) = await bench.reconcile()
+    assert amounts(day) == {"expired": -3.0, "gap": -100.0}
+
+
 @pytest.mark.parametrize(("by_export", "sign"), [("true", 1), ("false", 1), ("false", -1)])
 async def test_what_the_app_sends_by_itself_is_revenue_of_its_own(new_bench, by_export, sign):
     """Amplitude adds it up under the same event, without a media source: no other integration is at fault."""

@@ -143,7 +143,7 @@ class RawReader:
                 self._known[identities[0]].append(known)
                 self._also_known.update(dict.fromkeys(identities[1:], identities[0]))
             if known.kind in COUNTED:
-                self._nameless[known.day, known.event, known.media_source][_standing(known)] -= 1
+                take_one(self._nameless[known.day, known.event, known.media_source], _standing(known))
         # Each comparison reads all: what was left of an earlier one would be a part.
         await self._store.drop_states([f"{KIND} {plan.app} {report}" for report in plan.reports])
         end_ms, left = self._clock.now_ms(), list[Pulled]()
@@ -308,6 +308,16 @@ def nearest(amounts: Sequence[int], n: int, whole: int) -> Collection[int]:
     if comb(len(amounts), n) > MOST_WAYS:
         return range(n)
     return min(combinations(range(len(amounts)), n), key=lambda ones: abs(whole - sum(amounts[at] for at in ones)))
+
+
+def take_one(standings: Counter[tuple[str, str]], standing: tuple[str, str]) -> None:
+    """Take an event from those that are counted by how they stand; one whose detail is not there by its cause alone.
+
+    What has expired is counted by the kinds of its keys, which the ledger's row of an event has no more.
+    """
+    if standings[standing] <= 0:
+        standing = next((one for one, n in standings.items() if one[0] == standing[0] and n > 0), standing)
+    standings[standing] -= 1
 
 
 def _standing(one: EventOutcome | OutcomeCount) -> tuple[str, str]:
