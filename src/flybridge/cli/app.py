@@ -25,7 +25,7 @@ from flybridge.config.apps import Platform, Region, Route
 from flybridge.config.settings import loads
 from flybridge.errors import ConfigError, FlybridgeError, NotAvailable, StoreUnavailable
 from flybridge.roles import Role
-from flybridge.system.running import announce, ignore_signals, run, stop_on_signals
+from flybridge.system.running import announce, ignore_signals, run, stop_on_signals, write_whole
 
 
 class Later(NamedTuple):
@@ -259,6 +259,7 @@ def main() -> None:
     """Run the command line. Faults are printed as sentences, without a traceback."""
     from flybridge.cli.printing import complain  # noqa: PLC0415 - `serve` prints nothing by it
 
+    write_whole()
     try:
         app()
     except FlybridgeError as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import signal
 import sys
 from collections.abc import Coroutine
@@ -36,6 +37,17 @@ def ignore_signals() -> None:
     """Ignore further signals while the interpreter ends: all work is done by then."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def write_whole() -> None:
+    """Give standard output a buffer where it has none, as with PYTHONUNBUFFERED. Lines are still written at once.
+
+    Of what is written without one, Python drops the rest where a full pipe is interrupted, and says nothing.
+    """
+    raw = getattr(sys.stdout, "buffer", None)
+    if isinstance(raw, io.RawIOBase):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors, line_buffering=True)
 
 
 def announce(name: str, host: str, port: int) -> None:
