@@ -641,7 +641,7 @@ async def test_a_scheduled_pull_begins_where_what_was_pushed_is_remembered(tmp_p
         tasks = {task.name: task for task in scheduled.tasks(lambda *_: None, lambda *_: None)}
         result = await tasks["pull shop"].run()
         assert result.problem == ""
-        wanted = [one.wanted for one in await standing(reader.store, "shop")]
+        wanted = [one.wanted for one in await standing(reader.store, "shop", "scheduled pull")]
         now_s = clock.now_ms() // 1000
         assert wanted == ([PullWindow(now_s - days * 86_400, now_s)] if days else [])
         assert result.did.startswith("Nothing" if not days else "0 rows")
@@ -720,6 +720,56 @@ async def test_jobs_wait_until_a_quota_that_another_tool_has_used_up_is_new(tmp_
         assert (done.problem, done.wait_ms) == ("", None)
         vendor.raw_pull.scripted.extend(["html"])
         assert (await pulls.run()).wait_ms is None
+
+
+async def test_what_a_command_has_left_is_left_to_it_while_a_schedule_pulls_and_searches(tmp_path):
+    """With a quota too small for its span: what it has pulled or compared is not asked for a second time."""
+    now_ms = settled_ms()
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as at_once:
+        clock, report = ManualClock(now_ms), (PulledReport.INSTALLS,)
+        history = structs.replace(at_once.config.apps[0].history, pull_every_hours=2.0, reports=report)
+        app = structs.replace(at_once.config.apps[0], history=history)
+        config = structs.replace(at_once.config, apps=(app,))
+        reader = structs.replace(at_once, config=config, clock=clock)
+        await reader.store.put_state(FIRST, str(now_ms - 9 * DAY_MS).encode())
+        tasks = {task.name: task for task in reader.tasks(lambda *_: None, lambda *_: None)}
+        vendor.raw_pull.clock = clock
+
+        async def pull() -> str:
+            return "".join([one.problem for one in await reader.pull(app, now_ms - 85 * DAY_MS, now_ms)])
+
+        async def fill() -> str:
+            return "".join((await reader.gaps(app, now_ms - 85 * DAY_MS, now_ms, fill=True)).problems)
+
+        for asks, task in ((pull, "pull shop"), (fill, "gaps shop")):
+            vendor.raw_pull.quota = 1
+            assert "quota" in await asks()
+            clock.advance(86_400)
+            vendor.raw_pull.quota = 24
+            assert (await tasks[task].run()).problem == ""
+            before = sum(vendor.raw_pull.calls.values())
+            assert await asks() == ""
+            assert sum(vendor.raw_pull.calls.values()) == before + 1
+            clock.advance(86_400)
+
+
+async def test_what_was_only_looked_at_before_a_quota_was_used_up_is_filled_afterwards(tmp_path):
+    """`gaps` today, and `gaps --fill` tomorrow: what the first has compared, and not filled, is compared again."""
+    now_ms = settled_ms()
+    _, installs = sent_installs(now_ms - 80 * DAY_MS)
+    async with sandbox() as (vendor, origin), reading(tmp_path, origin) as at_once:
+        clock, report = ManualClock(now_ms), (PulledReport.INSTALLS,)
+        reader = structs.replace(at_once, clock=clock)
+        vendor.raw_data.add(APP, installs)
+        vendor.raw_pull.clock, vendor.raw_pull.quota = clock, 1
+        app, from_ms = reader.config.apps[0], now_ms - 85 * DAY_MS
+        looked = await reader.gaps(app, from_ms, now_ms, fill=False, reports=report)
+        assert "quota" in looked.problems[0]
+        clock.advance(86_400)
+        vendor.raw_pull.quota = 24
+        filled = await reader.gaps(app, from_ms, now_ms, fill=True, reports=report)
+        assert (filled.missing, filled.filled, filled.problems) == (looked.rows, looked.rows, ())
+        assert looked.rows > 0
 
 
 async def test_a_report_that_breaks_off_is_asked_again_by_another_span(tmp_path):

@@ -36,6 +36,10 @@ from flybridge.wiring import appsflyer_account_of
 SETTLED_MS: Final = HOUR_MS
 """The last hour is left out of a search: reports and pushes of it are not complete."""
 LOCKER_MS: Final = 600_000
+FILL: Final = "fill"
+"""The kind of a search that fills. It does not go on with one that only looked, whose gaps would stay."""
+SCHEDULED: Final = "scheduled "
+"""Begins the kinds of what is done by schedule: it takes nothing from a command that waits for a quota."""
 
 FoundGaps = Callable[[str, int, int, int], None]
 """Told the app of a search, and how many rows there are, are missing, and were filled."""
@@ -62,12 +66,16 @@ class HistoryReader(Struct, frozen=True):
         shown: Shown = lambda _: None,
         *,
         rate: float = 0.0,
+        kind: str = PULL,
     ) -> list[Pulled]:
-        """Pull a span of an app's reports into the inbox, at most `rate` rows in a second."""
+        """Pull a span of an app's reports into the inbox, at most `rate` rows in a second.
+
+        It goes on with what a pull of the same `kind` has left.
+        """
         plan = structs.replace(plan_of(app, reports), rate=rate)
         with self._progress() as progress:
             read = taking(plan, self.inbox.accept, progress, self.clock)
-            puller = await self._puller(plan, PULL)
+            puller = await self._puller(plan, kind)
             return await puller.run(from_ms, until_ms, read, shown)
 
     async def preview(
@@ -97,10 +105,12 @@ class HistoryReader(Struct, frozen=True):
         reports: Sequence[PulledReport] = (),
         locker: bool = False,
         shown: Callable[[int], None] = lambda _: None,
+        kind: str = "",
     ) -> GapReport:
         """Search a span of time for what is missing, and take it if `fill`.
 
-        It is compared with the Pull API, or with the Data Locker if `locker` or if there is no token.
+        It is compared with the Pull API, or with the Data Locker if `locker` or if there is no token. It goes on with
+        what a search of the same `kind` has left; without one, with what one that filled or did not as well has left.
         """
         locker = self.uses_locker(app, locker=locker)
         plan = plan_of(app, reports, locker=locker)
@@ -119,7 +129,7 @@ class HistoryReader(Struct, frozen=True):
             )
             if locker:
                 return await finder.run_locker(Locker(app.history.locker), from_ms, until_ms)
-            return await finder.run(await self._puller(plan, KIND), from_ms, until_ms)
+            return await finder.run(await self._puller(plan, kind or (FILL if fill else KIND)), from_ms, until_ms)
 
     @staticmethod
     def uses_locker(app: App, *, locker: bool) -> bool:
@@ -180,7 +190,7 @@ class HistoryReader(Struct, frozen=True):
         days = self._trailing_days(app)
         if not days:
             return TaskResult("Nothing to read: what was received live is remembered for a day only.")
-        done = await self.pull(app, now_ms - days * DAY_MS, now_ms)
+        done = await self.pull(app, now_ms - days * DAY_MS, now_ms, kind=f"{SCHEDULED}{PULL}")
         rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
         read(app.name, "pull", taken)
         did = f"{rows:,} rows read, {taken:,} were new."
@@ -211,7 +221,7 @@ class HistoryReader(Struct, frozen=True):
         from_ms = max(now_ms - self._trailing_days(app) * DAY_MS, (await read_uptime(self.store)).began_ms or now_ms)
         if from_ms >= now_ms - SETTLED_MS:
             return TaskResult("Nothing to compare yet: what happened before flybridge ran is not asked for.")
-        report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True)
+        report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True, kind=f"{SCHEDULED}{FILL}")
         found(app.name, report.rows, report.missing, report.filled)
         did = f"{report.rows:,} rows compared, {report.missing:,} were missing, {report.filled:,} filled."
         return TaskResult(did, next(iter(report.problems), ""), await self._quota_wait_ms(app, report.problems, DAY_MS))
