@@ -40,7 +40,7 @@ def ignore_signals() -> None:
 
 
 def write_whole() -> None:
-    """Give standard output a buffer where it has none, as with PYTHONUNBUFFERED. Lines are still written at once.
+    """Buffer standard output where Python does not, as with PYTHONUNBUFFERED. Lines are still written at once.
 
     Of what is written without one, Python drops the rest where a full pipe is interrupted, and says nothing.
     """
