@@ -187,6 +187,19 @@ async def test_a_wrong_secret_is_refused_when_the_store_is_opened(store):
     await again.close()
 
 
+async def test_what_a_worker_with_a_newer_secret_has_sealed_is_left_to_it(store):
+    """While the secret of a cluster is changed: a worker that does not have it yet makes no dead letters of that."""
+    rotated = other_than(store, Seal(b"another secret", b"the secret of the tests"))
+    await rotated.open()
+    await store.file([direct("old")], NOW_MS)
+    await rotated.file([direct("new")], NOW_MS)
+    with pytest.raises(SealBroken, match="Restart it with the new one"):
+        await lease(store)
+    assert sorted(await names(rotated)) == ["new", "old"]
+    assert await store.dead() == []
+    await rotated.close()
+
+
 async def test_a_store_from_before_the_check_is_judged_by_what_it_holds(store):
     """A wrong secret is refused there, too, and the right one makes the check."""
     await store.file([direct("a")], NOW_MS)

@@ -31,6 +31,7 @@ from flybridge.store.core.dead_letters import (
     bury,
 )
 from flybridge.store.core.ledger import LedgerWriter
+from flybridge.store.core.seal_check import check_unchanged
 from flybridge.store.core.sealed import open_item
 from flybridge.store.core.tables import Read, Rows, Write
 from flybridge.store.records import (
@@ -71,7 +72,9 @@ def lease(
                 leased.append(_delivery(seal, lane, row, now_ms))
             except SealBroken:
                 sealed.append(row.id)
-        _bury_sealed(ledger, seal, sealed, owner, now_ms)
+        if sealed:
+            check_unchanged(ledger.tables, seal)
+            _bury_sealed(ledger, seal, sealed, owner, now_ms)
         if leased or not rows:
             return leased
 

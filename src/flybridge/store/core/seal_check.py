@@ -26,6 +26,11 @@ REFUSAL: Final = (
     "`former_secrets`; if this is another installation's store, name your own. Nothing was changed."
 )
 
+CHANGED: Final = (
+    "What is to be delivered is sealed under a secret that this process does not have: `secret` was changed while it "
+    "runs. Restart it with the new one, and the former one in `former_secrets`. Nothing was changed."
+)
+
 
 def is_checked(db: Rows, seal: Seal) -> bool:
     """Whether the check is in place, under the current secret.
@@ -41,6 +46,13 @@ def is_checked(db: Rows, seal: Seal) -> bool:
     if all(seal.opened(sealed) is None for sealed in sample) and (sample or check is not None):
         raise SealBroken(REFUSAL)
     return False
+
+
+def check_unchanged(db: Rows, seal: Seal) -> None:
+    """Raise `SealBroken` if the check is under a secret that this process does not have: it was changed meanwhile."""
+    check = next((value for (value,) in db.read(Read.STATE, NAME)), GIVEN_UP)
+    if check != GIVEN_UP and seal.opened(check) is None:
+        raise SealBroken(CHANGED)
 
 
 def put_check(ledger: LedgerWriter, seal: Seal) -> None:
