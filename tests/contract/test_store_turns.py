@@ -33,6 +33,13 @@ async def test_a_clock_that_was_set_back_blocks_nobody(store):
     assert await store.take_turn("notify", "b", NOW_MS, LEASE_MS)
 
 
+async def test_a_clock_that_is_a_little_behind_takes_no_turn_of_another(store):
+    """As of two machines, or of a process that has waited for the other's renewal since it looked at its clock."""
+    assert await store.take_turn("notify", "a", NOW_MS, LEASE_MS)
+    for behind_ms in (1, 500, LEASE_MS):
+        assert not await store.take_turn("notify", "b", NOW_MS - behind_ms, LEASE_MS)
+
+
 async def test_of_many_that_ask_at_once_one_gets_it(store, open_store):
     """From any number of processes, as one wins in each round."""
     other = await open_store()

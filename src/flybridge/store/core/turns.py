@@ -18,8 +18,9 @@ def take_turn(ledger: LedgerWriter, name: str, holder: str, now_ms: int, lease_m
     for until_ms, length_ms, other in readable(
         ((key, bytes(value)) for (value,) in tables.read(Read.STATE, key)), _turn
     ).values():
-        # One that ends later than it may last was taken before the clock was set back.
-        if other != holder and now_ms < until_ms <= now_ms + length_ms:
+        # One that ends much later than it may last was taken before the clock was set back. It ends a little later if
+        # the other's clock is ahead, or if the other has renewed it since this process looked at its clock.
+        if other != holder and now_ms < until_ms <= now_ms + 2 * length_ms:
             return False
     tables.write(Write.STATE, [(key, f"{now_ms + lease_ms} {lease_ms} {holder}".encode())])
     return True
