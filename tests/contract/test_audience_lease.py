@@ -10,12 +10,13 @@ from filings import NOW_MS, envelope, key
 from audience_rules import audience_rule
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.audiences.lease import LEASE_MS, RENEW_S, TAKE_OVER_MS, AudienceLease, LeaseLost
+from flybridge.audiences.download import TAKE_OVER_MS
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity import Keyring
 from flybridge.records import Apply, Filing, Member, MemberChange, Person, Source
+from flybridge.store.lease import LEASE_MS, RENEW_S, Lease, LeaseLost
 from flybridge.testing.clocks import ManualClock
 
 PLAN = AudiencePlan(
@@ -42,11 +43,11 @@ async def claimed(cohorts, owner: str, now_ms: int):
     return await cohorts.claim("shop", "spenders", owner, now_ms, LEASE_MS)
 
 
-async def lease_of(cohorts, clock: Watched) -> AudienceLease:
+async def lease_of(cohorts, clock: Watched) -> Lease:
     """Take the audience."""
     claim = await claimed(cohorts, "me", clock.now_ms())
     assert claim is not None
-    return AudienceLease(cohorts, clock, claim)
+    return Lease(lambda lease_ms: cohorts.renew(claim, clock.now_ms(), lease_ms), clock)
 
 
 async def test_renewing_keeps_others_out_for_as_long_as_the_work_lasts(cohorts):
@@ -91,11 +92,11 @@ async def test_taking_over_holds_without_a_word_and_then_as_ever(cohorts):
     """Nothing is renewed meanwhile, which would wait behind the rows that are taken over."""
     clock = Watched()
     lease = await lease_of(cohorts, clock)
-    async with lease.taking_over():
+    async with lease.extended(TAKE_OVER_MS):
         assert await claimed(cohorts, "another", NOW_MS + TAKE_OVER_MS - 1) is None
     assert await claimed(cohorts, "another", NOW_MS + LEASE_MS) is not None
     with pytest.raises(LeaseLost):
-        async with lease.taking_over():
+        async with lease.extended(TAKE_OVER_MS):
             raise AssertionError("not reached")
 
 

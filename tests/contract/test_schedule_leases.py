@@ -9,7 +9,15 @@ import pytest
 
 from flybridge.errors import FlybridgeError
 from flybridge.operations import schedule
-from flybridge.operations.schedule import STATE, ScheduledTask, TaskResult, TaskState, keep_running, task_state
+from flybridge.operations.schedule import (
+    STATE,
+    ScheduledTask,
+    TaskResult,
+    TaskState,
+    keep_running,
+    task_state,
+)
+from flybridge.store.lease import LEASE_MS, RENEW_S
 from flybridge.testing.clocks import ManualClock
 
 NOW_MS = 1_764_000_000_000
@@ -68,16 +76,17 @@ async def test_workers_that_look_at_the_same_instant_run_a_task_once(open_store)
     assert (work.begun, work.ended, work.problems) == (1, 1, [])
 
 
-async def test_a_task_that_goes_on_for_long_is_not_begun_again(open_store, monkeypatch):
+async def test_a_task_that_goes_on_for_long_is_not_begun_again(open_store):
     """Nor one that an operator has made due meanwhile."""
-    monkeypatch.setattr(schedule, "RENEW_S", 0.01)
     stores, clock, work = [await open_store() for _ in range(2)], ManualClock(NOW_MS), Work()
     async with asyncio.timeout(30), asyncio.TaskGroup() as workers:
         workers.create_task(work.keep(stores[0], clock))
         await work.runs.wait()
         workers.create_task(work.keep(stores[1], clock))
         for _ in range(60):
-            clock.advance(30)
+            clock.asleep.clear()
+            clock.advance(RENEW_S)
+            await clock.asleep.wait()  # it has renewed
             await asyncio.sleep(0.03)
         await stores[0].put_state(f"{STATE}pull shop", msgspec.json.encode(TaskState()))
         await asyncio.sleep(0.1)
@@ -93,7 +102,7 @@ async def test_a_task_that_goes_on_for_long_is_not_begun_again(open_store, monke
 async def test_what_a_killed_worker_had_begun_is_run_by_another(open_store):
     """Once its lease is over and the time has passed after which it is due again."""
     stores, clock, work = [await open_store() for _ in range(2)], ManualClock(NOW_MS), Work()
-    await stores[0].take_turn(f"{schedule.TURN}{STATE}pull shop", "killed", NOW_MS, schedule.TURN_MS)
+    await stores[0].take_turn(f"{schedule.TURN}{STATE}pull shop", "killed", NOW_MS, LEASE_MS)
     claimed = TaskState(NOW_MS + schedule.CLAIM_MS)
     await stores[0].put_state(f"{STATE}pull shop", msgspec.json.encode(claimed))
     work.may_end.set()
@@ -108,15 +117,16 @@ async def test_what_a_killed_worker_had_begun_is_run_by_another(open_store):
     assert (work.begun, work.ended) == (1, 1)
 
 
-async def test_a_worker_that_has_lost_its_lease_breaks_its_run_off(open_store, monkeypatch):
+async def test_a_worker_that_has_lost_its_lease_breaks_its_run_off(open_store):
     """It was suspended for longer than the lease, and another one has begun the task."""
-    monkeypatch.setattr(schedule, "RENEW_S", 0.2)
     stores, clock, work = [await open_store() for _ in range(2)], ManualClock(NOW_MS), Work()
     async with asyncio.timeout(30), asyncio.TaskGroup() as workers:
         workers.create_task(work.keep(stores[0], clock))
         await work.runs.wait()
-        clock.advance(schedule.TURN_MS / 1000)
-        assert await stores[1].take_turn(f"{schedule.TURN}{STATE}pull shop", "other", clock.now_ms(), schedule.TURN_MS)
+        await clock.asleep.wait()
+        turn = f"{schedule.TURN}{STATE}pull shop"
+        assert await stores[1].take_turn(turn, "other", NOW_MS + LEASE_MS, LEASE_MS)
+        clock.advance(LEASE_MS / 1000)
         await work.broken_off.wait()
         work.stop.set()
     assert (work.begun, work.ended) == (1, 0)

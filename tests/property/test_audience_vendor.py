@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from audience_rules import audience_rule
 from flybridge.appsflyer.audience import PATH, ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
@@ -28,6 +27,7 @@ from flybridge.identity import Keyring
 from flybridge.mapping.to_amplitude.map import Rules
 from flybridge.records import Envelope, Media, Source
 from flybridge.sealing import Seal
+from flybridge.store.lease import RENEW_S
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.clocks import JumpingClock
 

@@ -16,7 +16,6 @@ from audience_rules import audience_rule
 from flybridge.amplitude.cohort import Credentials
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.audiences.lease import LEASE_MS, RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
@@ -29,6 +28,7 @@ from flybridge.records import Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort
 from flybridge.store.audiences.protocol import CohortStore
+from flybridge.store.lease import LEASE_MS, RENEW_S
 from flybridge.store.postgres.store import PostgresCohorts, PostgresStore
 from flybridge.store.protocol import Store
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore

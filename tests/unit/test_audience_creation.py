@@ -15,7 +15,6 @@ from flybridge.appsflyer import additional, audience_account
 from flybridge.appsflyer.additional import extra_of
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import register, targets, with_keys
@@ -30,6 +29,7 @@ from flybridge.records import DAY_MS, Envelope, Media, Source
 from flybridge.sandbox.server import Sandbox
 from flybridge.sealing import Seal
 from flybridge.store.audiences.records import NEVER_MS
+from flybridge.store.lease import RENEW_S
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside

@@ -12,7 +12,6 @@ from audience_rules import audience_rule
 from flybridge.amplitude.cohort import Credentials, Usage, read_usage
 from flybridge.appsflyer.audience import ImportTarget
 from flybridge.appsflyer.report import AppsFlyerAccount
-from flybridge.audiences.lease import RENEW_S
 from flybridge.audiences.plan import AudiencePlan, RunOptions
 from flybridge.audiences.run import Runner
 from flybridge.audiences.schedule import targets
@@ -22,6 +21,7 @@ from flybridge.identity import Keyring
 from flybridge.sandbox.server import Sandbox
 from flybridge.sandbox.vendors.cohorts import CohortMember, SandboxCohort, written
 from flybridge.sealing import Seal
+from flybridge.store.lease import RENEW_S
 from flybridge.store.sqlite.store import SqliteCohorts, SqliteStore
 from flybridge.testing.clocks import JumpingClock
 from flybridge.testing.inside import Inside

@@ -332,13 +332,13 @@ class Stops:
         self.pulled: list[int] = []
 
     def now_ms(self) -> int:
-        self.sandbox.clock.advance(600)
+        self.sandbox.clock.advance(300)
         if self.sandbox.clock.now_ms() > self.end_ms:
             self.stop.set()
         return self.sandbox.clock.now_ms()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(seconds)  # nothing here takes so long that its lease is renewed
 
     async def run(self, plans, store, download, monkeypatch) -> None:
         monkeypatch.setattr("flybridge.operations.schedule.LOOK_S", 0.001)

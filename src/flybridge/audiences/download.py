@@ -35,6 +35,11 @@ POLL_MOST_S: Final = 30.0
 NOT_COUNTED: Final = ("unreachable", "rate_limited")
 PATIENCE_MS: Final = 3_600_000
 """How long a request is waited for and continued; after that a new one is made."""
+TAKE_OVER_MS: Final = 600_000
+"""How long the lease lasts while a snapshot is applied.
+
+Applying a first snapshot of millions locks the rows of its audience for minutes; a renewal would wait behind that lock.
+"""
 
 
 class _Project:
@@ -69,7 +74,7 @@ class CohortDownload(Struct, frozen=True):
                 await self.store.requested(work.claim, "", 0)
                 return
             max_shrink = None if options.accept_shrink else settings.max_shrink_percent / 100
-            async with work.lease.taking_over():
+            async with work.lease.extended(TAKE_OVER_MS):
                 work.applied = await self.store.apply(work.claim, said_ms, max_shrink, dry=options.dry)
             # A dry run, and one that is held, leave the request: a run that accepts it costs no second download.
             if not options.dry and not work.applied.held:

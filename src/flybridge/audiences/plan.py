@@ -8,11 +8,11 @@ from msgspec import Struct, field
 
 from flybridge.amplitude import cohort as amplitude
 from flybridge.appsflyer import audience as appsflyer
-from flybridge.audiences.lease import AudienceLease
 from flybridge.audiences.rules import AudienceRule
 from flybridge.audiences.settings import Cadence
 from flybridge.delivery.exchange import Halt, Limits, Retry, Verdict
 from flybridge.store.audiences.records import NEVER_MS, Action, Applied, Claim
+from flybridge.store.lease import Lease
 
 
 class AudiencePlan(Struct, frozen=True):
@@ -55,7 +55,7 @@ class Work(Struct):
     options: RunOptions
     claim: Claim
     began_ms: int
-    lease: AudienceLease
+    lease: Lease
     stop: asyncio.Event | None
     scheduled: bool
     limit: int = 0

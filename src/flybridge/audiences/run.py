@@ -6,6 +6,10 @@
 A run does not retry and has no queue. If it can't continue it ends and sets when to run again: what was sent is
 settled, what was not sent still differs, and what is uncertain is sent again. A failed download does not stop the
 sync: removals of people who asked to be forgotten do not wait for Amplitude.
+
+The lease of a run is renewed before each request and each piece of a file, too. A request that was sent until its loss
+was noticed may be repeated by the new owner, which is harmless: adding and removing are idempotent at AppsFlyer, and
+what a former owner settles changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +23,6 @@ from uuid import uuid4
 from msgspec import structs
 
 from flybridge.audiences.download import CohortDownload
-from flybridge.audiences.lease import LEASE_MS, AudienceLease, LeaseLost
 from flybridge.audiences.plan import AudiencePlan, Ended, RunOptions, Work
 from flybridge.audiences.rules import REALTIME_PEOPLE, next_ms
 from flybridge.audiences.sync import AudienceSync
@@ -30,6 +33,7 @@ from flybridge.delivery.observer import Observer, Silent
 from flybridge.identity import Keyring
 from flybridge.store.audiences.protocol import CohortStore
 from flybridge.store.audiences.records import Action, Run
+from flybridge.store.lease import LEASE_MS, Lease, LeaseLost
 
 NO_KEY: Final = Halt(
     "no_import_key", "Create the audience with `flybridge cohorts create`, or set apps.audiences.import_key.", 0.0
@@ -77,7 +81,7 @@ class Runner:
         claim = await self._store.claim(plan.rule.app, plan.rule.audience, self._owner, began_ms, LEASE_MS, due=due)
         if claim is None:
             return None
-        lease = AudienceLease(self._store, self._clock, claim)
+        lease = Lease(lambda lease_ms: self._store.renew(claim, self._clock.now_ms(), lease_ms), self._clock)
         work = Work(plan, options, claim, began_ms, lease, stop, due)
         try:
             async with work.lease.renewed():

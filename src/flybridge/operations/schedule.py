@@ -8,10 +8,9 @@ after an hour if problems of the task are worth so long a wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -21,13 +20,14 @@ from flybridge.clock import Clock, rest
 from flybridge.errors import FlybridgeError, contained
 from flybridge.records import DAY_MS
 from flybridge.store.job_runs import JobRun, note_run
+from flybridge.store.lease import Lease, LeaseLost
 from flybridge.store.protocol import Store
 from flybridge.store.state_values import readable
 
+T = TypeVar("T")
+
 STATE: Final = "read "
 TURN: Final = "job/"
-TURN_MS: Final = 60_000
-RENEW_S: Final = 15.0
 LOOK_S: Final = 2.0
 CLAIM_MS: Final = 900_000
 AGAIN_MS: Final = 600_000
@@ -107,34 +107,46 @@ async def keep_running(
         await rest(stop, LOOK_S)
 
 
+def turn_of(job: ScheduledJob, store: Store, clock: Clock) -> Lease:
+    """Return the lease of a job, by which one process at a time does it."""
+    name, holder = f"{TURN}{job.state}", uuid4().hex
+    return Lease(lambda lease_ms: store.take_turn(name, holder, clock.now_ms(), lease_ms), clock)
+
+
+async def _in_turn(turn: Lease, job: ScheduledJob, work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` in a turn that was taken, and give it back. Raises `FlybridgeError` if another process has it."""
+    try:
+        return await turn.run(work)
+    except LeaseLost:
+        raise FlybridgeError(f"{job.name}: the lease of this process was over, and another runs it.") from None
+    finally:
+        await turn.give_back()
+
+
 class _Schedule:
     """Runs the tasks of one process, and notes what they did."""
 
     def __init__(self, store: Store, clock: Clock, failed: Callable[[FlybridgeError], None]) -> None:
         self._store, self._clock, self._failed = store, clock, failed
-        self._holder = uuid4().hex
         self._unnoted = list[Note]()
 
     async def run(self, task: ScheduledTask, now_ms: int) -> bool:
         """Run a task, unless another process does or just has. Returns False if it was broken off."""
-        if not await self._take_turn(task, TURN_MS, now_ms):
+        turn = turn_of(task, self._store, self._clock)
+        return not await turn.take() or await _in_turn(turn, task, self._run(task, now_ms))
+
+    async def _run(self, task: ScheduledTask, now_ms: int) -> bool:
+        # It may have been run since the states were read.
+        known = readable(await self._store.states(task.state), task_state)
+        if not _is_due(task, known, now_ms):
             return True
-        try:
-            # It may have been run since the states were read.
-            known = readable(await self._store.states(task.state), task_state)
-            if not _is_due(task, known, now_ms):
-                return True
-            claimed_ms = now_ms + max(CLAIM_MS, task.again_ms)
-            state = structs.replace(known.get(task.state, TaskState()), next_ms=claimed_ms)
-            await _note(self._store, task, state)
-            result = await self._result_in_turn(task)
-            if result is None:
-                return False
+        claimed_ms = now_ms + max(CLAIM_MS, task.again_ms)
+        state = structs.replace(known.get(task.state, TaskState()), next_ms=claimed_ms)
+        await _note(self._store, task, state)
+        result = await _result(task)
+        if result is not None:
             await self._end(task, now_ms, result)
-        finally:
-            with suppress(FlybridgeError):  # else it lapses
-                await self._take_turn(task, 0, self._clock.now_ms())
-        return True
+        return result is not None
 
     async def _end(self, task: ScheduledTask, began_ms: int, result: TaskResult) -> None:
         wait_ms = min(task.again_ms, task.every_ms) if result.problem else task.every_ms
@@ -154,30 +166,6 @@ class _Schedule:
         while self._unnoted:
             await self._unnoted[0]()
             del self._unnoted[0]
-
-    async def _take_turn(self, task: ScheduledTask, lease_ms: int, now_ms: int) -> bool:
-        return await self._store.take_turn(f"{TURN}{task.state}", self._holder, now_ms, lease_ms)
-
-    async def _result_in_turn(self, task: ScheduledTask) -> TaskResult | None:
-        """Run a task, and renew its turn meanwhile. Raises `FlybridgeError` if another process has the turn."""
-        running, renewing = asyncio.create_task(_result(task)), asyncio.create_task(self._renew(task))
-        try:
-            await asyncio.wait({running, renewing}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                raise FlybridgeError(f"{task.name}: the lease of this process was over, and another runs it.")
-            return running.result()
-        finally:
-            for one in (running, renewing):
-                one.cancel()
-            await asyncio.gather(running, renewing, return_exceptions=True)
-
-    async def _renew(self, task: ScheduledTask) -> None:
-        """Renew the turn of a task until another process has it."""
-        is_held = True
-        while is_held:
-            await asyncio.sleep(RENEW_S)
-            with suppress(FlybridgeError):  # tried again
-                is_held = await self._take_turn(task, TURN_MS, self._clock.now_ms())
 
 
 def _is_due(task: ScheduledTask, known: Mapping[str, TaskState], now_ms: int) -> bool:
