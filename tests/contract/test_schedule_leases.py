@@ -7,10 +7,12 @@ import asyncio
 import msgspec
 import pytest
 
+from flybridge.clock import SystemClock
 from flybridge.errors import FlybridgeError
 from flybridge.operations import schedule
 from flybridge.operations.schedule import (
     STATE,
+    ScheduledJob,
     ScheduledTask,
     TaskResult,
     TaskState,
@@ -131,3 +133,49 @@ async def test_a_worker_that_has_lost_its_lease_breaks_its_run_off(open_store):
         work.stop.set()
     assert (work.begun, work.ended) == (1, 0)
     assert any("another runs it" in problem for problem in work.problems)
+
+
+async def test_a_command_waits_for_the_worker_and_the_worker_for_the_command(open_store, monkeypatch):
+    """Each asks the vendor: of what both want nothing is asked for twice at a time."""
+    monkeypatch.setattr(schedule, "LOOK_S", 0.01)
+    stores, clock, work, said = [await open_store() for _ in range(2)], SystemClock(), Work(), list[str]()
+    by_hand = Work()
+
+    def command():
+        waits = lambda: said.append("waits")  # noqa: E731
+        return schedule.run_by_hand(ScheduledJob("pull shop", EVERY_MS), stores[1], clock, by_hand.run, waits)
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as workers:
+        workers.create_task(work.keep(stores[0], clock))
+        await work.runs.wait()
+        first = workers.create_task(command())
+        await asyncio.sleep(0.3)
+        assert (by_hand.begun, said) == (0, ["waits"])
+        work.may_end.set()
+        await by_hand.runs.wait()
+        await stores[0].put_state(f"{STATE}pull shop", msgspec.json.encode(TaskState()))
+        await asyncio.sleep(0.3)
+        assert (work.begun, by_hand.begun) == (1, 1)
+        by_hand.may_end.set()
+        assert (await first).did == "It did something."
+        await asyncio.sleep(0.3)
+        work.stop.set()
+    assert (work.begun, by_hand.ended, said, work.problems) == (2, 1, ["waits"], [])
+
+
+async def test_a_command_goes_on_after_one_that_was_killed(open_store):
+    """Within a minute. One that is broken off gives its turn back at once."""
+    store, clock, killed, broken_off, last = await open_store(), ManualClock(NOW_MS), Work(), Work(), Work()
+    job = ScheduledJob("pull shop", EVERY_MS)
+    await store.take_turn(f"{schedule.TURN}{STATE}pull shop", "killed", NOW_MS, LEASE_MS)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as commands:
+        second = commands.create_task(schedule.run_by_hand(job, store, clock, broken_off.run, killed.runs.set))
+        await killed.runs.wait()
+        await clock.asleep.wait()
+        clock.advance(LEASE_MS / 1000)
+        await broken_off.runs.wait()
+        second.cancel()
+        await asyncio.wait([second])
+        last.may_end.set()
+        await schedule.run_by_hand(job, store, clock, last.run, last.stop.set)
+    assert (broken_off.broken_off.is_set(), last.ended, last.stop.is_set()) == (True, 1, False)

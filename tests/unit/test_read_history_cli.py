@@ -8,9 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flybridge.cli.app import app
+from flybridge.cli.common import configured, with_new_store
 from flybridge.clock import SystemClock
 from flybridge.errors import ConfigError
+from flybridge.operations import schedule
 from flybridge.records import DAY_MS, day_of
+from flybridge.store.protocol import Store
 
 QUESTION = "nothing can be deleted in Amplitude"
 UNSIGHTED = "Amplitude has shown no user of this app yet"
@@ -84,3 +87,30 @@ def test_reports_of_the_pull_api_are_not_named_where_a_data_locker_is_compared(r
     assert result.exception.path == "--report"
     assert "Data Locker" in str(result.exception)
     assert run(config, *(word for word in words if "report" not in word)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ("pull shop", ["pull", "--from", ago(1)]),
+        ("gaps shop", ["gaps", "--from", ago(1)]),
+        ("costs shop aggregate", ["costs", "pull"]),
+        ("compare shop", ["reconcile"]),
+        ("compare shop", ["reconcile", "--cohorts"]),
+    ],
+)
+def test_what_another_process_asks_a_vendor_for_is_waited_for(config, monkeypatch, job, words):
+    """A quota is of all processes, and what the one had left would be overwritten by the other."""
+    monkeypatch.setattr(schedule, "LOOK_S", 0.05)
+    with config.open("a") as file:
+        file.write('amplitude.base_url = "http://127.0.0.1:9"\n')
+    settings = configured(config)
+
+    async def take_turn(store: Store) -> None:
+        now_ms = SystemClock().now_ms()
+        assert await store.take_turn(f"{schedule.TURN}{schedule.STATE}{job}", "a worker", now_ms, lease_ms=700)
+
+    with_new_store(settings, take_turn)
+    waited = run(config, *words)
+    assert "Another process does this for shop at this moment: waiting" in waited.stderr
+    assert "Another process" not in run(config, *words).stderr

@@ -6,13 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
+from flybridge.cli.printing import complain
 from flybridge.config.settings import Config, load
 from flybridge.errors import ConfigError
 from flybridge.system.running import run
@@ -137,6 +138,22 @@ def with_both(config: Config, work: Callable[[Inbox, Store], Awaitable[T]]) -> T
 
     _needs(config, "inbox", "store")
     return within(opened(config), lambda both: work(*both))
+
+
+async def in_turn(
+    config: Config, store: Store, job: str, app: str, work: Callable[[], Coroutine[Any, Any, T]], *, part: str = ""
+) -> T:
+    """Do what a job of an app does by schedule, once no other process does it: a vendor's quota is of all of them."""
+    from flybridge.operations.schedule import ScheduledJob, run_by_hand  # noqa: PLC0415 - of few commands
+    from flybridge.service.backends import shared_clock  # noqa: PLC0415
+
+    def waits() -> None:
+        complain(
+            f"Another process does this for {app} at this moment: waiting until it has ended. One that was killed "
+            "keeps others waiting for a minute."
+        )
+
+    return await run_by_hand(ScheduledJob(f"{job} {app}", 0, part), store, await shared_clock(config), work, waits)
 
 
 def _needs(config: Config, *names: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flybridge.cli.audit import Job, audited
-from flybridge.cli.common import AppName, AsJson, ConfigPath, OneApp, configured, with_new_store, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, OneApp, configured, in_turn, with_new_store, with_store
 from flybridge.cli.import_files import chosen_app
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
@@ -136,20 +137,21 @@ def pull_costs(
     now_ms = SystemClock().now_ms()
     refused: list[str] = []
 
-    async def work(store: Store) -> list[CostPull]:
+    async def pull_all(store: Store) -> list[CostPull]:
         done = []
         async with opened_download() as download:
             for plan in plans:
                 since, until = period(first, last, until=plan.insight.day(now_ms), days=CORRECTED_DAYS)
+                work = partial(pull, plan, store, download, first=since, last=until, now_ms=now_ms)
                 try:
-                    done.append(await pull(plan, store, download, first=since, last=until, now_ms=now_ms))
+                    done.append(await in_turn(settings, store, "costs", plan.app, work, part=plan.origin))
                 except FlybridgeError as problem:
                     refused.append(f"{plan.app}: {problem}")
         return done
 
     job = Job("costs", sorted({plan.app for plan in plans}))
     with audited(settings, "pull_costs", only_app or "all apps", job=job, new=True) as result:
-        done = with_new_store(settings, work)
+        done = with_new_store(settings, pull_all)
         result.detail = " ".join([f"{sum(one.rows for one in done)} rows.", *refused])
         result.ok = not refused
     if as_json:

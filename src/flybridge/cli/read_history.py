@@ -9,7 +9,7 @@ import typer
 
 from flybridge.appsflyer.raw_pull import LOOKBACK_DAYS, PulledReport
 from flybridge.cli.audit import Job, audited, kept
-from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed
+from flybridge.cli.common import AsJson, ConfigPath, OneApp, configured, confirmed, in_turn
 from flybridge.cli.gap_tables import show_gaps
 from flybridge.cli.import_files import Rate, chosen_app
 from flybridge.cli.import_history import show_survey, warn_unsighted, warn_waiting
@@ -75,7 +75,13 @@ def pull(
         if is_long and not (yes or as_json) and not confirmed(_question(app, from_ms, until_ms, report or ())):
             raise typer.Abort
         shown = (lambda _: None) if as_json else _show_progress
-        return await reader.pull(app, from_ms, until_ms, report or (), shown, rate=rate)
+        return await in_turn(
+            settings,
+            reader.store,
+            "pull",
+            app.name,
+            lambda: reader.pull(app, from_ms, until_ms, report or (), shown, rate=rate),
+        )
 
     span = f"From {from_day} to {to_day or 'now'}."
     with audited(settings, "pull", app.name, span, job=Job("pull", [app.name]), new=True) as result:
@@ -149,8 +155,14 @@ def gaps(
             complain(f"{waits} in the inbox, and may be among what is missing until flybridge serve has filed them.")
         from_ms, until_ms = await _span(reader, app, from_day, to_day, locker=reader.uses_locker(app, locker=locker))
         meter = Meter("rows compared")
-        found = await reader.gaps(
-            app, from_ms, until_ms, fill=fill, reports=report or (), locker=locker, shown=meter.count
+        found = await in_turn(
+            settings,
+            reader.store,
+            "gaps",
+            app.name,
+            lambda: reader.gaps(
+                app, from_ms, until_ms, fill=fill, reports=report or (), locker=locker, shown=meter.count
+            ),
         )
         meter.end()
         return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from flybridge.cli.audit import Job, kept
-from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, of_options, with_store
+from flybridge.cli.common import AppName, AsJson, ConfigPath, configured, in_turn, of_options, with_store
 from flybridge.cli.printing import NOT_SET, complain, label, print_json, print_rows, say
 from flybridge.clock import SystemClock
 from flybridge.config.settings import Config
@@ -165,7 +166,9 @@ def _found(
             reconciler = Reconciler(store, QueryBudget(transport, clock), download, clock)
             for plan in plans:
                 # A day that is not over can't be compared.
-                await reconciler.run(plan, question.first, min(question.last, todays[plan.app] - 1), again=True)
+                last = min(question.last, todays[plan.app] - 1)
+                work = partial(reconciler.run, plan, question.first, last, again=True)
+                await in_turn(settings, store, "compare", plan.app, work)
         return await read(store)
 
     return with_store(settings, read if stored else ask)
@@ -200,7 +203,8 @@ def _cohorts(
             comparer = CohortComparer(store, download, SystemClock())
             for plan in reconcile_plans_of(settings):
                 if plan.app in todays and plan.account:
-                    await comparer.run(plan, range(question.first, min(question.last + 1, todays[plan.app])))
+                    days = range(question.first, min(question.last + 1, todays[plan.app]))
+                    await in_turn(settings, store, "compare", plan.app, partial(comparer.run, plan, days))
         return await read(store)
 
     return with_store(settings, read if stored else ask)

@@ -1,8 +1,8 @@
 """Jobs by schedule, in any number of processes: reading from AppsFlyer, pulling costs, comparing counts.
 
 What stands in the store says when a task is due. One process at a time runs it, by a lease in the store that it renews
-while the task goes on. If the process is killed, another one runs the task a quarter of an hour after it was begun, or
-after an hour if problems of the task are worth so long a wait.
+while the task goes on; a command that does the same by hand takes the same lease. If the process is killed, another one
+runs the task a quarter of an hour after it was begun, or after an hour if problems of it are worth so long a wait.
 """
 
 from __future__ import annotations
@@ -111,6 +111,18 @@ def turn_of(job: ScheduledJob, store: Store, clock: Clock) -> Lease:
     """Return the lease of a job, by which one process at a time does it."""
     name, holder = f"{TURN}{job.state}", uuid4().hex
     return Lease(lambda lease_ms: store.take_turn(name, holder, clock.now_ms(), lease_ms), clock)
+
+
+async def run_by_hand(
+    job: ScheduledJob, store: Store, clock: Clock, work: Callable[[], Coroutine[Any, Any, T]], waits: Callable[[], None]
+) -> T:
+    """Do what a job does, once no other process does it. `waits` is called if one does."""
+    turn = turn_of(job, store, clock)
+    if not await turn.take():
+        waits()
+        while not await turn.take():
+            await clock.sleep(LOOK_S)
+    return await _in_turn(turn, job, work())
 
 
 async def _in_turn(turn: Lease, job: ScheduledJob, work: Coroutine[Any, Any, T]) -> T:
