@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import date
 
 import pytest
 
@@ -23,6 +24,15 @@ def test_a_row_is_read_with_everything():
     found = read(HEAD + "2026-01-31,Facebook Ads,Spring,de,120.50,EUR,310,20400\n")
     assert found.rows == [CostRow("shop", DAY, "Facebook Ads", "Spring", "DE", "EUR", 120_500_000, 310, 20_400)]
     assert (found.bad, found.days) == ([], (DAY, DAY))
+
+
+@pytest.mark.parametrize("day", ["2026-02-02", "2062-01-31", "2626-01-31", "2007-12-31", "1999-01-31"])
+def test_a_day_that_can_not_have_costs_is_refused(day):
+    """A file replaces all that was known from its first day to its last: a wrong year would take years of it away."""
+    lines = [HEAD, "2026-01-31,x,,,1,,,\n", f"{day},x,,,1,,,\n", "2026-02-01,x,,,1,,,\n"]
+    found = read_costs(lines, "shop", "USD", date(2026, 2, 1))
+    assert found.bad == [BadCost(3, "The date is in the future, or before there were apps: look at its year.")]
+    assert found.days == (DAY, DAY + 1)
 
 
 @pytest.mark.parametrize("unknown", ["", "N/A", "-", " null "])

@@ -902,3 +902,22 @@ def test_other_ways_of_packing_are_named(tmp_path):
     for name, kind in (("a.tar.gz", "tar"), ("a.csv.bz2", "bzip2"), ("a.csv.xz", "xz"), ("a.csv.zst", "Zstandard")):
         with pytest.raises(FlybridgeError, match=f"is packed with {kind}"):
             list(RawRows(local_file(tmp_path / name), UTC_ZONE, None))
+
+
+@pytest.mark.parametrize(
+    ("written", "user"),
+    [
+        ("123456.0", "123456"),
+        ("0123.0", "0123"),
+        ("123456.00", "123456.00"),
+        ("1.2.0", "1.2.0"),
+        ("v1.0", "v1.0"),
+        (".0", ".0"),
+    ],
+)
+def test_a_user_whose_number_was_made_a_decimal_is_the_same_user(tmp_path, written, user):
+    """As programs write whole numbers of a column in which some are missing. In Parquet these are numbers."""
+    header = "AppsFlyer ID,Event Name,Event Time,Customer User ID\n"
+    rows = f"1629191854863-7087037,a,2026-03-04 08:30:00,{written}\n1629191854863-7087038,b,2026-03-04 08:30:01,\n"
+    found = [row.fields.get("customer_user_id") for row in rows_of(tmp_path / "in_app_events.csv", header + rows)]
+    assert found == [user, None]

@@ -173,6 +173,19 @@ def test_columns_are_known_in_capitals_whatever_others_are_called(header):
     assert seen.seen_ms == 1_772_613_000_000
 
 
+def test_ids_that_were_made_decimals_are_whole():
+    """As programs write whole numbers of a column in which some are missing."""
+    header = "user_id,device_id,amplitude_id,appsflyer_id"
+    line, other = lines(
+        f"{header}\n123456.0,77777.0,900719925474.0,1629191854863-7000002\nv1.0,,,1629191854863-7000003\n"
+    )
+    assert isinstance(line, FileLine)
+    assert isinstance(other, FileLine)
+    assert (line.ids, other.ids) == (("123456", "77777"), ("v1.0",))
+    (seen,) = stream.walk(decode(line.body))
+    assert seen.amplitude_id == "900719925474"
+
+
 @pytest.mark.parametrize("before", ["\ufeff", "\ufeff\ufeff", "\0\0", "\0\ufeff"])
 @pytest.mark.parametrize("text", ['{"user_id":"ada","device_id":"d1"}\n', "user_id,device_id\nada,d1\n"])
 def test_what_stands_before_a_file_hides_nobody(before, text):

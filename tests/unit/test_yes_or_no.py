@@ -15,6 +15,20 @@ from flybridge.system.yes_or_no import yes_or_no
 YES = (True, 1, 1.0, "true", "TRUE", " True ", "1", "1.0", "yes", "Y", "t", "on", "Enabled", '"true"', "Optional(true)")
 NO = (False, 0, 0.0, "false", "FALSE", " False ", "0", "0.0", "no", "N", "f", "off", "Disabled", "'no'", "\u200bfalse")
 NEITHER = (2, -1, 0.5, "2", "maybe", "truely", "1.00.0", "yes no")
+YES += (
+    "WAHR",
+    "Vrai",
+    "VERDADERO",
+    "VERO",
+    "VERDADEIRO",
+    "WAAR",
+    "PRAWDA",
+    "IGAZ",
+    "\u0418\u0421\u0422\u0418\u041d\u0410",
+    "DO\u011eRU",
+    "SANT",
+)
+NO += ("FALSCH", "Faux", "FALSO", "ONWAAR", "FA\u0141SZ", "HAMIS", "\u041b\u041e\u0416\u042c", "YANLI\u015e", "USANN")
 CASES = [*((one, True) for one in YES), *((one, False) for one in NO), *((one, None) for one in NEITHER)]
 
 

@@ -206,7 +206,7 @@ KINDS: Final = {spec.name: spec.type for spec in msgspec.structs.fields(Postback
 
 _WORDS: Final = (
     "", "null", "none", "nil", "n/a", "undefined", "(null)", "<null>", "nan", "(none)", "(nil)", "<nil>", "#n/a", "\\n",
-    '""', "''", "[]", "{}",
+    '""', "''", "[]", "{}", "#nv", "#n/d", "#name?", "#value!", "#ref!", "#null!", "#num!", "#div/0!",
     *(quote + word + quote for quote in ("\"", "'") for word in ("null", "none", "nil", "n/a", "undefined", "(null)")),
 )  # fmt: skip
 _EDGES: Final = ("", " ", "  ", "   ", "\t", "\n", "\r\n", "\u00a0")

@@ -21,7 +21,7 @@ from flybridge.errors import ConfigError, FlybridgeError
 from flybridge.insight.costs import read_costs
 from flybridge.insight.question import period
 from flybridge.insight.reported_costs import costs_of_files
-from flybridge.records import clock_time
+from flybridge.records import DAY_MS, clock_time
 from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
 from flybridge.system.text_encoding import as_utf8, line_text
@@ -70,7 +70,8 @@ def _import_csv(settings: Config, file: Path, only_app: str | None) -> list[dict
             text = "".join(map(line_text, as_utf8(raw)))
     except OSError as problem:
         raise ConfigError("", f"{file} can't be read: {problem.strerror}.", "Name a CSV file.") from None
-    found = read_costs(io.StringIO(text, newline=""), name, one.insight.currency)
+    tomorrow = date_of(SystemClock().now_ms() // DAY_MS + 1)  # where it is today already
+    found = read_costs(io.StringIO(text, newline=""), name, one.insight.currency, tomorrow)
     for bad in found.bad[:SHOWN]:
         complain(f"{file}, line {bad.line}: {bad.problem}")
     if found.bad:

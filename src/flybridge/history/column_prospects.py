@@ -20,7 +20,7 @@ from flybridge.history.column_blocks import ColumnBlock, Texts, rows_beside, row
 from flybridge.history.column_events import REPEATING, ColumnEvent, ColumnEvents
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.equal_rows import RowIdentity
-from flybridge.history.rows import BadRow, RawRow
+from flybridge.history.rows import BadRow, RawRow, user_of
 from flybridge.mapping.person import Keys, identify, named_user
 from flybridge.mapping.to_amplitude.facts import MAX_FLAT
 from flybridge.mapping.to_amplitude.rules import Rules
@@ -92,10 +92,11 @@ def prospects_of(
     return rows_by_columns(reader, chosen, REPEATING, rows_of)
 
 
-def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], users: _Users) -> list[bool]:
+def _are_named(block: ColumnBlock, found: Sequence[ColumnEvent | None], known: _Users) -> list[bool]:
     """Return for each row whether it is sent and names its user."""
-    texts, names_one = block.texts, users.names_one
-    rows = zip(found, texts("event_value"), texts("custom_data"), texts("customer_user_id"), strict=True)
+    texts, names_one = block.texts, known.names_one
+    users = [None if written is None else user_of(written) for written in texts("customer_user_id")]
+    rows = zip(found, texts("event_value"), texts("custom_data"), users, strict=True)
     return [
         event is not None and event.decided.outcome is None and names_one(custom, customer, event.value, written)
         for event, written, custom, customer in rows

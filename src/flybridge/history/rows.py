@@ -148,11 +148,18 @@ def zone_of(columns: Columns, zone: Zone | None, name: str) -> Zone:
 
 def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, zone: Zone) -> RawRow:
     """Return a row from its filled fields, which are changed."""
+    if "customer_user_id" in fields:
+        fields["customer_user_id"] = user_of(fields["customer_user_id"])
     report = report_of(fields, named)
     if report is Report.AD_REVENUE and "event_name" not in fields:
         fields["event_name"] = "af_ad_revenue"
     zone.convert(fields)
     return RawRow(number, end, report, fields)
+
+
+def user_of(written: str) -> str:
+    """Return a user's id without the `.0` that programs write behind whole numbers if some of a column are missing."""
+    return written[:-2] if written[-2:] == ".0" and written[:-2].isdecimal() else written
 
 
 def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:

@@ -52,7 +52,8 @@ JUNK: Final = frozenset(
     {
         "", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "{}", "lmy47d", "0", "-1",
         "(null)", "nan", "false", "true", "[]", "(none)", "(nil)", "<null>", "<nil>", "#n/a", "\\n", "(not set)",
-        "not set", "(undefined)", "(unknown)",
+        "not set", "(undefined)", "(unknown)", "#nv", "#n/d", "#name?", "#value!", "#ref!", "#null!", "#num!",
+        "#div/0!",
     }
 )  # fmt: skip
 

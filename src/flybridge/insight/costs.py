@@ -25,6 +25,7 @@ NEEDED: Final = ("date", "media_source")
 FIGURES: Final = ("spend", "clicks", "impressions")
 SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """What spreadsheets write between columns where a comma begins the fraction of an amount, or is asked to be none."""
+FIRST: Final = day_number(date(2008, 1, 1))
 NO_CSV: Final = "The line is not CSV: look for a quote that is not closed: {}."
 
 
@@ -48,8 +49,10 @@ class CostFile(Struct, frozen=True):
         return min(days), max(days)
 
 
-def read_costs(lines: Iterable[str], app: str, currency: str) -> CostFile:
-    """Read the lines of a CSV file. `currency` is that of rows which name none."""
+def read_costs(lines: Iterable[str], app: str, currency: str, last: date = date.max) -> CostFile:
+    """Read the lines of a CSV file. `currency` is that of rows which name none, and `last` the last day of which there
+    can be costs: a file replaces what was known from its first day to its last.
+    """
     reader = csv.reader(lines, strict=True)
     try:
         header = [name.strip().lower().removeprefix("\ufeff").replace(" ", "_") for name in next(reader, [])]
@@ -64,7 +67,7 @@ def read_costs(lines: Iterable[str], app: str, currency: str) -> CostFile:
         try:
             values = [value.strip() for value in next(reader)]
             if any(values):
-                _add(places, _row(_named(header, values), app, currency))
+                _add(places, _row(_named(header, values), app, currency, last))
         except StopIteration:
             break
         except (csv.Error, ValueError) as error:
@@ -107,13 +110,15 @@ def _named(header: list[str], values: list[str]) -> Mapping[str, str]:
     return {name: stated(value) for name, value in found.items()}
 
 
-def _row(values: Mapping[str, str], app: str, currency: str) -> CostRow:
+def _row(values: Mapping[str, str], app: str, currency: str, last: date) -> CostRow:
     try:
         day = day_number(date.fromisoformat(values.get("date", "")))
     except ValueError:
         day = -1
     if day < 0:
         raise ValueError("The date can't be read: write it as 2026-01-31.")
+    if not FIRST <= day <= day_number(last):
+        raise ValueError("The date is in the future, or before there were apps: look at its year.")
     source = source_label(values.get("media_source", ""))
     if not source:
         raise ValueError("The media_source is empty: write it as AppsFlyer does.")

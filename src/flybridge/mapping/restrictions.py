@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from unicodedata import normalize
 
 from flybridge.records import Word
 
@@ -31,6 +32,9 @@ PASS: Final = Policy.PASS
 RESTRICTED: Final = "restricted"
 """How AppsFlyer names a source that may not be named: paid, and by whom is not said. What a policy withholds is sent
 under the same name."""
+
+UNSEEN: Final = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
+"""Characters that take no room."""
 
 TOUCH_TYPES: Final = ("click", "impression", "tv", "pre-installed")
 """The kinds of touch that AppsFlyer reports, in lower case (https://dev.appsflyer.com/hc/reference/post_app-id, filter
@@ -81,13 +85,18 @@ def policies(configured: Mapping[str, str]) -> Mapping[str, Policy]:
 
 
 def _plain(name: str) -> str:
-    return "/".join(part.strip() for part in name.lower().rsplit("/", 1))
+    return "/".join(map(_word, name.rsplit("/", 1)))
+
+
+def _word(name: str) -> str:
+    """Return a name in small letters, with single blanks and without characters that take no room."""
+    return " ".join(normalize("NFKC", name).translate(UNSEEN).lower().split())
 
 
 def policy_of(media_source: str | None, touch_type: str | None, by_source: Mapping[str, Policy]) -> Policy:
     """Return the policy of a source. Organic events, and events without a source, are restricted only if configured."""
-    source = (media_source or "organic").strip().lower()
-    touch = touch_type.strip().lower() if touch_type else ""
+    source = _word(media_source or "organic")
+    touch = _word(touch_type or "")
     asked = [f"{source}/{touch}", source] if touch else [source]
     if source != "organic":
         asked += [f"default/{touch}", "default"] if touch else ["default"]

@@ -24,6 +24,7 @@ from flybridge.amplitude import stream
 from flybridge.amplitude.merged import is_merge, merges
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import check_line_ends
+from flybridge.history.rows import user_of
 from flybridge.history.unpacked import unpacked
 from flybridge.identity.placeholders import is_shortened
 from flybridge.lenient_json import decode
@@ -194,6 +195,9 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
         if shortened := [column for column in NUMBERED if is_shortened(str(found.get(column, "")))]:
             yield BadLine(at, f"Its {shortened[0]} is a number that a spreadsheet has shortened: save it as text.")
             continue
+        for column in NUMBERED:
+            if column in found:
+                found[column] = user_of(str(found[column]))
         for time in TIMES:
             if str(found.get(time, "")).isdecimal():
                 found[time] = int(found[time])

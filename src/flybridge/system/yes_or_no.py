@@ -6,8 +6,11 @@ from typing import Any, Final
 
 from flybridge.system.text_encoding import bare_text
 
-YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "enabled"})
-NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled"})
+# What spreadsheets write for a flag in other languages: de, fr, es and it, pt, nl, pl, cs, hu, ru, tr, sv, da, nb, fi.
+_TRUE: Final = "wahr vrai verdadero vero verdadeiro waar prawda pravda igaz истина doğru sant sand sann tosi"
+_FALSE: Final = "falsch faux falso onwaar fałsz nepravda hamis ложь yanl\u0131ş yanliş falskt falsk usann epätosi"
+YES: Final = frozenset({"true", "1", "yes", "y", "t", "on", "enabled", *_TRUE.split()})
+NO: Final = frozenset({"false", "0", "no", "n", "f", "off", "disabled", *_FALSE.split()})
 NOT_KNOWN: Final = frozenset({"unknown", "unavailable", "notsupported"})
 
 
