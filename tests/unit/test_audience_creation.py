@@ -51,7 +51,11 @@ def answer(status: int, body: object) -> HttpResponse:
     ("response", "said"),
     [
         (answer(400, {"error_code": 1001, "messege": "Audience already exists under your account"}), "import key"),
-        (answer(400, {"error_code": 1000, "message": {"errors": {"platform": "must be android or ios"}}}), "refuses"),
+        (
+            answer(400, {"error_code": 1000, "message": {"errors": {"platform": "must be android or ios"}}}),
+            "refuses to make the audience: platform must be android or ios.",
+        ),
+        (answer(400, {"error_code": 1000, "message": {"errors": []}}), "it does not say why"),
         (answer(400, {"error_code": 1004, "message": "Creation is no longer allowed"}), "no more audiences"),
         (answer(400, {"error_code": 1020, "message": "Internal error occurred"}), "Internal error occurred"),
         (answer(401, {"message": "x"}), "apps.appsflyer.api_token"),

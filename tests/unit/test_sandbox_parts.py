@@ -13,6 +13,7 @@ import pytest
 from flybridge.history.locker_folders import Locker
 from flybridge.history.raw_rows import RawRows
 from flybridge.sandbox.clock import FastClock
+from flybridge.sandbox.vendors.audiences import Audiences
 from flybridge.sandbox.vendors.data_locker import update
 from flybridge.sandbox.vendors.deletion import number_of
 from flybridge.sandbox.vendors.kept import kept_body
@@ -350,3 +351,36 @@ def test_each_operation_of_identify_does_what_the_page_says(operations, kept):
     users.find("ann", None).properties["l"] = ["a", "b"]
     users.identify("ann", None, operations, 0)
     assert users.find("ann", None).properties == kept
+
+
+HASH = "9" * 64
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "invalid"),
+    [
+        ({"hashed_emails": [HASH, HASH], "phone_number_sha256": HASH}, 0),
+        ({"hashed_emails": [HASH] * 3}, 1),
+        ({"hashed_emails": HASH}, 1),
+        ({"phone_number_sha256": [HASH]}, 1),
+        ({"hashed_emails": []}, 1),
+        ({"email": HASH}, 1),
+    ],
+)
+def test_additional_identifiers_are_as_their_page_has_them(identifiers, invalid):
+    """Two addresses at most, in a list, and one number of each form; AppsFlyer counts the others as invalid."""
+    good = {"key_value": "ann", "identifiers": {"phone_number_sha256": HASH}}
+    body = {"key_type": "customer_user_id", "data": [good, {"key_value": "bob", "identifiers": identifiers}]}
+    path = "/api/audience-bulk-api/v1/additional-identifiers/app/id1"
+    scope = {"method": "PUT", "path": path, "query_string": b"", "headers": [(b"authorization", b"Bearer t")]}
+    answer = Audiences(ManualClock()).answer(scope, json.dumps(body).encode())
+    assert (answer.status, answer.content["invalid"]) == (202, invalid)
+
+
+@pytest.mark.parametrize(("value", "status"), [("ann", 200), (12345, 400), (["ann"], 400), (None, 400)])
+def test_identifiers_of_devices_are_texts(value, status):
+    """As the schema of the import has them."""
+    body = {"import_key": "k", "platform": "ios", "devices": [{"app_id": "id1", "cuid": value}]}
+    path = "/api/audiences-import-api/v2/add"
+    scope = {"method": "POST", "path": path, "query_string": b"", "headers": [(b"authorization", b"Bearer t")]}
+    assert Audiences(ManualClock()).answer(scope, json.dumps(body).encode()).status == status

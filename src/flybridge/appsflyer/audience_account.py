@@ -2,9 +2,10 @@
 
 `POST /api/audiences-external-api/audience`, bearer token V2, `{audience_name, platform, connections}` with a name of 2
 to 100 characters; answers 200 `{"message": {"audience_id": 123, "import_key": "..."}}`, and 400 `{error_code, message}`
-(`messege` in places) if the name exists (1001), the platform is none (1000), or no more may be made (1004).
+(`messege` in places) if the name exists (1001), a field is wrong (1000, and the message is an object `{errors: {field:
+why}}`), or no more may be made (1004).
 
-https://dev.appsflyer.com/hc/reference/audience-external-api (read 2026-11-27).
+https://dev.appsflyer.com/hc/reference/audience-external-api (read 2026-11-29).
 """
 
 from __future__ import annotations
@@ -52,7 +53,14 @@ def read(response: HttpResponse) -> CreatedAudience | str:
             case code if code == FULL:
                 return "AppsFlyer makes no more audiences in this account. Delete one, or ask AppsFlyer for more."
             case _:
-                return f"AppsFlyer refuses to make the audience: {message_of(response) or 'it does not say why'}."
+                why = message_of(response) or _faults(made) or "it does not say why"
+                return f"AppsFlyer refuses to make the audience: {why}."
     verdict = common(response, response.status)
     remedy = f" {verdict.remedy}" if isinstance(verdict, Halt) else " Try again later."
     return f"AppsFlyer answers {response.status}.{remedy}"
+
+
+def _faults(message: object) -> str:
+    """Return what is wrong with a request, field by field; empty if the message does not say."""
+    faults = message.get("errors") if isinstance(message, dict) else None
+    return ", ".join(f"{name} {fault}" for name, fault in faults.items()) if isinstance(faults, dict) else ""

@@ -30,6 +30,7 @@ ADDITIONAL: Final = "/api/audience-bulk-api/v1/additional-identifiers/app/"
 EXTERNAL: Final = "/api/audiences-external-api/"
 CONTROL: Final = "/sandbox/audiences"
 MAX_ROWS: Final = 4000
+MAX_EMAILS: Final = 2
 FITTING: Final = {
     "android": ("gaid", "oaid", "imei", "cuid", "braze_id", "amplitude_id"),
     "ios": ("idfv", "idfa", "cuid", "braze_id", "amplitude_id"),
@@ -161,7 +162,8 @@ class Audiences(VendorApi):
         if action == "remove" and several:
             return f"{several} or more of devices to remove contain more than one identifier per device"
         named = (_identifier(asked.platform, device) for device in asked.devices)
-        if not all(_UUID.fullmatch(value) if kind in UUIDS else value.strip() for kind, value in named):
+        is_text = all(isinstance(value, str) for device in asked.devices for value in device.values())
+        if not is_text or not all(_UUID.fullmatch(value) if kind in UUIDS else value.strip() for kind, value in named):
             return "We couldn’t understand one or more of your device IDs"  # noqa: RUF001 - as the page spells it
         return ""
 
@@ -252,10 +254,8 @@ def _is_row(action: str, row: _Row) -> bool:
         return False
     if isinstance(row.identifiers, list):
         return action == "remove" and set(row.identifiers) <= KINDS
-    values = [one for value in row.identifiers.values() for one in (value if isinstance(value, list) else [value])]
-    return (
-        action == "add"
-        and set(row.identifiers) <= KINDS
-        and bool(values)
-        and all(_HASH.fullmatch(str(one)) for one in values)
-    )
+    emails = row.identifiers.get("hashed_emails", [])
+    if action != "add" or not set(row.identifiers) <= KINDS or not isinstance(emails, list) or len(emails) > MAX_EMAILS:
+        return False
+    values = [*emails, *(value for kind, value in row.identifiers.items() if kind != "hashed_emails")]
+    return bool(values) and all(isinstance(one, str) and _HASH.fullmatch(one) for one in values)
