@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from flybridge.insight.comparison import ALL_EVENTS
+from flybridge.insight.converted_revenue import CohortRevenue
 from flybridge.insight.reconcile import DayEvidence
-from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
+from flybridge.insight.reconcile_revenue import RevenueEvidence, compare_revenue
 
 EURO = 1_000_000
 
@@ -82,6 +83,19 @@ def test_what_has_no_rate_is_not_taken_for_what_was_withheld_of_its_source(name:
         "Facebook Ads": {"restricted": -87 * EURO, "rate": -6 * EURO},
         name: {"restricted": 87 * EURO},
     }
+
+
+@pytest.mark.parametrize(
+    ("own", "withheld", "booked", "rate"), [(750, 620, 1_360, 10_000_000), (14, 4, 17, 1_000_000), (14, 3, 17, 0)]
+)
+@pytest.mark.parametrize("name", ["restricted", "organic"])
+def test_what_was_withheld_is_found_where_a_rate_hides_it(name: str, own: int, withheld: int, booked: int, rate: int):
+    """What its source lacks is less than that, or as little as the rate makes of the source's own revenue."""
+    source = CohortRevenue(own * EURO, paid=3, rated=3, rated_amount=own * EURO + 30 * EURO)
+    cohorts = {"Facebook Ads": source, name: CohortRevenue(withheld * EURO, paid=1)}
+    found = parts({"Facebook Ads": booked * EURO, name: 0}, cohorts)
+    assert found[name] == {"restricted": withheld * EURO}
+    assert found["Facebook Ads"] == {"restricted": -withheld * EURO} | ({"rate": rate} if rate else {})
 
 
 def test_what_was_withheld_is_not_taken_for_a_rate_where_much_was_refunded() -> None:

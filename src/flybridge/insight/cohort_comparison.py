@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from flybridge.insight.causes import APPSFLYER
 from flybridge.insight.compared_rows import WITHHELD, ComparedRows, add, largest, left, move_withheld, respelled
 from flybridge.insight.comparison import CENT, ComparedRow
-from flybridge.insight.reconcile_revenue import CohortRevenue, explain_conversion
+from flybridge.insight.converted_revenue import CohortRevenue, explain_conversion
 
 REPORT: Final = "cohorts"
 """The kind of day report that holds a comparison."""

@@ -12,31 +12,18 @@ which books their revenue on the day of the install.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field, structs
 
 from flybridge.insight.causes import AMPLITUDE, APPSFLYER
-from flybridge.insight.compared_rows import (
-    WITHHELD,
-    ComparedRows,
-    add,
-    booked_rows,
-    left,
-    move_withheld,
-    respelled,
-)
+from flybridge.insight.compared_rows import ComparedRows, add, booked_rows, left, respelled
 from flybridge.insight.comparison import ALL_EVENTS, CENT, ComparedKey, ComparedRow, Part
+from flybridge.insight.converted_revenue import CohortRevenue, explain_conversion, is_of
 from flybridge.insight.reconcile import BY_OTHERS, AmplitudeCount, DayEvidence
 from flybridge.records import PerformanceKind
 from flybridge.store.performance import ORGANIC, RESTRICTED
-
-SIGNS: Final = (1, -1)
-"""What is paid, and what is refunded."""
-
-USUAL_RATE: Final = 0.1
-"""By which share of an amount two tables of rates usually differ at most."""
 
 DELIVERED: Final = ""
 MISSING: Final = "gap"
@@ -69,21 +56,6 @@ class RevenueFact(Struct, frozen=True):
     counted: int
     bare: int
     sent: int
-
-
-class CohortRevenue(Struct):
-    """Flybridge's revenue of the installs of a day and source, and how it was converted.
-
-    `not_converted` events have no rate. Of `paid` events, `rated` were converted by the rate table into `rated_amount`,
-    where AppsFlyer uses its own rates. What is in AppsFlyer's raw data and not known to have come is worth `missing`.
-    """
-
-    revenue: int = 0
-    not_converted: int = 0
-    paid: int = 0
-    rated: int = 0
-    rated_amount: int = 0
-    missing: int = 0
 
 
 class RevenueEvidence(Struct, frozen=True):
@@ -213,7 +185,7 @@ class _RevenueRows:
                 add(row, "day_boundary", found.on_day - found.in_zone)
                 sent = foreign.get((events[0], source))
                 # More refunds make it less.
-                if sent is not None and _is_of(left(row, AMPLITUDE), found.in_zone):
+                if sent is not None and is_of(left(row, AMPLITUDE), found.in_zone):
                     add(row, sent.code, left(row, AMPLITUDE), "", sent.n)
 
     def _sent(self, events: Sequence[str]) -> None:
@@ -260,70 +232,7 @@ class _RevenueRows:
             part, missing = lost.get(source), cohorts.get(source, CohortRevenue()).missing
             # Of payments and refunds together the sum may be of either sign, and is then what raw data has of them.
             is_missing = abs(lacking) >= CENT > abs(lacking - missing)
-            if part is not None and (is_missing or _is_of(lacking, row.appsflyer or 0)):
+            if part is not None and (is_missing or is_of(lacking, row.appsflyer or 0)):
                 add(row, part.code, -lacking, part.detail, -part.n)
             if not evidence.is_final and abs(left(row, APPSFLYER)) >= CENT:
                 add(row, "not_final", left(row, APPSFLYER))
-
-
-def _is_of(more: int, whole: int) -> bool:
-    """Whether what one side has more may be a part of its whole: both are paid, or both refunded."""
-    return abs(more) >= CENT and (more > 0) == (whole > 0)
-
-
-def explain_conversion(
-    rows: Mapping[str, ComparedRow], cohort_of: Callable[[str], CohortRevenue], withholding: Collection[str]
-) -> None:
-    """Split what is left of the revenue of installs, by media source, into what was withheld and what was converted."""
-    # What no rate explains of a source came without its name, and was converted, too: so that of what is withheld,
-    # a rate explains more than usual, and what has no rate is taken for more, only after all that came without its
-    # source.
-    nameless = {
-        source: row
-        for source, row in rows.items()
-        if source in WITHHELD or not (cohort_of(source).not_converted or _is_rate(row, cohort_of(source)))
-    }
-    for sign in SIGNS:
-        move_withheld(nameless, withholding, CENT, sign)
-    for source, row in rows.items():
-        _add_rate(row, cohort_of(source), is_usual=True)
-    for sign in SIGNS:
-        move_withheld(rows, withholding, CENT, sign)
-    for source, row in rows.items():
-        _add_rate(row, cohort_of(source), is_usual=False)
-    _rate_of_withheld(rows, cohort_of)
-    hidden = cohort_of(RESTRICTED)
-    for source, row in rows.items():
-        # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
-        if hidden.not_converted and source != RESTRICTED and left(row, APPSFLYER) <= -CENT:
-            add(row, "rate", left(row, APPSFLYER), RESTRICTED, hidden.not_converted)
-
-
-def _rate_of_withheld(rows: Mapping[str, ComparedRow], cohort_of: Callable[[str], CohortRevenue]) -> None:
-    """Add what conversion explains of revenue that came without its source, to the sources that AppsFlyer names."""
-    for name in WITHHELD:
-        if name not in rows or not any(part.code == "restricted" for part in rows[name].parts):
-            continue
-        most = abs(cohort_of(name).rated_amount) * USUAL_RATE
-        for source, row in rows.items():
-            if source not in WITHHELD and CENT <= -left(row, APPSFLYER) <= most:
-                most += left(row, APPSFLYER)
-                add(row, "rate", left(row, APPSFLYER), name, cohort_of(name).rated)
-
-
-def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, is_usual: bool) -> None:
-    """Add what conversion explains of the revenue of the installs of a day and source.
-
-    That is up to a usual share of the amount that was converted; else up to all of it, and all that has no rate.
-    """
-    if not is_usual and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
-        add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
-    elif _is_rate(row, cohort, USUAL_RATE if is_usual else 1.0):
-        add(row, "rate", left(row, APPSFLYER), "", cohort.rated or cohort.paid)
-
-
-def _is_rate(row: ComparedRow, cohort: CohortRevenue, share: float = USUAL_RATE) -> bool:
-    """Whether conversion can make what is left of a row: up to a share of what the rate table has converted, and half
-    a cent of each event, which AppsFlyer converts to dollars and back.
-    """
-    return CENT <= abs(left(row, APPSFLYER)) <= abs(cohort.rated_amount) * share + cohort.paid * CENT / 2

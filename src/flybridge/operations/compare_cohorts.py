@@ -25,7 +25,7 @@ from flybridge.insight.cohort_comparison import (
     compare_cohorts,
 )
 from flybridge.insight.cohorts import LAST
-from flybridge.insight.reconcile_revenue import CohortRevenue
+from flybridge.insight.converted_revenue import CohortRevenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.booked_events import BOOKED
 from flybridge.operations.gathered import FINAL_MS, Gathered, days_of, span_of

@@ -8,9 +8,9 @@ from typing import Final
 from flybridge.amplitude import dashboard
 from flybridge.flow.filing import POSTBACKS
 from flybridge.history.uptime import Uptime, read_uptime
+from flybridge.insight.converted_revenue import CohortRevenue
 from flybridge.insight.native import REASON as NATIVE
 from flybridge.insight.reasons import NEVER_MAPPED
-from flybridge.insight.reconcile_revenue import CohortRevenue
 from flybridge.operations.booked_events import BOOKED
 from flybridge.operations.reconcile_plan import ReconcilePlan
 from flybridge.records import DAY_MS, HOUR_MS, OutcomeKind, day_of

@@ -17,9 +17,10 @@ from flybridge.delivery.exchange import Download
 from flybridge.insight import comparison
 from flybridge.insight.compared_rows import family
 from flybridge.insight.comparison import DayComparison
+from flybridge.insight.converted_revenue import CohortRevenue
 from flybridge.insight.never_came import Counted, unreadable_among
 from flybridge.insight.reconcile import DayEvidence, compare
-from flybridge.insight.reconcile_revenue import CohortRevenue, RevenueEvidence, compare_revenue
+from flybridge.insight.reconcile_revenue import RevenueEvidence, compare_revenue
 from flybridge.mapping.restrictions import VIEW_RESTRICTED
 from flybridge.operations.amplitude_answers import AmplitudeAnswer, AmplitudeAnswers, most_frequent
 from flybridge.operations.count_amplitude import AmplitudeCounter, QueryBudget
