@@ -142,7 +142,7 @@ def conversion_key(app: str, who: str | None, family: str, second: int) -> bytes
 def _event(facts: Facts, app: str, *, by_attribution: bool) -> bytes:
     """Return the 16-byte identity of all occurrences of an in-app event within one second."""
     postback = facts.postback
-    revenue = postback.event_revenue
+    revenue = None if postback.event_revenue is None else postback.event_revenue + 0.0  # -0 is 0
     written = postback.event_revenue_currency
     currency = None if revenue is None else currency_of(written) or (written or "").upper()
     event = [app, _who(facts), postback.event_name, facts.event_ms // 1000, revenue, currency]
