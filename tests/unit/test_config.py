@@ -296,6 +296,35 @@ def test_a_fault_is_refused_with_its_path_and_a_remedy(replace, by, path, words)
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "amplitude.api_key",
+        "amplitude.secret_key",
+        "appsflyer.s2s_key",
+        "appsflyer.api_token",
+    ],
+)
+@pytest.mark.parametrize("added", ["\n", "\r", "\u200b", "\u00a0", "\ufeff", '"', "\u201d", "\0", "\u043a", "'"])
+def test_a_key_with_what_was_copied_along_is_refused(name, added):
+    """A vendor would refuse it, and some can't be sent at all: each event would be tried until its tries are spent."""
+    section, _, key = name.partition(".")
+    settings = {"amplitude.api_key": "key", "appsflyer.push_token": "t", name: f"0123abcd{added}"}
+    text = SMALL.partition("[apps.")[0] + "".join(f"{one} = {json.dumps(value)}\n" for one, value in settings.items())
+    with pytest.raises(ConfigError) as caught:
+        check(loads(text, Path(), {}))
+    assert caught.value.path == f"apps[0].{section}.{key}"
+    assert "Copy it anew" in str(caught.value)
+
+
+def test_a_file_in_another_encoding_is_refused_with_what_to_do(tmp_path):
+    """Its permissions are not what is wrong."""
+    path = tmp_path / "flybridge.toml"
+    path.write_bytes(SMALL.encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"is not UTF-8 text\. Save it as UTF-8\."):
+        load(path, {})
+
+
+@pytest.mark.parametrize(
     ("lines", "path"),
     [
         ('mapping.without = ["compaign"]', "mapping.without"),

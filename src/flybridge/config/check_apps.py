@@ -23,6 +23,7 @@ MAX_TOKEN_CHARACTERS: Final = 2000
 # What AppsFlyer lets a customer enter as the Push API token
 # (https://support.appsflyer.com/hc/en-us/articles/207034356, read 2026-11-24).
 _TOKEN = re.compile(r"[A-Za-z0-9\-_. \t]+")
+_KEY = re.compile(r"""[^"'\x00-\x1f\x7f-\U0010ffff]*""")
 _IOS_APP_ID = re.compile(r"id[0-9]+")
 _APP_ID = re.compile(r"[^\s/?#]+")
 
@@ -72,6 +73,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
     check_origin(f"{path}.appsflyer.base_url", app.appsflyer.base_url)
     check_origin(f"{path}.amplitude.base_url", app.amplitude.base_url)
     _check_push_token(f"{path}.appsflyer.push_token", app.appsflyer, open_intake=open_intake)
+    _check_keys(path, app)
     if not app.mapping.include:
         raise ConfigError(
             f"{path}.mapping.include", "is an empty list, so nothing would be sent.", 'Write ["*"] to send all events.'
@@ -140,6 +142,23 @@ def check_never_both(apps: Sequence[App]) -> None:
                 "Remove one of the two entries. An app has one route; to try the other one, use another project.",
             )
         seen[pair] = number
+
+
+def _check_keys(path: str, app: App) -> None:
+    """Raise `ConfigError` for a key with what was copied along: quotes, line ends, and signs that can't be seen."""
+    keys = {
+        "amplitude.api_key": app.amplitude.api_key,
+        "amplitude.secret_key": app.amplitude.secret_key,
+        "appsflyer.s2s_key": app.appsflyer.s2s_key,
+        "appsflyer.api_token": app.appsflyer.api_token,
+    }
+    for name, key in keys.items():
+        if key is not None and not _KEY.fullmatch(key.reveal()):
+            raise ConfigError(
+                f"{path}.{name}",
+                "holds a quote, a line end or a sign that is no letter, digit or mark of ASCII: no key has one.",
+                "Copy it anew, alone.",
+            )
 
 
 def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> None:

@@ -186,10 +186,11 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
             f"There is no configuration file {path}.",
             f"Run `flybridge init` to write one, or name another with --config or {PATH_VARIABLE}.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    except UnicodeDecodeError:
+        raise ConfigError("", f"The configuration file {path} is not UTF-8 text.", "Save it as UTF-8.") from None
+    except OSError as error:
         raise ConfigError(
-            "", f"The configuration file {path} can't be read: {reason}.", "Check its path and its permissions."
+            "", f"The configuration file {path} can't be read: {error.strerror}.", "Check its path and its permissions."
         ) from None
     base = path.absolute().parent
     return loads(text, base, {**read_env_file(base / ENV_FILE), **env})
