@@ -317,3 +317,19 @@ async def test_the_command_replaces_a_former_export_and_takes_days(place):
         assert result.exit_code != 0, wrong
     again = pyarrow.parquet.read_table(directory / "again" / "performance.parquet")
     assert again.equals(table)
+
+
+async def test_of_two_exports_into_one_directory_the_second_is_refused(place):
+    """They would write the same files. Elsewhere, and afterwards, it goes on."""
+    directory, written, *_ = place
+    config = loads((directory / "flybridge.toml").read_text(), directory, {})
+    scopes, store = scopes_of(config, NOW_MS), SqliteStore(directory / "store.db", Seal(*config.secrets))
+    await store.open()
+    try:
+        places = [directory / name for name in ("both", "both", "other")]
+        made = await asyncio.gather(*(export(store, scopes, one) for one in places), return_exceptions=True)
+        assert (made[0], made[2]) == (written, written)
+        assert "Another export writes into" in str(made[1])
+        assert await export(store, scopes, directory / "both") == written
+    finally:
+        await store.close()

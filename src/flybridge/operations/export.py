@@ -1,15 +1,20 @@
 """Export for tools of one's own: counters, cohorts, costs and the ledger, as Parquet files without an identifier.
 
 Files are written beside their names first, and take them when they are whole: an export that breaks off leaves the
-former one. Rows are read in pieces of a month, so that memory does not grow with the time that is exported.
+former one. Rows are read in pieces of a month, so that memory does not grow with the time that is exported. One export
+at a time writes into a directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+import fcntl
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from flybridge.errors import FlybridgeError
 from flybridge.insight.performance import AppScope
 from flybridge.parquet import ParquetWriter
 from flybridge.records import MICRO
@@ -51,9 +56,10 @@ async def export(
 ) -> dict[str, int]:
     """Write all files into a directory, which is made if it is not there. Returns how many rows each has.
 
-    `days` are the first and last day of what is counted, in the zone of each app; the ledger is written whole.
+    `days` are the first and last day of what is counted, in the zone of each app; the ledger is written whole. Raises
+    `FlybridgeError` while another process exports into the directory.
     """
-    parts = _parts(directory)
+    parts = {name: directory / f".{name}.parquet.part" for name in FILES}
     rows = {
         "performance": lambda: _sums(store, scopes, days, store.performance, _performance),
         "cohorts": lambda: _sums(store, scopes, days, store.curves, _cohort),
@@ -61,19 +67,34 @@ async def export(
         "ledger": lambda: _ledger(store, scopes),
     }
     written: dict[str, int] = {}
-    for name, columns in FILES.items():
-        with ParquetWriter(parts[name], columns) as file:
-            async for piece in rows[name]():
-                file.write(piece)
-        written[name] = file.written
-    for name, part in parts.items():
-        part.replace(part.with_name(f"{name}.parquet"))
+    with _alone(directory):
+        for name, columns in FILES.items():
+            with ParquetWriter(parts[name], columns) as file:
+                async for piece in rows[name]():
+                    file.write(piece)
+            written[name] = file.written
+        for name, part in parts.items():
+            part.replace(part.with_name(f"{name}.parquet"))
     return written
 
 
-def _parts(directory: Path) -> dict[str, Path]:
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Make a directory, and lock it, where its file system can, until the block is left or the process ends."""
     directory.mkdir(parents=True, exist_ok=True)
-    return {name: directory / f".{name}.parquet.part" for name in FILES}
+    place = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(place)
+        sentence = f"Another export writes into {directory}: wait until it has ended, or name another directory."
+        raise FlybridgeError(sentence) from None
+    except OSError:  # some file systems of networks lock no directory
+        pass
+    try:
+        yield
+    finally:
+        os.close(place)
 
 
 Pieces = AsyncIterator[Iterable[Sequence[Any]]]
