@@ -42,9 +42,9 @@ def settings(**changes) -> StreamSettings:
 
 
 @asynccontextmanager
-async def opened(cluster, stream, **options):
+async def opened(cluster, stream, seal=SEAL, **options):
     """Open an inbox, and close it."""
-    inbox = JetStreamInbox(cluster.urls, SEAL, stream, **options)
+    inbox = JetStreamInbox(cluster.urls, seal, stream, **options)
     await inbox.open()
     try:
         yield inbox
@@ -634,6 +634,19 @@ async def test_a_stream_that_was_deleted_is_named_and_receives_at_once_when_it_i
         assert answers == [None] * 20
         assert await inbox.received() == {("shop", DAY): 21}
         assert len(await drain(inbox)) == 21
+
+
+async def test_what_waits_is_known_after_a_stream_with_what_can_not_be_opened_was_made_anew(nats):
+    """It counts from 1 again: what waits now is not taken for what could not be opened then."""
+    stream = settings()
+    async with opened(nats, stream) as worker, jetstream(nats) as context:
+        async with opened(nats, stream, seal=Seal(b"another secret")) as strange:
+            await accepted(strange, [b"%d" % n for n in range(8)])
+        assert await worker.oldest_ms() is None
+        await context.delete_stream(stream.stream)
+        async with opened(nats, stream) as intake:
+            await intake.accept(envelope(b"after"))
+            assert await worker.oldest_ms() == NOW_MS
 
 
 async def test_a_stream_restored_from_a_backup_receives_at_once(nats):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -25,6 +25,9 @@ from flybridge.inbox.nats.publish import OLDEST, Publisher
 from flybridge.inbox.protocol import Damaged, Depth, Inbox, Leased, Room
 from flybridge.records import Envelope
 from flybridge.sealing import Seal
+
+if TYPE_CHECKING:
+    from nats.js.api import RawStreamMsg
 
 READS_IN_FLIGHT: Final = 32
 CARRIED_ENTRIES: Final = 1000
@@ -127,9 +130,7 @@ class JetStreamInbox(Inbox):
     async def damaged(self) -> Sequence[Damaged]:
         found, sequence = [], 1
         while message := await self._link.message(seq=sequence, subject=f"{self._stream}.chunk.>", next=True):
-            try:
-                unpack(self._seal, "", message.data or b"")
-            except SealBroken:
+            if not self._opens(message):
                 name = (message.headers or {}).get("Nats-Msg-Id", f"{message.seq}")
                 found.append(Damaged(name, [chunk_of(message.subject or "")], message.seq or 0))
             sequence = (message.seq or sequence) + 1
@@ -140,15 +141,15 @@ class JetStreamInbox(Inbox):
 
     async def oldest_ms(self) -> int | None:
         """Read the first chunk in the stream that can be opened. Those of several intakes may differ by seconds."""
-        sequence, subject = self._passed + 1, f"{self._stream}.chunk.>"
-        while message := await self._link.message(seq=sequence, subject=subject, next=True):
-            try:
-                unpack(self._seal, "", message.data or b"")
-            except SealBroken:
-                self._passed = message.seq or sequence
-                sequence = self._passed + 1
-                continue
-            return int((message.headers or {}).get(OLDEST, 0))
+        if self._passed:
+            last = await self._link.message(seq=self._passed)
+            if last is None or self._opens(last):  # it was given up, or the stream was made anew and counts from 1
+                self._passed = 0
+        subject = f"{self._stream}.chunk.>"
+        while message := await self._link.message(seq=self._passed + 1, subject=subject, next=True):
+            if self._opens(message):
+                return int((message.headers or {}).get(OLDEST, 0))
+            self._passed = message.seq or self._passed + 1
         return None
 
     async def room(self) -> Room:
@@ -204,10 +205,14 @@ class JetStreamInbox(Inbox):
             message = await self._link.message(seq=floor + 1, subject=f"{self._stream}.chunk.>", next=True)
             if message is None or not (oldest_ms := (message.headers or {}).get(OLDEST)):
                 return 0, {}
-            unreadable = {}
-            try:
-                unpack(self._seal, "", message.data or b"")
-            except SealBroken:
-                unreadable[message.seq or 0] = chunk_of(message.subject or "")[2]
+            unreadable = {} if self._opens(message) else {message.seq or 0: chunk_of(message.subject or "")[2]}
             self._first = (floor, int(oldest_ms), unreadable)
         return self._first[1:]
+
+    def _opens(self, message: RawStreamMsg) -> bool:
+        """Whether a chunk can be opened."""
+        try:
+            unpack(self._seal, "", message.data or b"")
+        except SealBroken:
+            return False
+        return True
