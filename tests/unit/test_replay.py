@@ -169,7 +169,7 @@ def test_a_replay_keeps_every_field(field):
         async def redeliver(self, ids, now_ms):
             return 0
 
-        async def file(self, filings, now_ms, capacity=()):
+        async def file(self, filings, now_ms, capacity=(), heard_ms=None):
             self.filed = filings
             return Filed({"applied": 1})
 
@@ -296,5 +296,29 @@ async def test_each_kind_of_dead_letter_is_sent_when_its_cause_is_gone(tmp_path,
         assert (done.processed, done.outcomes) == (1, {"pending": 1})
         assert await store.audit() == []
         assert [one.outcome for one in await store.counts() if one.n] == ["pending"]
+    finally:
+        await store.close()
+
+
+async def test_a_replay_after_the_window_waits_for_a_sighting_that_was_received_in_time(tmp_path):
+    """A worker may have a backlog: that sighting is in the inbox. Without one the hold ends as all do."""
+    config = loads(HEAD + APP.format("shop", "shop"), tmp_path, {})
+    flow, store = wiring.build_flow(config), backends.open_store(config)
+    pushed = {name: value for name, value in PUSHED.items() if name != "customer_user_id"}
+    bodies = [json.dumps(pushed | {"appsflyer_id": f"{n}-1"}).encode() for n in range(2)]
+    envelopes = [Envelope("shop", Source.PUSH, Media.JSON, NOW_MS, body, f"r{n}") for n, body in enumerate(bodies)]
+    dead = Dead("map", "fault", "It failed.", "Replay it after an upgrade.")
+    (key, *_) = flow.safe_filing(envelopes[0]).decision.keys
+    came = Envelope("shop", Source.STREAM, Media.JSON, NOW_MS + 1000, b"{}", "r3")
+    late_ms = NOW_MS + 30 * 86_400_000
+    await store.open()
+    try:
+        await store.file([Filing(one, dead, digest=one.body[:16]) for one in envelopes], NOW_MS)
+        done = await replay(store, flow, await store.dead_ids(limit=9), late_ms)
+        assert done.outcomes == {"held": 2}
+        seen = Filing(came, Apply(), sightings=(Sighting("shop", key, "appsflyer_id", NOW_MS, "ada"),))
+        assert (await store.file([seen], late_ms)).matched == 1
+        assert await store.expire(late_ms, heard_ms=late_ms) == 1
+        assert await store.audit() == []
     finally:
         await store.close()

@@ -30,7 +30,7 @@ AGAIN_S: Final = 1.0
 OFFERED: Final = 0.8
 """How much of its lease a batch is offered to a store that is unavailable, before it is left to the next lease."""
 NOT_HEARD_MS: Final = 0
-"""What waits in the inbox behind a batch is not known: `Store.expire` ends what is filed after its window."""
+"""What waits in the inbox behind what is filed is not known: `Store.expire` ends what is filed after its window."""
 LEASES: Final = 2
 """After so many leases that were never acknowledged, envelopes are processed one by one."""
 CPU_S: Final = 5.0

@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from flybridge.clock import Clock
 from flybridge.flow import Flow
+from flybridge.flow.loop import NOT_HEARD_MS
 from flybridge.inbox.protocol import Inbox
 from flybridge.records import DAY_MS, Dead, Envelope, Filing, Media, Source
 from flybridge.store.protocol import Store
@@ -40,7 +41,8 @@ async def replay(store: Store, flow: Flow, ids: Sequence[int], now_ms: int) -> R
     """Replay dead letters. An id that is none, or none any more because another process replayed it, is left alone."""
     taken = [letter.envelope for letter in await store.take_dead(ids) if letter.reason != DAMAGED]
     filings = [structs.replace(flow.safe_filing(envelope), replayed=True) for envelope in taken]
-    filed = await store.file(filings, now_ms) if filings else None
+    # A sighting that was received in time may still wait in the inbox.
+    filed = await store.file(filings, now_ms, heard_ms=NOT_HEARD_MS) if filings else None
     redelivered = await store.redeliver(ids, now_ms)
     return Replayed(redelivered, len(filings), dict(filed.outcomes) if filed else {})
 
