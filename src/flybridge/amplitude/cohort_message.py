@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from flybridge.amplitude.cohort_file import column
-from flybridge.amplitude.stream import number_of, object_of, time_ms
+from flybridge.amplitude.stream import number_of, object_of, time_ms, users_of
 from flybridge.amplitude.streamed import unwrapped
 from flybridge.lenient_json import decode, json_type
 from flybridge.system.yes_or_no import yes_or_no
@@ -187,7 +187,10 @@ def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
 
 
 def _members(users: Any) -> tuple[Sequence[CohortEntry], Sequence[Any]] | None:
-    """Return the members in a list of users, and those that can't be read; None if it is no list or none can be."""
+    """Return the members in a list of users, also one in text or of one user without a list, and those that can't be
+    read; None if it is no list or none can be.
+    """
+    users = users_of(users)
     if not isinstance(users, Sequence) or isinstance(users, str):
         return None
     read = [(user, _entry(user)) for user in users]

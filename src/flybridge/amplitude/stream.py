@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -98,10 +99,20 @@ def walk(message: Any) -> Iterator[SeenUser]:
         for part in message:
             yield from walk(part)
     elif isinstance(message, Mapping):
-        if isinstance(message.get("users"), Sequence):
-            yield from walk(message["users"])
+        if isinstance(users := users_of(message.get("users")), Sequence):
+            yield from walk(users)
         elif (seen := _seen(message)) is not None:
             yield seen
+
+
+def users_of(value: Any) -> Any:
+    """Return the list of users of a batch, which a template may have written as text, or as one user without a list;
+    another value as it is.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+        with suppress(msgspec.DecodeError, RecursionError):
+            value = decode(value.encode("utf-8", "surrogatepass"))
+    return [value] if isinstance(value, Mapping) and {"user_id", "userId"} & value.keys() else value
 
 
 def _seen(event: Mapping[str, Any]) -> SeenUser | None:
