@@ -335,7 +335,7 @@ async def test_what_does_not_fit_is_not_moved(tmp_path, shared):
         assert await intake.push() == 200
         assert await intake.end() == 0
     code, _, err = await command(embedded, "migrate", "--to", str(cluster))
-    assert (code, "1 messages wait" in err) == (1, True)
+    assert (code, "1 message waits" in err) == (1, True)
     for wrong, sentence in (
         (text, "is missing in the configuration of --to"),
         (cluster.read_text().replace("a secret of sixteen", "another secret of sixteen"), "other secrets"),

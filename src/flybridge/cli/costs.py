@@ -24,6 +24,7 @@ from flybridge.insight.reported_costs import costs_of_files
 from flybridge.records import DAY_MS, clock_time
 from flybridge.store.performance import CostRow, date_of
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 from flybridge.system.text_encoding import as_utf8, line_text
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def import_costs(
             for one in taken:
                 named = ", ".join(one["media_sources"][:SHOWN])
                 say(f"{one['rows']} rows of {named} from {one['from']} to {one['to']} replace what was known of them.")
-        result.detail = f"{sum(one['rows'] for one in taken):,} rows."
+        result.detail = f"{plural(sum(one['rows'] for one in taken), 'row')}."
 
 
 def _import_csv(settings: Config, file: Path, only_app: str | None) -> list[dict[str, Any]]:
@@ -75,7 +76,7 @@ def _import_csv(settings: Config, file: Path, only_app: str | None) -> list[dict
     for bad in found.bad[:SHOWN]:
         complain(f"{file}, line {bad.line}: {bad.problem}")
     if found.bad:
-        raise FlybridgeError(f"Nothing was taken: {len(found.bad)} lines can't be read.")
+        raise FlybridgeError(f"Nothing was taken: {plural(len(found.bad), 'line')} can't be read.")
     if not found.rows:
         raise ConfigError("", f"{file} has no rows.", "Write at least one below the header.")
 
@@ -153,15 +154,15 @@ def pull_costs(
     job = Job("costs", sorted({plan.app for plan in plans}))
     with audited(settings, "pull_costs", only_app or "all apps", job=job, new=True) as result:
         done = with_new_store(settings, pull_all)
-        result.detail = " ".join([f"{sum(one.rows for one in done)} rows.", *refused])
+        result.detail = " ".join([f"{plural(sum(one.rows for one in done), 'row')}.", *refused])
         result.ok = not refused
     if as_json:
         print_json([_plain(one) for one in done])
     else:
         for one in done:
             say(
-                f"{one.app}: {one.rows} rows of {one.origin} from {date_of(one.first)} to {date_of(one.last)} replace "
-                "what was known of them."
+                f"{one.app}: {plural(one.rows, 'row')} of {one.origin} from {date_of(one.first)} to "
+                f"{date_of(one.last)} in place of what was known of them."
             )
     for sentence in refused:
         complain(sentence)

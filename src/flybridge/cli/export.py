@@ -14,6 +14,7 @@ from flybridge.errors import ConfigError
 from flybridge.insight.question import chosen_scopes, day_asked
 from flybridge.operations.export import EVER
 from flybridge.operations.export import export as write
+from flybridge.system.counted import plural
 from flybridge.wiring import scopes_of
 
 
@@ -30,9 +31,10 @@ def export(
     scopes = chosen_scopes(scopes_of(settings, SystemClock().now_ms()), only_app)
     days = (day_asked("--from", first) if first else EVER[0], day_asked("--to", last) if last else EVER[1])
     if days[0] > days[1]:
-        raise ConfigError("from", "is after the last day.", "Name the earlier day first.")
+        raise ConfigError("--from", "is after the last day.", "Name the earlier day first.")
     written = with_store(settings, lambda store: write(store, scopes, directory, days=days))
     if as_json:
         print_json(written)
         return
-    say(f"{directory}: {', '.join(f'{name}.parquet ({n:,} rows)' for name, n in written.items())}.")
+    files = [f"{name}.parquet ({plural(n, 'row')})" for name, n in written.items()]
+    say(f"{directory}: {', '.join(files)}.")

@@ -25,6 +25,7 @@ from flybridge.store.figures import RestrictedCount
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
 from flybridge.store.records import UncertainCount
+from flybridge.system.counted import plural
 from flybridge.wiring import build_flow
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
@@ -143,7 +144,7 @@ def discard(
     if yes:
         with audited(settings, "discard") as result:
             found, n = with_both(settings, work)
-            result.detail = f"{n} messages that can't be opened."
+            result.detail = f"{plural(n, 'message')} that can't be opened."
     else:
         found, n = with_both(settings, work)
     rows = [{"app": app, "day": day, "messages": times} for (app, day), times in sorted(found.items())]

@@ -170,7 +170,7 @@ def gaps(
     span, job = f"From {from_day} to {to_day or 'now'}.", Job("gaps", [app.name])
     with audited(settings, "fill_gaps", app.name, span, job=job, new=True) if fill else kept(settings, job) as result:
         found = run(_with_reader(settings, work))
-        result.detail = f"{found.missing} rows are missing." if not fill else ""
+        result.detail = f"{plural(found.missing, 'row is', 'rows are')} missing." if not fill else ""
         result.detail = result.detail or f"{found.filled} of {found.missing} rows were filled."
         result.ok = not found.problems
     if as_json:
@@ -186,17 +186,17 @@ def gaps(
 def _question(app: App, from_ms: int, until_ms: int, reports: Sequence[PulledReport]) -> str:
     days, n = (until_ms - 1) // DAY_MS - from_ms // DAY_MS + 1, len(reports or app.history.reports)
     return (
-        f"Pull {days} days of {plural(n, 'report')} of {app.name}? Amplitude bills a person for "
+        f"Pull {plural(days, 'day')} of {plural(n, 'report')} of {app.name}? Amplitude bills a person for "
         "each month of their events, and nothing can be deleted in Amplitude."
     )
 
 
 def _show_progress(state: Pulled) -> None:
-    complain(f"{state.report}: {state.rows:,} rows, {state.taken:,} taken{_left(state)}")
+    complain(f"{state.report}: {plural(state.rows, 'row')}, {state.taken:,} taken{_left(state)}")
 
 
 def _show_looked_at(state: Pulled) -> None:
-    complain(f"{state.report}: {state.rows:,} rows looked at{_left(state)}")
+    complain(f"{state.report}: {plural(state.rows, 'row')} looked at{_left(state)}")
 
 
 def _left(state: Pulled) -> str:

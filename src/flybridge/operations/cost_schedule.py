@@ -16,6 +16,7 @@ from flybridge.operations.schedule import ScheduledTask, TaskResult
 from flybridge.records import HOUR_MS
 from flybridge.store.performance import date_of
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 
 
 def cost_tasks(
@@ -45,7 +46,7 @@ def cost_tasks(
                     wait_ms = max(round(problem.again_s * 1000), min(HOUR_MS, plan.every_ms))
             return TaskResult(problem=str(problem), wait_ms=wait_ms)
         pulled(done.app, done.origin, done.rows)
-        return TaskResult(f"{done.rows:,} rows of costs, {date_of(done.first)} to {date_of(done.last)}.")
+        return TaskResult(f"{plural(done.rows, 'row')} of costs, {date_of(done.first)} to {date_of(done.last)}.")
 
     return [
         ScheduledTask(f"costs {plan.app}", plan.every_ms, plan.origin, run=partial(run, plan), again_ms=HOUR_MS)

@@ -72,7 +72,9 @@ def balanced(account: Account) -> Check:
 def readable(depth: Depth) -> Check:
     """Check that the messages in the inbox can be opened."""
     if not depth.unreadable:
-        return Check("inbox", True, f"{depth.waiting} messages wait, none is known to be unreadable.")
+        return Check(
+            "inbox", True, f"{plural(depth.waiting, 'message waits', 'messages wait')}, none is known to be unreadable."
+        )
     return Check(
         "inbox",
         False,

@@ -31,6 +31,7 @@ from flybridge.inbox.protocol import Inbox
 from flybridge.operations.schedule import AGAIN_MS, ScheduledTask, TaskResult
 from flybridge.records import DAY_MS, HOUR_MS, day_of
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 from flybridge.wiring import appsflyer_account_of
 
 SETTLED_MS: Final = HOUR_MS
@@ -193,7 +194,7 @@ class HistoryReader(Struct, frozen=True):
         done = await self.pull(app, now_ms - days * DAY_MS, now_ms, kind=f"{SCHEDULED}{PULL}")
         rows, taken = sum(one.rows for one in done), sum(one.taken for one in done)
         read(app.name, "pull", taken)
-        did = f"{rows:,} rows read, {taken:,} were new."
+        did = f"{plural(rows, 'row')} read, {taken:,} of them new."
         problems = [one.problem for one in done if one.problem]
         every_ms = round(app.history.pull_every_hours * HOUR_MS)
         return TaskResult(did, next(iter(problems), ""), await self._quota_wait_ms(app, problems, every_ms))
@@ -201,17 +202,19 @@ class HistoryReader(Struct, frozen=True):
     async def _followed(self, app: App, read: RowsRead) -> TaskResult:
         done = await self.follower(app).look()
         read(app.name, "locker", done.taken)
-        did = f"{done.taken:,} rows were new." if done.taken or done.left_out or done.revised else ""
+        did = (
+            f"{plural(done.taken, 'row was', 'rows were')} new." if done.taken or done.left_out or done.revised else ""
+        )
         if done.revised:
             did += (
-                f" {done.revised:,} rows of ad revenue were left out: AppsFlyer has changed their amount since they "
-                "were read, and Amplitude can't change an event."
+                f" {plural(done.revised, 'row of ad revenue was', 'rows of ad revenue were')} left out: AppsFlyer has "
+                "changed the amount since it was read, and Amplitude can't change an event."
             )
         if done.left_out:
             kept = self.config.retention.dedup_days
             did += (
-                f" {done.left_out:,} rows were left out: they are of days that were received live, which are "
-                f"remembered for {kept} days only, and would be sent a second time."
+                f" {plural(done.left_out, 'row was', 'rows were')} left out: of days that were received live, "
+                f"which are remembered for {kept} days only, and would be sent a second time."
             )
         return TaskResult(did, next(iter(done.problems), ""))
 
@@ -223,7 +226,7 @@ class HistoryReader(Struct, frozen=True):
             return TaskResult("Nothing to compare yet: what happened before flybridge ran is not asked for.")
         report = await self.gaps(app, from_ms, now_ms - SETTLED_MS, fill=True, kind=f"{SCHEDULED}{FILL}")
         found(app.name, report.rows, report.missing, report.filled)
-        did = f"{report.rows:,} rows compared, {report.missing:,} were missing, {report.filled:,} filled."
+        did = f"{plural(report.rows, 'row')} compared, {report.missing:,} missing, {report.filled:,} filled."
         return TaskResult(did, next(iter(report.problems), ""), await self._quota_wait_ms(app, report.problems, DAY_MS))
 
     async def _quota_wait_ms(self, app: App, problems: Sequence[str], most_ms: int) -> int | None:

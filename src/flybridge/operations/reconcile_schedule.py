@@ -52,7 +52,7 @@ def compare_tasks(
         if plan.asks and days:
             work = await reconciler.run(plan, last - days + 1, last)
             compared(plan.app, work)
-            did = f"{len(work)} days compared, "
+            did = f"{plural(len(work), 'day')} compared, "
         if plan.chosen.reconcile_by_cohorts and plan.account and days:
             cohorts_of = await cohorts.run(plan, await cohorts.due(plan, last))
             compared_cohorts(plan.app, cohorts_of)
@@ -70,7 +70,7 @@ def compare_tasks(
         (scope,) = [scope for scope in scopes(now_ms) if scope.name == plan.app]
         worth = await find_and_keep(store, scope, now_ms)
         return TaskResult(
-            f"{did or 'no days compared, '}{len(worth)} findings.", problem, _next_ms(plan, now_ms) - now_ms
+            f"{did or 'no days compared, '}{plural(len(worth), 'finding')}.", problem, _next_ms(plan, now_ms) - now_ms
         )
 
     return [ScheduledTask(f"compare {plan.app}", DAY_MS, run=partial(run, plan), again_ms=HOUR_MS) for plan in plans]

@@ -17,6 +17,7 @@ from flybridge.inbox.nats.inbox import JetStreamInbox
 from flybridge.insight.account import Account, balance
 from flybridge.service import backends
 from flybridge.store.protocol import Store
+from flybridge.system.counted import plural
 
 
 class Moved(Struct, frozen=True):
@@ -90,8 +91,8 @@ def _fit(source: Config, target: Config) -> None:
 def _at_rest(source: Config, account: Account) -> None:
     if waiting := sum(line.in_inbox for line in account.lines):
         raise FlybridgeError(
-            f"{waiting} messages wait in the inbox of {source.data_dir}. Direct the senders to the cluster's "
-            "intakes, let `flybridge serve` process these, stop it, and move again."
+            f"{plural(waiting, 'message waits', 'messages wait')} in the inbox of {source.data_dir}. Direct the "
+            "senders to the cluster's intakes, let `flybridge serve` process these, stop it, and move again."
         )
     if not account.balanced:
         raise FlybridgeError(

@@ -27,6 +27,7 @@ from flybridge.insight.unwritten import read_unwritten, silent_sentence, unwritt
 from flybridge.roles import ALL_ROLES, Roles
 from flybridge.store.protocol import Store
 from flybridge.store.server_clock import ServerClock, clock_sentence
+from flybridge.system.counted import plural
 from flybridge.telemetry.hearing import Hearing
 from flybridge.telemetry.metrics import Metrics, bridge_state
 from flybridge.web.answers import Message, Receive, Refusal, Reply, Scope, Send, answer
@@ -165,7 +166,7 @@ class WebApp(Struct, dict=True):
         """Return what needs an operator although this process can play its roles."""
         now_ms, warnings = self.clock.now_ms(), list[str]()
         if self.roles.needs_inbox and (n := (await self.inbox.depth(now_ms)).unreadable):
-            warnings.append(f"{n} messages in the inbox can't be opened: see `flybridge doctor`.")
+            warnings.append(f"{plural(n, 'message')} in the inbox can't be opened: see `flybridge doctor`.")
         if self.store is not None:
             found = await read_unwritten(self.store, now_ms)
             own = self.hearing.unwritten(now_ms) if self.hearing is not None else ""
