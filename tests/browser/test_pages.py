@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
-from rules import by_keyboard, without_violation
-from weeks import DAYS, Weeks, plant_findings
+from rules import CUT, by_keyboard, without_violation
+from weeks import DAYS, Weeks, plant_findings, weeks
 
 pytestmark = [pytest.mark.service, pytest.mark.asyncio(loop_scope="session")]
 
@@ -28,6 +28,22 @@ PAGES = {
     "account": "/account",
     "a question that can't be answered": "/?period=never",
 }
+
+
+LINES = """one => {
+    const range = document.createRange(), lines = [];
+    let bottom = 0;
+    for (const node of [...one.childNodes].filter(each => each.nodeType === Node.TEXT_NODE))
+        for (let at = 0; at < node.data.trimEnd().length; at++) {
+            range.setStart(node, at);
+            range.setEnd(node, at + 1);
+            const box = range.getBoundingClientRect();
+            if (box.top >= bottom) lines.push(""), bottom = box.bottom;
+            lines[lines.length - 1] += node.data[at];
+        }
+    return lines;
+}"""
+"""What stands in each line of a headline figure, without its unit."""
 
 
 @asynccontextmanager
@@ -73,6 +89,22 @@ async def test_headline_figures_are_the_truth(browser, bridge, period, days, app
     assert found["eCPI"] == pytest.approx(spend / paid, abs=0.01)
     assert found["Revenue"] == pytest.approx(revenue, rel=0.002)
     assert found["ROAS"] == pytest.approx(100 * attributed / spend, rel=0.003)
+
+
+async def test_a_large_headline_figure_is_broken_after_a_comma_only(tmp_path, browser):
+    """Amounts in rupiah or yen have ten digits and more: two lines of any other digits are two numbers."""
+
+    def dearer(body: bytes) -> bytes:
+        return re.sub(rb'("event_revenue(?:_usd)?": ?"?)(\d)', rb"\g<1>12345678\2", body)
+
+    async with weeks(tmp_path, events=600, changed=dearer) as found, opened(browser, found, "/") as page:
+        value = page.locator(".kpis li", has_text="Revenue").locator(".value")
+        assert number(await value.inner_text()) > 10**9
+        for width in (1360, 390, 320):
+            await page.set_viewport_size({"width": width, "height": 900})
+            assert await page.evaluate(CUT) == [], width
+            lines = await value.evaluate(LINES)
+            assert [line[-1] for line in lines[:-1]] == [","] * (len(lines) - 1), (width, lines)
 
 
 async def test_the_table_has_each_source_and_its_sum(browser, bridge):

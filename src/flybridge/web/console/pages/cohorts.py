@@ -194,7 +194,10 @@ def _curves(found: Cohorts, it: CohortQuestion) -> Figure:
     metric, said = it.metric, "No day is complete yet."
     if known := [(day, value) for day, value in enumerate(found.whole.values) if value is not None]:
         last, value = known[-1]
-        said = f"{text_of(value, metric.unit)} on day {last}, of all installations for which it is over."
+        of = plural(found.whole.counted[last], "installation")
+        said = f"{text_of(value, metric.unit)} on day {last}, which is over for {of}."
+        if not metric.per and found.whole.counted[last] < found.whole.counted[0]:
+            said += " Where a day is over for fewer than the day before, a sum falls."
     labels = [f"D{day}" for day in range(it.length + 1)]
     return Figure(
         "curves",
@@ -231,7 +234,7 @@ def _payback(found: Cohorts, it: CohortQuestion) -> list[Figure]:
         said = f"Paid back on day {paid}: by then an install has brought what it cost."
     elif known:
         share = (revenue[known[-1]] or 0) / (cost[known[-1]] or 1)
-        back = f"{percent(share)} of the cost has come back" if share >= 0 else "refunds are more than the revenue"
+        back = f"{percent(share, ' ')} of the cost has come back" if share >= 0 else "refunds are more than the revenue"
         said = f"Not paid back by day {known[-1]}: {back}."
     else:
         said = "No day is complete yet."
