@@ -85,6 +85,13 @@ def test_what_has_no_rate_is_not_taken_for_what_was_withheld_of_its_source(name:
     }
 
 
+@pytest.mark.parametrize("name", ["Facebook Ads", "restricted"])
+def test_a_refund_that_has_no_rate_is_a_matter_of_the_rate(name: str) -> None:
+    """As a payment is. It may have come under its source, or without."""
+    found = parts({"Facebook Ads": -71 * EURO}, {name: CohortRevenue(not_converted=1)})
+    assert found["Facebook Ads"] == {"rate": 71 * EURO}
+
+
 @pytest.mark.parametrize(
     ("own", "withheld", "booked", "rate"), [(750, 620, 1_360, 10_000_000), (14, 4, 17, 1_000_000), (14, 3, 17, 0)]
 )

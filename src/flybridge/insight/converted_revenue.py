@@ -68,7 +68,7 @@ def explain_conversion(
     hidden = cohort_of(RESTRICTED)
     for source, row in rows.items():
         # What came as restricted and could not be converted is nowhere here, and under its source at AppsFlyer.
-        if hidden.not_converted and source != RESTRICTED and left(row, APPSFLYER) <= -CENT:
+        if hidden.not_converted and source != RESTRICTED and _lacks(row):
             add(row, "rate", left(row, APPSFLYER), RESTRICTED, hidden.not_converted)
 
 
@@ -112,10 +112,15 @@ def _add_rate(row: ComparedRow, cohort: CohortRevenue, *, is_usual: bool) -> Non
 
     That is up to a usual share of the amount that was converted; else up to all of it, and all that has no rate.
     """
-    if not is_usual and cohort.not_converted and left(row, APPSFLYER) <= -CENT:
+    if not is_usual and cohort.not_converted and _lacks(row):
         add(row, "rate", left(row, APPSFLYER), "", cohort.not_converted)
     elif _is_rate(row, cohort, USUAL_RATE if is_usual else 1.0):
         add(row, "rate", left(row, APPSFLYER), "", cohort.rated or cohort.paid)
+
+
+def _lacks(row: ComparedRow) -> bool:
+    """Whether a row lacks what AppsFlyer has: payments, or refunds where it has more of these."""
+    return left(row, APPSFLYER) <= -CENT or is_of(-left(row, APPSFLYER), row.appsflyer or 0)
 
 
 def _is_rate(row: ComparedRow, cohort: CohortRevenue, share: float = USUAL_RATE) -> bool:
