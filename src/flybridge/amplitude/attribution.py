@@ -3,6 +3,9 @@
 https://amplitude.com/docs/apis/analytics/attribution, read 2026-11-24. One event per request, as the form fields
 `api_key` and `event`; the page also allows them in the URL, where the key would end up in access logs.
 
+Its newest text names `api.amplitude.com` as the host, where it named `api2.amplitude.com` before; its examples had both
+(read 2026-11-29). `amplitude.base_url` sets another one.
+
 Only 200 and 400 are documented. Nothing says that a repeated event is recognised, so `deduplicates` is False:
 an event whose answer is missing, or is a server error, may have been applied and is counted as uncertain.
 """

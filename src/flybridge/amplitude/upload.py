@@ -4,8 +4,10 @@ https://amplitude.com/docs/apis/analytics/http-v2 and https://amplitude.com/docs
 both read 2026-11-24. The whole table, with what the operator sees, is `docs/reference/verdicts.md`.
 
 Amplitude ignores an event whose `insert_id` it has seen on the same `device_id` within seven days, so sending again
-after an uncertain answer is safe. The pages do not mention compressed requests, while Amplitude's own mobile and
-browser SDKs have sent gzip since 2026 (github.com/amplitude/Amplitude-Swift/pull/364): an option, off by default.
+after an uncertain answer is safe. Compressed requests are an option, off by default: Amplitude's own mobile and browser
+SDKs have sent gzip since 2026 (github.com/amplitude/Amplitude-Swift/pull/364), and the newest text of the page says
+that events of such a body are counted once it is decompressed (read 2026-11-29). It also has a limit for each project:
+a 429 that names nobody is taken to be about the rate of all.
 """
 
 from __future__ import annotations

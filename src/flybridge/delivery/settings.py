@@ -41,7 +41,7 @@ class DeliverySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long a vendor may take to answer. Deliveries leased by a worker that died go to another one after four times
     as long."""
     gzip: bool = False
-    """Whether uploads to Amplitude are compressed. Its SDKs do it; the pages of the HTTP V2 API do not mention it."""
+    """Whether uploads to Amplitude are compressed, as those of its SDKs are."""
 
     @property
     def policy(self) -> RetryPolicy:
