@@ -205,6 +205,19 @@ async def test_a_sighting_that_was_received_in_time_is_in_time_whenever_it_is_fi
     assert await store.audit() == []
 
 
+async def test_a_sighting_in_time_is_in_time_also_if_a_later_one_was_filed_first(open_store):
+    """By another worker: what one leases of the inbox is not filed in the order in which it was received."""
+    first, second = [await open_store() for _ in range(2)]
+    until_ms = NOW_MS + 1000
+    await first.file([waiting(name, name, expires_ms=until_ms) for name in ("in", "out")], NOW_MS)
+    late = [seen(sighting(name), received_ms=until_ms + 1) for name in ("in", "out")]
+    assert (await first.file(late, LATER_MS, heard_ms=0)).matched == 0
+    in_time = [seen(sighting("in"), received_ms=until_ms - 1), seen(sighting("out"), received_ms=until_ms)]
+    assert (await second.file(in_time, LATER_MS, heard_ms=0)).matched == 1
+    assert await names(second, LATER_MS) == ["in"]
+    assert await first.expire(LATER_MS) == 1
+
+
 async def test_a_sighting_from_the_future_is_one_of_now(store):
     await store.file([waiting("w", "k", expires_ms=NOW_MS + 1000)], NOW_MS)
     assert (await store.file([seen(sighting("k"), received_ms=LATER_MS)], NOW_MS + 999)).matched == 1

@@ -64,6 +64,9 @@ ORDER: Final = (
 ARRIVES: Final = frozenset({Source.PUSH, Source.STREAM})
 """Sources whose messages can be had nowhere else. What is read from a file or report is there to be read again."""
 
+DELAYED_MS: Final = 1_000
+"""What was received so long ago was behind others in the inbox, and may be filed after what was received later."""
+
 TELLS: Final = frozenset({Source.STREAM, Source.COHORT, Source.SIGHTINGS})
 """Sources in which Amplitude itself identifies people. Sightings taught by postbacks do not count as those."""
 
@@ -85,6 +88,7 @@ def file(
     batch.people.load(key for _, filing in effective for key in (*_keys(filing), *filing.numbers))
     sighted = batch.people.add(sighting for _, filing in effective for sighting in filing.sightings)
     sighted += batch.linked(effective)
+    sighted += _delayed(effective, now_ms)
     arrived = [filing for _, filing in effective]
     matched, released_keys = release(ledger, seal, batch.people, sighted, now_ms, by=arrived)
     batch.released = matched
@@ -103,6 +107,16 @@ def file(
     n_matched = len(batch.released) + len(batch.matched)
     waited = _waited(ledger, batch.released, now_ms) if batch.released else ()
     return Filed(dict(batch.outcomes), n_matched, batch.repeated, batch.leased, batch.related, waited)
+
+
+def _delayed(effective: Sequence[tuple[int, Filing]], now_ms: int) -> Iterator[AppKey]:
+    """Yield the keys of sightings that were received a while ago.
+
+    Another process may have filed a later sighting of such a key, which was too late for what waits under it.
+    """
+    for _, filing in effective:
+        if filing.envelope.received_ms < now_ms - DELAYED_MS:
+            yield from [(sighting.app, sighting.key) for sighting in filing.sightings]
 
 
 def _waited(ledger: LedgerWriter, released: Iterable[Matched], now_ms: int) -> list[WaitedForInstallation]:
