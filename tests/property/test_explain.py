@@ -278,6 +278,22 @@ def test_a_query_string_is_served_as_it_is_explained(chosen, change, is_escaped)
     assert (status, done) == (200, [f"{said.outcome} {said.reason}".strip()])
 
 
+@pytest.mark.parametrize("text", ["eyJhIjoxMn0=", "eyJhIjoxfQ==", "hello=", "aGVsbG8gd29ybGQ="])
+def test_base64_is_no_query_with_a_field(text):
+    """The intake takes it for no form, either."""
+    (message,) = read_messages(text.encode())
+    assert (message.source, message.media) == (Source.PUSH, Media.JSON)
+
+
+@pytest.mark.parametrize("around", ["data", "payload", "Message"])
+def test_a_message_within_something_else_is_a_postback(around):
+    """By its own fields: what is put around it has none of AppsFlyer's, as a template of Amplitude's has none."""
+    inner = {"app_id": "com.example.shop", "event_name": "af_purchase"}
+    for value in (inner, json.dumps(inner)):
+        (message,) = read_messages(json.dumps({around: value, "id": 7}).encode())
+        assert (message.source, message.media) == (Source.PUSH, Media.JSON)
+
+
 def test_a_message_of_the_former_push_api_is_a_postback():
     """It has an `event_type`, as events of Amplitude do."""
     body = b'{"event_type": "install", "appsflyer_device_id": "1-2", "app_id": "com.example.shop", "click_time": "x"}'

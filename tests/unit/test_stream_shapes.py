@@ -436,11 +436,10 @@ def test_what_is_no_number_of_amplitude(number):
     [
         json.dumps([{"user_id": "one", "user_properties": {"gaid": "g"}}]),
         ' [{"user_id": "one", "user_properties": {"gaid": "g", "x": NaN}}]',
-        {"user_id": "one", "user_properties": {"gaid": "g"}},
-        json.dumps({"user_id": "one", "user_properties": json.dumps({"gaid": "g"})}),
+        json.dumps([{"user_id": "one", "user_properties": json.dumps({"gaid": "g"})}]),
     ],
 )
-def test_users_in_text_or_without_a_list_are_members(users):
+def test_users_in_text_are_members(users):
     """And what is said of them is learnt."""
     body = {"cohort_id": "7khm89cz", "in_cohort": "true", "users": users}
     (message,) = read_all(json.dumps(body).encode())
@@ -452,7 +451,7 @@ def test_users_in_text_or_without_a_list_are_members(users):
     assert (len(found.members), len(found.sightings)) == (1, 1)
 
 
-@pytest.mark.parametrize("users", ["one,two", {"one": {"gaid": "g"}}, "[{", {}, 7])
+@pytest.mark.parametrize("users", ["one,two", {"one": {"gaid": "g"}}, {"user_id": "one"}, "[{", "{}", {}, 7])
 def test_users_that_are_no_list_are_a_dead_letter_that_says_so(users):
     """Of an object by ids it can't be told which of its keys are ids."""
     found = filed({"cohort_id": "7khm89cz", "in_cohort": True, "users": users}, Source.COHORT, audiences=True)

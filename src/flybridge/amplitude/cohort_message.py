@@ -187,9 +187,7 @@ def _list_call(frame: Mapping[str, Any]) -> CohortMessage | None:
 
 
 def _members(users: Any) -> tuple[Sequence[CohortEntry], Sequence[Any]] | None:
-    """Return the members in a list of users, also one in text or of one user without a list, and those that can't be
-    read; None if it is no list or none can be.
-    """
+    """Return the members in a list of users, and those that can't be read; None if it is no list or none can be."""
     users = users_of(users)
     if not isinstance(users, Sequence) or isinstance(users, str):
         return None

@@ -106,13 +106,11 @@ def walk(message: Any) -> Iterator[SeenUser]:
 
 
 def users_of(value: Any) -> Any:
-    """Return the list of users of a batch, which a template may have written as text, or as one user without a list;
-    another value as it is.
-    """
-    if isinstance(value, str) and value.lstrip()[:1] in {"[", "{"}:
+    """Return the list of users of a batch, which a template may have written as text; another value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
         with suppress(msgspec.DecodeError, RecursionError):
-            value = decode(value.encode("utf-8", "surrogatepass"))
-    return [value] if isinstance(value, Mapping) and {"user_id", "userId"} & value.keys() else value
+            return decode(value.encode("utf-8", "surrogatepass"))
+    return value
 
 
 def _seen(event: Mapping[str, Any]) -> SeenUser | None:

@@ -17,6 +17,7 @@ from flybridge.amplitude.streamed import event_in, read_message
 from flybridge.appsflyer.fields import NAMES
 from flybridge.appsflyer.postback import V1_NAMES
 from flybridge.appsflyer.raw_report import BAD_ROW, TAKEN
+from flybridge.appsflyer.wrapped import message_in
 from flybridge.errors import FlybridgeError
 from flybridge.history.csv_rows import CsvReader
 from flybridge.history.equal_rows import RowIdentity, identifying, row_identity
@@ -61,6 +62,9 @@ MAX_UNPACKED: Final = 1 << 28
 
 _QUERY: Final = re.compile(r"(?:(?:GET\s+)?\S*\?)?([\w.$%\[\]+-]+=[^\s]*)(?:\s+HTTP/[\d.]+)?")
 
+_BASE64: Final = re.compile(r"[\w+/-]+={1,2}", re.ASCII)
+"""Text that ends as base64 may. As a query it would have one field, without a value."""
+
 
 class GivenMessage(Struct, frozen=True):
     """One message as it would reach flybridge. `form` says in words what it was read as.
@@ -100,7 +104,8 @@ def read_messages(
         raw = plain
     stripped = as_text(raw).strip()
     if stripped[:1] not in ("{", "[") and source in (None, Source.PUSH):
-        if (query := _QUERY.fullmatch(stripped)) is not None:
+        query = None if _BASE64.fullmatch(stripped) else _QUERY.fullmatch(stripped)
+        if query is not None:
             return [GivenMessage("postback (GET)", Source.PUSH, Media.QUERY, query[1].encode("utf-8", "surrogatepass"))]
         if rows := list(_rows(raw, identifying(by_attribution=by_attribution), app_id)):
             return rows
@@ -137,6 +142,8 @@ def kind_of(body: bytes, fields: Mapping[str, str]) -> Source:
 
 
 def _is_amplitudes(message: Mapping[str, Any]) -> bool:
+    if message_in(message) is not None:
+        return False
     if isinstance(message.get("events"), list):
         return True
     ours, theirs = len(AMPLITUDE_ONLY & message.keys()), len(APPSFLYER_ONLY & message.keys())
