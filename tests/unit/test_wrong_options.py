@@ -84,6 +84,18 @@ def test_what_can_not_be_meant_is_refused(config, line):
     assert REFUSED[line] in text
 
 
+@pytest.mark.parametrize(
+    "line", ["tokens", "tokens revoke 0123456789ab", "holds", "dead", "lanes", "findings", "costs status"]
+)
+def test_what_only_looks_makes_no_store(tmp_path, line):
+    """Of the wrong configuration it would say that there is nothing, and leave files behind."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text(CONFIG)
+    code, text = said(path, line.split(" "))
+    assert (code, f"there is no store in {tmp_path / 'data'}" in text) == (2, True)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_question_that_no_terminal_can_answer_is_said(tmp_path):
     """As where a script runs `flybridge init` without one of its options."""
     for words in (["init"], ["init", "--name", "shop"]):

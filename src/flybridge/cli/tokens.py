@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flybridge.cli.audit import deed
-from flybridge.cli.common import AsJson, ConfigPath, configured, with_new_store
+from flybridge.cli.common import AsJson, ConfigPath, configured, with_new_store, with_store
 from flybridge.cli.printing import complain, print_json, say, show
 from flybridge.clock import SystemClock
 from flybridge.config.console import Grant
@@ -41,7 +41,7 @@ def tokens(context: typer.Context, config: ConfigPath = None, as_json: AsJson = 
             for one in await list_tokens(store)
         ]
 
-    show(with_new_store(configured(config), work), "API tokens", "There are no API tokens.", as_json)
+    show(with_store(configured(config), work), "API tokens", "There are no API tokens.", as_json)
 
 
 @app.command()
@@ -90,7 +90,7 @@ def revoke(
                 await store.record(deed("revoke_token", id_, f"{token.name}."), SystemClock().now_ms())
         return unknown
 
-    unknown = with_new_store(configured(config), work)
+    unknown = with_store(configured(config), work)
     say(f"Revoked: {len(ids) - len(unknown)}.")
     for id_ in unknown:
         complain(f"There is no token {id_!r}: see `flybridge tokens`.")
