@@ -135,6 +135,14 @@ async def test_a_click_goes_down_to_campaigns_and_back(browser, bridge):
         assert await card(page, "Installs") == bridge.total(bridge.installs, 28)
 
 
+async def test_one_source_is_not_said_to_have_brought_the_most(browser, bridge):
+    """Of several it is."""
+    for path, said in (("/", 1), ("/?media_source=Facebook+Ads", 0)):
+        async with opened(browser, bridge, path) as page:
+            await expect(page.get_by_text("in all.").first).to_be_visible()
+            assert await page.get_by_text("brought the most").count() == said, path
+
+
 async def test_organic_can_be_left_out(browser, bridge):
     """From cards and table alike."""
     async with opened(browser, bridge, "/?period=28d&organic=off") as page:

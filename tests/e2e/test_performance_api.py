@@ -252,6 +252,16 @@ async def test_each_row_says_what_its_money_is_in(store):
     assert {row["campaign"] for row in rows if row["spend"]} == {campaign}
 
 
+async def test_a_return_without_a_known_spend_is_no_day_that_is_not_over(store):
+    """The one will never be known, the other tomorrow."""
+    page = (await Web(store).answer("/cohorts", "metric=roas&grain=day"))[2].decode()
+    assert re.findall(r'<td class="n h0">(?=n/a<)', page)
+    assert page.count("n/a: no spend is known of days of the row.") == 1
+    of_revenue = (await Web(store).answer("/cohorts", "metric=revenue&grain=day"))[2].decode()
+    assert ">n/a<" not in of_revenue
+    assert of_revenue.count(">not over<") == page.count(">not over<") > 0
+
+
 async def test_refunds_beyond_the_revenue_pay_nothing_back(store):
     """A share of the cost below 0 would say nothing."""
     day = TODAY - 7

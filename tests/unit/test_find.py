@@ -182,7 +182,7 @@ def test_differences_that_nothing_explains():
     assert [(x.kind, x.evidence["n"], x.evidence["step"]) for x in (one, two)] == [
         ("unexplained", -40, "appsflyer"), ("unexplained", 35, "amplitude"),
     ]  # fmt: skip
-    assert "nothing explains -40" in one.sentence
+    assert "nothing explains a difference of -40." in one.sentence
     assert kinds(comparisons=[compared(row(1000, 960, None), is_final=False)]) == []
     assert kinds(comparisons=[compared(row(1000, 985, None))]) == []
     assert kinds(comparisons=[compared(row(20, 11, None))]) == []

@@ -144,7 +144,7 @@ def _unexplained(evidence: FindingEvidence, day: DayComparison, row: ComparedRow
             "unexplained",
             evidence.app,
             f"{evidence.app}, {date_of(day.day)}: {one} counts {before:,} {_named(row)} of "
-            f"{_source(row.key.media_source)}, {other} {after:,}, and nothing explains {left:+,} of it.",
+            f"{_source(row.key.media_source)}, {other} {after:,}, and nothing explains a difference of {left:+,}.",
             {"n": left, "step": step, "date": date_of(day.day).isoformat(), one.lower(): before, other.lower(): after},
             row.key.media_source,
             event=_named(row),

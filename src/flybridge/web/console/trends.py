@@ -51,7 +51,7 @@ def by_source(main: str, rows: Sequence[PerformanceRow], filters: Filters) -> Fi
         for name, color, of in groups
     ]
     totals = [sum(sums[source].get(day, 0) for source in sums) for day in period]
-    first = f"{groups[0][0]} brought the most: {sizes[named[0]]:,.0f}." if named else ""
+    first = f"{groups[0][0]} brought the most: {sizes[named[0]]:,.0f}." if named and groups[1:] else ""
     return Figure(
         "sources",
         f"{metric.title} by day and source",

@@ -143,7 +143,7 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "instead": it.instead,
         "nothing": "" if found.cohorts else masked_sentence(await instead_of(site.store, [it.app], together)),
         "offsets": offsets,
-        "rows": _heat(found, offsets)[:MAX_ROWS],
+        "rows": _heat(found, offsets, it.app.today)[:MAX_ROWS],
         "left_out": max(0, len(found.cohorts) - MAX_ROWS),
         "total": [
             text_of(found.whole.values[day], it.metric.unit) if found.whole.values[day] is not None else ""
@@ -155,8 +155,9 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _heat(found: Cohorts, offsets: Sequence[int]) -> list[HeatRow]:
+def _heat(found: Cohorts, offsets: Sequence[int], today: int) -> list[HeatRow]:
     """Return the table, the newest cohort first. A value is the darker the higher it is."""
+    by_spend = found.metric.per == "spend"
     later = [v for one in found.cohorts for day in offsets if (day or found.metric.is_cumulative) and
              (v := one.values[day]) is not None]  # fmt: skip
     most = max(later, default=0)
@@ -164,7 +165,8 @@ def _heat(found: Cohorts, offsets: Sequence[int]) -> list[HeatRow]:
     def cell(cohort: InstallCohort, day: int) -> HeatCell:
         value = cohort.values[day]
         if value is None:
-            return HeatCell("", 0, "early")
+            is_over = by_spend and cohort.last + day < today
+            return HeatCell("n/a", 0) if is_over else HeatCell("", 0, "early")
         shade = min(STEPS, round(value / most * STEPS)) if most > 0 and value > 0 else 0
         return HeatCell(text_of(value, found.metric.unit), shade)
 
