@@ -31,7 +31,7 @@ from flybridge.history.csv_rows import MAX_RECORD
 from flybridge.history.files import find_files, local_file
 from flybridge.history.raw_rows import RawRows
 from flybridge.history.row_times import RowTimes
-from flybridge.history.rows import BadRow, RawRow, Zone, happened_ms
+from flybridge.history.rows import BadRow, RawRow, Zone, dated, happened_ms
 from flybridge.sandbox.vendors.raw_data import ADDITIONAL, DEFAULT
 
 HEADER = "AppsFlyer ID,Event Name,Event Time,Event Value\n"
@@ -697,6 +697,9 @@ def test_an_app_whose_name_is_that_of_a_report_does_not_mislead():
         ({"event_name": "af_purchase", "fraud_reason": "bots"}, Report.EVENTS, Report.FRAUD),
         ({"event_name": "install"}, Report.POSTBACKS, Report.POSTBACKS),
         ({"attributed_touch_time": "2026-01-31 10:00:00"}, None, Report.CLICKS),
+        ({"attributed_touch_time": "2026-01-31 10:00:00"}, Report.EVENTS, Report.EVENTS),
+        ({"appsflyer_id": "1-2"}, Report.INSTALLS, Report.INSTALLS),
+        ({"appsflyer_id": "1-2"}, Report.CLICKS, Report.CLICKS),
         ({"skad_campaign_id": "7"}, None, Report.SKADNETWORK),
         ({"event_name": "install", "skad_version": "4"}, Report.SKADNETWORK, Report.SKADNETWORK),
         *(
@@ -921,3 +924,13 @@ def test_a_user_whose_number_was_made_a_decimal_is_the_same_user(tmp_path, writt
     rows = f"1629191854863-7087037,a,2026-03-04 08:30:00,{written}\n1629191854863-7087038,b,2026-03-04 08:30:01,\n"
     found = [row.fields.get("customer_user_id") for row in rows_of(tmp_path / "in_app_events.csv", header + rows)]
     assert found == [user, None]
+
+
+@pytest.mark.parametrize("name", ["in_app_events.csv", "installs.csv", "conversions_retargeting.csv"])
+def test_a_row_without_name_and_time_is_a_bad_row_of_the_report_that_its_file_is_named_after(tmp_path, name):
+    """As a line of totals is, and every row if the columns were renamed: they were left out as rows of clicks."""
+    rows = rows_of(tmp_path / name, "AppsFlyer ID,Event,At,Media Source\n1-2,buy,2026-03-04,x\nTotal,,,\n")
+    found = [dated(row) for row in rows if isinstance(row, RawRow)]
+    assert [one.problem for one in found if isinstance(one, BadRow)] == [
+        "It has no event_time. Write it as 2026-01-31 23:59:59."
+    ] * 2

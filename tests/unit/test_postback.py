@@ -269,6 +269,25 @@ def test_lists_of_one_value_are_the_values() -> None:
     assert parse({"event_name": ["a", "b"], "event_value": ["x"], "appsflyer_id": [None]}).get("event_value") == ["x"]
 
 
+@pytest.mark.parametrize("nothing", [[], {}, [None], [[]], [{}], [""], [["N/A"]]])
+@pytest.mark.parametrize(
+    "name", ["event_name", "app_id", "campaign", "customer_user_id", "is_lat", "event_revenue", "att", "wifi"]
+)
+def test_an_empty_list_is_nothing(name: str, nothing: Any) -> None:
+    """PHP writes one for an empty array, and a message of the app `[]` would be of no app."""
+    found = parse({"event_name": "a", "app_id": "b", name: nothing})
+    assert (getattr(found, name), found.notes) == (None, ())
+    assert parse({name: nothing, "event_value": nothing}).event_value == nothing
+
+
+def test_lists_in_lists_are_the_value() -> None:
+    """However deep."""
+    assert parse({"event_name": [["buy "]], "wifi": [[False]], "event_revenue": [[[0]]]}).event_name == "buy"
+    assert parse({"wifi": [[False]], "event_revenue": [[[0]]]}).wifi is False
+    assert parse({"event_revenue": [[[0]]], "campaign": ["a", "b"]}).event_revenue == 0
+    assert parse({"campaign": ["a", "b"]}).campaign == '["a","b"]'
+
+
 def test_push_api_v1_names_are_understood() -> None:
     """Old messages say the same by other names."""
     postback = parse({"event_type": "install", "appsflyer_device_id": "1-2", "fb_campaign_name": "x", "agency": "y"})

@@ -267,9 +267,10 @@ def _coerce(message: Mapping[str, Any], body: bytes, notes: list[str]) -> Postba
 
 
 def _one(name: str, value: Any, notes: list[str], message: Mapping[str, Any]) -> Any:
-    if isinstance(value, list) and len(value) == 1 and _READERS[name] is not _as_is:
-        value = value[0]  # as programs read a query string whose fields may come several times
-        if value is None:
+    if isinstance(value, list | dict) and _READERS[name] is not _as_is:
+        while isinstance(value, list) and len(value) == 1:
+            value = value[0]  # as programs read a query string whose fields may come several times
+        if not value and not isinstance(value, bool | int | float):  # what PHP has for nothing is an empty list
             return None
     if isinstance(value, str):
         if name in TRIMMED:

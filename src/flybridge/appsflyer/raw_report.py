@@ -146,7 +146,7 @@ def report_of(row: Mapping[str, str], named: Report | None) -> Report:
         if "monetization_network" in row:
             return Report.AD_REVENUE
         if "conversion_type" not in row and "install_time" not in row and "event_time" not in row:
-            return Report.SKADNETWORK if is_of_skadnetwork(row) else Report.CLICKS
+            return Report.SKADNETWORK if is_of_skadnetwork(row) else named or Report.CLICKS
         return named or Report.INSTALLS
     # Its rows have a time of another name, so that those of all other reports need not be searched.
     if named is Report.SKADNETWORK or ("event_time" not in row and is_of_skadnetwork(row)):
