@@ -636,6 +636,17 @@ async def test_a_stream_that_was_deleted_is_named_and_receives_at_once_when_it_i
         assert len(await drain(inbox)) == 21
 
 
+async def test_a_chunk_that_two_processes_drop_at_once_is_gone(nats):
+    """Which of them did it is no matter to either."""
+    stream = settings()
+    async with opened(nats, stream) as first, opened(nats, stream) as second:
+        async with opened(nats, stream, seal=Seal(b"another secret")) as strange:
+            await accepted(strange, [b"%d" % n for n in range(30)])
+        for one in await first.damaged():
+            await asyncio.gather(*(inbox.drop(one) for inbox in (first, second) * 3))
+        assert await first.waiting() == {}
+
+
 async def test_what_waits_is_known_after_a_stream_with_what_can_not_be_opened_was_made_anew(nats):
     """It counts from 1 again: what waits now is not taken for what could not be opened then."""
     stream = settings()

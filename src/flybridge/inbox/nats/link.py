@@ -45,6 +45,7 @@ NO_STREAM: Final = 10059
 NO_CONSUMER: Final = 10014
 NAME_IN_USE: Final = 10058  # by a stream with other settings
 NOT_FOUND: Final = frozenset({10037, 10043, NO_STREAM})  # message, sequence, stream
+NO_MESSAGE: Final = "no message found"  # why a message was not deleted: another process has done so meanwhile
 TOO_LARGE: Final = 10054  # a message, for the stream's `max_msg_size`
 OVER_BOUND: Final = 10077  # of the stream, which the description names
 FULL: Final = frozenset({10002, 10023, 10028, 10047, TOO_LARGE, OVER_BOUND, 10122})
@@ -221,7 +222,7 @@ class Link:
         try:
             return await self._call(call)
         except JetStreamRefusal as refused:
-            if refused.code in NOT_FOUND:
+            if refused.code in NOT_FOUND or refused.description == NO_MESSAGE:
                 return None
             raise InboxUnavailable(self.sentence(refused)) from None
 
