@@ -64,6 +64,13 @@ def texts(rows: list[RawRow | BadRow]) -> list[str]:
         lambda t: t.replace(" ", "."),
         lambda t: re.sub(r"_?(\d)", r"[\1]", t),
         lambda t: re.sub(r"(?<=[a-z])(?=\d)", "_", t),
+        lambda t: f'"{t}"',
+        lambda t: f"`{t.lower().replace(' ', '_')}`",
+        lambda t: f"{t}?*\u200b",
+        lambda t: t.replace(" ", "\u00a0 "),
+        lambda t: t.lower().replace("i", "\u0131"),  # as Turkish writes a capital I in small letters
+        lambda t: t.upper().replace("I", "\u0130"),
+        lambda t: "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in t),
     ],
 )
 def test_every_column_is_known_however_it_is_spelt(column, field, spell):

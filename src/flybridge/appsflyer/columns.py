@@ -1,7 +1,7 @@
 """The columns of AppsFlyer's raw-data files: their display names and the names of the same fields in messages.
 
 A display name is the field's name in words (`AppsFlyer ID` is `appsflyer_id`), but for a few. Files of other tools
-write the same names in lower case, with `_`, `-` or brackets, or as `eventTime`; some write `contributor1_` for
+write the same names in lower case, with `_`, `-`, quotes or brackets, or as `eventTime`; some write `contributor1_` for
 `contributor_1_`. A name is therefore recognised by its letters and digits, whatever stands between them.
 One column changes its name with the request: `Event Revenue USD`, `Event Revenue Preferred`, or the currency itself
 (`Event Revenue INR`).
@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Final
+from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -50,7 +51,9 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
 """Columns whose field has another name, by the display name in lower case with `_` for blanks."""
 
 _KNOWN: Final = frozenset(NAMES)
-_BETWEEN: Final = re.compile(r"[\s_.()\[\]-]+")
+_BETWEEN: Final = re.compile(r"[\W_]+")
+_OF_I: Final = str.maketrans({"\u0131": "i", "\u0307": None})
+"""What Turkish makes of an I in the other case."""
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _CONTRIBUTOR: Final = re.compile(r"contributor_?(\d)_(.+)")
 _REVENUE: Final = re.compile(r"event_revenue_([a-z]{3}|preferred)")
@@ -71,10 +74,11 @@ def field_of(column: str) -> str:
 
 
 def _named(column: str) -> str:
-    column = column.strip().removeprefix("\ufeff").strip()
-    if _BETWEEN.search(column) is None:  # words that only their capitals tell apart
+    if not column.isascii():
+        column = normalize("NFKC", column)
+    if _BETWEEN.search(column.strip()) is None:  # words that only their capitals tell apart
         column = _HUMP.sub("_", column)
-    return _BETWEEN.sub("_", column.lower()).strip("_").replace("apps_flyer", "appsflyer")
+    return _BETWEEN.sub("_", column.lower().translate(_OF_I)).strip("_").replace("apps_flyer", "appsflyer")
 
 
 class Columns(Struct, frozen=True):
