@@ -57,7 +57,7 @@ async def test_an_amplitude_id_finds_the_events_of_its_user(tmp_path, known):
         await push(ann, INSTALL | {"custom_data": json.dumps({"amplitude_device_id": device})})
         page = await shown(bob, "/events", 'data-of="Outcome">Delivered<')
         story = await bob.get(re.search(r'href="(/events/\d+)"', page)[1])
-        assert "<strong>Sent.</strong> Accepted at the first attempt." in story
+        assert "<strong>Sent.</strong> Amplitude accepted it at the first attempt." in story
         assert "What to do" not in story
         number = number_of("the-api-key", User(None, {device}, {}))
         csrf = field(page, "csrf")

@@ -189,7 +189,8 @@ def _steps(found: EventStory, now_ms: int) -> list[tuple[str, str, str]]:
     if found.delivery is not None:
         steps.append(_sending(found.delivery, now_ms))
     if row.outcome == OutcomeKind.DELIVERED and not found.attempts:
-        steps.append(("Sent", "Accepted at the first attempt.", "good"))
+        vendor = "AppsFlyer" if row.source == Source.STREAM else "Amplitude"
+        steps.append(("Sent", f"{vendor} accepted it at the first attempt.", "good"))
     if found.dead is not None:
         where = f"{clock_time(found.dead.died_ms)} UTC, {STAGES.get(found.dead.stage, found.dead.stage)}"
         steps.append(("Failed", f"{where}: {masked_sentence(found.dead.detail)}", "bad"))
