@@ -161,7 +161,7 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
             "objects or lists nested deeper than can be read", "find out who sends to this address"
         ),
         "no_event_name": Reason(
-            "no `event_name`, and not what a conversion looks like",
+            "it names no event (`event_name`), and is no conversion",
             "select `event_name` in AppsFlyer; in a report, Event Name",
         ),
         "no_event_time": Reason(
@@ -184,7 +184,7 @@ _BY_OUTCOME: Final[Mapping[OutcomeKind, Mapping[str, Reason]]] = {
         "too_slow": Reason("processing this message did not end in time", "report it; replay after an upgrade"),
         "fault": Reason("flybridge itself failed on this message", "report it; replay after an upgrade"),
         "invalid_event": Reason(
-            "the vendor refuses the item; the detail has its words", "correct the mapping, or replay after an upgrade"
+            "the vendor refuses the event; the detail has its words", "correct the mapping, or replay after an upgrade"
         ),
         "invalid_fields": Reason("the vendor names fields it refuses", "leave the field out, or correct the mapping"),
         "invalid_appsflyer_id": Reason(
