@@ -221,6 +221,16 @@ async def test_cohorts_begin_with_all_and_leave_open_days_empty(browser, bridge)
         await expect(yesterday.nth(3)).to_have_text("not over")
 
 
+@pytest.mark.parametrize("grain", ["day", "week", "month"])
+async def test_the_last_row_of_cohorts_is_the_curve_of_all(browser, bridge, grain):
+    """A page that gives one figure twice gives the same, however installs are put together."""
+    async with opened(browser, bridge, f"/cohorts?metric=ltv&app=shop-ios&length=30&grain={grain}") as page:
+        cells = await page.locator(".heat tfoot td").all_inner_texts()
+        said = await page.locator(".figure .note").first.inner_text()
+    value, installs = cells[-1].split()
+    assert said == f"{value} on day 30, which is over for {installs} installations."
+
+
 async def test_differences_name_what_was_planted(browser, bridge):
     """Twelve installs are missing in each app: unexplained, in the waterfall, in the table and as a finding."""
     await plant_findings(bridge)

@@ -146,10 +146,10 @@ async def shown_cohorts(site: Site, query: Mapping[str, str]) -> dict[str, Any]:
         "rows": _heat(found, offsets, it.app.today)[:MAX_ROWS],
         "left_out": max(0, len(found.cohorts) - MAX_ROWS),
         "total": [
-            text_of(found.whole.values[day], it.metric.unit) if found.whole.values[day] is not None else ""
+            text_of(by_source.whole.values[day], it.metric.unit) if by_source.whole.values[day] is not None else ""
             for day in offsets
         ],
-        "counted": [found.whole.counted[day] for day in offsets],
+        "counted": [by_source.whole.counted[day] for day in offsets],
         "installs": sum(one.size for one in found.cohorts),
         "query": it.query(),
     }
