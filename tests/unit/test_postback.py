@@ -317,6 +317,15 @@ def test_what_is_no_message_with_something_around_it_is_not_opened(envelope: dic
     assert parse(envelope).event_name is None
 
 
+def test_a_form_with_two_messages_is_a_dead_letter() -> None:
+    """Of two parts with one name neither is lost for the other."""
+    part = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n{"app_id": "a", "event_name": "%b"}\r\n'
+    for names in ((b"f", b"f"), (b"f", b"g")):
+        body = b"".join(part % (name, event) for name, event in zip(names, (b"one", b"two"), strict=True)) + b"--b--"
+        assert dead(body).reason == "not_json"
+    assert parse(part % (b"f", b"one") + b"--b--").event_name == "one"
+
+
 def test_what_stands_within_something_else_is_mended_as_any_message_is() -> None:
     """Numbers and characters that no JSON has."""
     inner = '{"app_id": "a", "event_name": "\\ud83d", "event_revenue": NaN, "n": 123456789012345678901234567890}'

@@ -68,7 +68,7 @@ def is_message(fields: Mapping[str, Any]) -> bool:
 
 
 def parts_in(body: bytes) -> dict[str, str]:
-    """Return the parts of a form of several parts by their names; nothing of another body."""
+    """Return the parts of a form of several parts by their names; nothing of another body, or if two have one name."""
     boundary = _BOUNDARY.match(body)
     if boundary is None:
         return {}
@@ -77,5 +77,7 @@ def parts_in(body: bytes) -> dict[str, str]:
         head = _BLANK_LINE.search(part)
         name = None if head is None else _NAME.search(part, 0, head.start())
         if head is not None and name is not None:
-            found[line_text(name[1])] = line_text(part[head.end() :].removesuffix(b"\r"))
+            if (called := line_text(name[1])) in found:
+                return {}
+            found[called] = line_text(part[head.end() :].removesuffix(b"\r"))
     return found
