@@ -63,7 +63,8 @@ def test_an_id_is_the_same_for_both_vendors(written, meant):
 @pytest.mark.parametrize(
     ("value", "meant"),
     [(1234567, "1234567"), (1234567.0, "1234567"), ([1234567], "1234567"), (["ada-1"], "ada-1"), (['"ada-1"'], "ada-1"),
-     (1.5, None), (True, None), (None, None), ([], None), (["a", "b"], None), ({"a": 1}, None), (float("inf"), None)],
+     (1.5, None), (True, None), (None, None), ([], None), (["a", "b"], None), ({"a": 1}, None), (float("inf"), None),
+     (1.23e17, None), (2.0**53, None), (2.0**53 - 1, "9007199254740991"), ("12345678901234568.0", None)],
 )  # fmt: skip
 def test_an_id_may_be_a_number_or_alone_in_a_list(value, meant):
     """A number is the same with a fraction of zero; a flag is no id, and neither are several."""

@@ -923,6 +923,7 @@ def test_other_ways_of_packing_are_named(tmp_path):
         ("1.2.0", "1.2.0"),
         ("v1.0", "v1.0"),
         (".0", ".0"),
+        ("12345678901234568.0", "12345678901234568.0"),
     ],
 )
 def test_a_user_whose_number_was_made_a_decimal_is_the_same_user(tmp_path, written, user):

@@ -326,6 +326,21 @@ def test_a_form_with_two_messages_is_a_dead_letter() -> None:
     assert parse(part % (b"f", b"one") + b"--b--").event_name == "one"
 
 
+@pytest.mark.parametrize("name", ["appsflyer_id", "customer_user_id"])
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        ("123456.0", "123456"), ("1.23456e5", "123456"), ("12345678901234567890", "12345678901234567890"),
+        ("9007199254740991.0", "9007199254740991"), ("9007199254740993.0", None), ("1.23e17", None), ("12.5", None),
+    ],
+)  # fmt: skip
+def test_an_id_that_is_a_number_has_all_of_its_digits_or_is_none(name: str, number: str, found: str | None) -> None:
+    """A number of floating point is that of many where it has lost some."""
+    postback = parse(f'{{"event_name": "a", "{name}": {number}}}'.encode())
+    assert getattr(postback, name) == found
+    assert (f"The {name} is a number that has lost digits and was left out." in postback.notes) is (found is None)
+
+
 def test_what_stands_within_something_else_is_mended_as_any_message_is() -> None:
     """Numbers and characters that no JSON has."""
     inner = '{"app_id": "a", "event_name": "\\ud83d", "event_revenue": NaN, "n": 123456789012345678901234567890}'

@@ -34,6 +34,7 @@ from flybridge.appsflyer.wrapped import (
     object_in,
     parts_in,
 )
+from flybridge.identity.bare import whole
 from flybridge.lenient_json import json_type, mended, printed, text_of
 from flybridge.records import Dead, Media
 from flybridge.system.text_encoding import BLANKS, EDGES, with_other_bytes
@@ -288,8 +289,9 @@ def _short(name: str, value: Any, notes: list[str]) -> str | None:
     if name in IDS and isinstance(value, dict | list):
         notes.append(f"The {name} is not one id and was left out.")
         return None
-    if name in IDS and isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if name in IDS and isinstance(value, float) and (value := whole(value)) is None:
+        notes.append(f"The {name} is a number that has lost digits and was left out.")
+        return None
     found = _text(value)
     if len(found) > MAX_TEXT:
         if name in IDS:

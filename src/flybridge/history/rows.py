@@ -35,6 +35,7 @@ from flybridge.appsflyer.raw_report import (
     report_of,
 )
 from flybridge.errors import ConfigError, FlybridgeError
+from flybridge.identity.placeholders import is_shortened
 from flybridge.system.text_encoding import line_text
 from flybridge.written_time import zone_of as zone_named
 
@@ -159,7 +160,7 @@ def row_of(number: int, end: int, fields: dict[str, str], named: Report | None, 
 
 def user_of(written: str) -> str:
     """Return a user's id without the `.0` that programs write behind whole numbers if some of a column are missing."""
-    return written[:-2] if written[-2:] == ".0" and written[:-2].isdecimal() else written
+    return written[:-2] if written[-2:] == ".0" and written[:-2].isdecimal() and not is_shortened(written) else written
 
 
 def is_of_app(fields: Mapping[str, str], app_id: str) -> bool:

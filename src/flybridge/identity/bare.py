@@ -13,6 +13,8 @@ from flybridge.system.text_encoding import OPTIONAL
 WRAPPED: Final = frozenset("\"'=O[{") | BEGINNINGS
 """How ids begin that stand in quotes once more, in a list, or in Swift's `Optional(...)`, as the text
 of a spreadsheet's formula (`="1"`), and placeholders of ids."""
+EXACT: Final = 2**53
+"""Up to here each whole number is one of floating point, which programs make of all numbers."""
 _QUOTES: Final = frozenset("\"'")
 
 
@@ -44,10 +46,17 @@ def only(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
+def whole(value: float) -> int | None:
+    """Return a number as a whole one; None if it has a fraction, or is so large that several became it."""
+    return int(value) if value.is_integer() and abs(value) < EXACT else None
+
+
 def text_of(value: Any) -> str | None:
-    """Return an id, also one that is written as a number; None if it is none, or says nothing."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    """Return an id, also one that is written as a number; None if it is none, or says nothing, or is a number that has
+    lost its last digits.
+    """
+    if isinstance(value, float):
+        value = whole(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return usable(value) if isinstance(value, str) else None

@@ -19,16 +19,17 @@ _PLACEHOLDER: Final = re.compile(
 )
 
 
-_SHORTENED: Final = re.compile(r"[1-9](?:[.,]([0-9]{1,15}))?E(\+?)([0-9]{1,3})", re.IGNORECASE)
+_SHORTENED: Final = re.compile(r"[1-9](?:[.,]([0-9]{1,15}))?E(\+?)([0-9]{1,3})|[0-9]{16,}(\.0)", re.IGNORECASE)
 
 
 def is_shortened(text: str) -> bool:
     """Whether a text is what a spreadsheet or a database has made of a long number: `1.23457E+12` is that of many.
 
-    With all of its digits, `1.23456789E8`, a number is that of one, as Java writes it.
+    So is `12345678901234568.0`, as floating point has no more digits. With all of its digits, `1.23456789E8`, a number
+    is that of one, as Java writes it.
     """
     found = _SHORTENED.fullmatch(text) if text[:1].isdecimal() else None
-    if found is None or found[2]:
+    if found is None or found[2] or found[4]:
         return found is not None
     return found[1] is not None and len(found[1]) < int(found[3])  # `7e123` may be an id
 
