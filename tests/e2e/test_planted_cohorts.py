@@ -92,6 +92,18 @@ async def test_each_difference_is_given_to_its_cause(bench):
     assert {row.key.event for row in found.rows} == {"", "0", "1", "3"}
 
 
+@pytest.mark.parametrize("new_bench", ["sqlite"], indirect=True)
+async def test_what_began_with_a_reinstall_that_never_came_is_no_cohort_of_appsflyers(bench):
+    """AppsFlyer has no new user there, and flybridge has the events of one whose conversion it doesn't know."""
+    new, again = bench.people(2, "organic"), bench.people(2, "organic", conversion_type="reinstall")
+    await both(bench, new)
+    await bench.receive([played(again[0], 0), bought(again[1], LATER_MS, 20.0)], at_ms=bench.clock.now_ms())
+    found = await compared(bench)
+    assert causes(found, "installs", "") == {}
+    assert causes(found, "active", "0") == {("conversion_definition", "organic"): 2}
+    assert causes(found, "revenue", "1") == {("conversion_definition", "organic"): 20.0}
+
+
 async def test_who_opened_the_app_and_did_nothing_is_told_apart(bench):
     """AppsFlyer counts launches; nothing was down."""
     people = bench.people(5, "tiktokglobal_int")

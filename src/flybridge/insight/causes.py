@@ -54,9 +54,11 @@ _ALL: Final = (
     _APPSFLYER(
         "conversion_definition",
         "Counted as something else",
-        "AppsFlyer's user acquisition figures leave out what belongs to retargeting campaigns.",
+        "AppsFlyer's user acquisition figures leave out what belongs to retargeting campaigns, and its cohorts what "
+        "began with a reinstall.",
         "Nothing; in AppsFlyer choose the unified view to see both together.",
-        "events that were received with a retargeting campaign",
+        "events that were received with a retargeting campaign; of cohorts, what began with a reinstall or with a "
+        "conversion that never came",
     ),
     _APPSFLYER(
         "secondary_copies",

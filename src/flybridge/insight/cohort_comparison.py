@@ -35,16 +35,17 @@ class CohortSide(Struct):
 class CohortEvidence(Struct, frozen=True):
     """What is known of the installs of one day, by media source.
 
-    `reinstalls` is the part of flybridge's side that began with a reinstall. `converted` says how flybridge's revenue
-    up to each day was converted. `withholding` are sources, in lower case, that are known to forbid naming them.
-    `down_since` is after how many days no process of flybridge was running first, `unreadable` how many dead letters
-    since the day were never mapped, and `final` the last number of days after the install for which AppsFlyer counts no
-    more.
+    `reinstalls` is the part of flybridge's side that began with a reinstall, and `unseen` the part of which the
+    conversion never came, so that it may be one. `converted` says how flybridge's revenue up to each day was converted.
+    `withholding` are sources, in lower case, that are known to forbid naming them. `down_since` is after how many days
+    no process of flybridge was running first, `unreadable` how many dead letters since the day were never mapped, and
+    `final` the last number of days after the install for which AppsFlyer counts no more.
     """
 
     appsflyer: Mapping[str, CohortSide]
     flybridge: Mapping[str, CohortSide]
     reinstalls: Mapping[str, CohortSide]
+    unseen: Mapping[str, CohortSide]
     converted: Mapping[str, Sequence[CohortRevenue]]
     last: int
     final: int
@@ -93,13 +94,15 @@ def _fill(row: ComparedRow, appsflyer: int, flybridge: int) -> None:
 def _split(rows: Mapping[str, ComparedRow], evidence: CohortEvidence, kind: str, after: int) -> None:
     """Split the differences of one figure into their causes, as far as there is evidence."""
     least = CENT if kind == REVENUE else 1
-    _reinstalls({source: row for source, row in rows.items() if source not in WITHHELD}, evidence, kind, after)
+    named = {source: row for source, row in rows.items() if source not in WITHHELD}
+    _reinstalls(named, evidence.reinstalls, kind, after)
     if kind == REVENUE:
         nothing = [CohortRevenue()] * (after + 1)
         explain_conversion(rows, lambda source: evidence.converted.get(source, nothing)[after], evidence.withholding)
     else:
         move_withheld(rows, evidence.withholding)
-    _reinstalls(rows, evidence, kind, after)
+    _reinstalls(rows, evidence.reinstalls, kind, after)
+    _reinstalls(rows, evidence.unseen, kind, after)
     unreadable = evidence.unreadable
     for row in largest(rows.values(), lambda row: -left(row, APPSFLYER)):
         lacking = -left(row, APPSFLYER)
@@ -115,9 +118,9 @@ def _split(rows: Mapping[str, ComparedRow], evidence: CohortEvidence, kind: str,
             add(row, "opened_only", left(row, APPSFLYER))
 
 
-def _reinstalls(rows: Mapping[str, ComparedRow], evidence: CohortEvidence, kind: str, after: int) -> None:
+def _reinstalls(rows: Mapping[str, ComparedRow], sides: Mapping[str, CohortSide], kind: str, after: int) -> None:
     """Add what people did who installed the app again, where AppsFlyer has less: it may not count them as new."""
     for source, row in rows.items():
-        side = evidence.reinstalls.get(source, CohortSide())
+        side = sides.get(source, CohortSide())
         again = (side.active if kind == ACTIVE else side.revenue if kind == REVENUE else {}).get(after, 0)
         add(row, "conversion_definition", max(0, min(left(row, APPSFLYER), again)))

@@ -85,7 +85,7 @@ class CohortComparer:
         if not days:
             return []
         first, last = min(days), max(days)
-        ours, reinstalls, converted = await self._counted(plan, first, last)
+        ours, reinstalls, unseen, converted = await self._counted(plan, first, last)
         gathered = Gathered()
         gathered.counts = [one for one in await self._store.counts() if one.app == plan.app]
         uptime = await read_uptime(self._store)
@@ -104,6 +104,7 @@ class CohortComparer:
                 theirs,
                 ours[day],
                 reinstalls[day],
+                unseen[day],
                 converted[day],
                 last=min(complete, LAST),
                 final=_final(plan, now_ms) - day,
@@ -127,11 +128,13 @@ class CohortComparer:
 
     async def _counted(
         self, plan: ReconcilePlan, first: int, last: int
-    ) -> tuple[_Sides, _Sides, Mapping[int, dict[str, list[CohortRevenue]]]]:
-        """Return flybridge's side by day and media source, the part that are reinstalls, and how it was converted."""
+    ) -> tuple[_Sides, _Sides, _Sides, Mapping[int, dict[str, list[CohortRevenue]]]]:
+        """Return flybridge's side by day and media source, what of it are reinstalls or never came, and rates."""
         asked = Slice(first, last, last + 1, frozenset({"day", "media_source"}), plan.app)
         ours: defaultdict[int, dict[str, CohortSide]] = defaultdict(dict)
         reinstalls: defaultdict[int, dict[str, CohortSide]] = defaultdict(dict)
+        unseen: defaultdict[int, dict[str, CohortSide]] = defaultdict(dict)
+        parts = {PerformanceKind.REINSTALL: reinstalls, PerformanceKind.UNSEEN: unseen}
         converted: defaultdict[int, dict[str, list[CohortRevenue]]] = defaultdict(dict)
         for row in await self._store.performance(asked):
             if row.kind == PerformanceKind.INSTALL:
@@ -142,11 +145,11 @@ class CohortComparer:
             day, source = point.labels.day, point.labels.media_source
             side = ours[day].setdefault(source, CohortSide())
             side.active[point.offset] = side.active.get(point.offset, 0) + point.active
-            if point.kind == PerformanceKind.REINSTALL:
-                again = reinstalls[day].setdefault(source, CohortSide())
-                again.active[point.offset] = again.active.get(point.offset, 0) + point.active
+            if point.kind in parts:
+                part = parts[point.kind][day].setdefault(source, CohortSide())
+                part.active[point.offset] = part.active.get(point.offset, 0) + point.active
                 for after in range(point.offset, LAST + 1):
-                    again.revenue[after] = again.revenue.get(after, 0) + point.revenue
+                    part.revenue[after] = part.revenue.get(after, 0) + point.revenue
             money = converted[day].setdefault(source, [CohortRevenue() for _ in range(LAST + 1)])
             for of in money[point.offset :]:
                 of.revenue += point.revenue
@@ -157,7 +160,7 @@ class CohortComparer:
                     of.rated += point.events
                     of.rated_amount += abs(point.revenue)
             side.revenue = {after: of.revenue for after, of in enumerate(money)}
-        return ours, reinstalls, converted
+        return ours, reinstalls, unseen, converted
 
     async def _asked(self, plan: ReconcilePlan, day: int) -> dict[str, CohortSide] | str:
         """Return AppsFlyer's side by media source, or a sentence about why there is none."""
