@@ -538,6 +538,22 @@ def test_values_of_parquet_that_python_has_none_for_cost_no_row(tmp_path):
         (pa.map_(pa.string(), pa.string()), [("a", "b")], '{"a":"b"}'),
         (pa.struct([("m", pa.map_(pa.string(), pa.float64()))]), {"m": [("a", 1.5)]}, '{"m":{"a":1.5}}'),
         (pa.map_(pa.string(), pa.string()), [], None),
+        (
+            pa.struct([("a", pa.float32()), ("b", pa.float64())]),
+            {"a": 0.99, "b": 0.12345678901},
+            '{"a":0.99,"b":0.12345678901}',
+        ),
+        (
+            pa.struct([("a", pa.list_(pa.struct([("b", pa.float32())])))]),
+            {"a": [{"b": 0.1}, None]},
+            '{"a":[{"b":0.1},null]}',
+        ),
+        (pa.large_list(pa.float32()), [0.1, 3.3, 1e30], "[0.1,3.3,1e30]"),
+        (pa.map_(pa.string(), pa.float32()), [("a", 0.99)], '{"a":0.99}'),
+        (pa.struct([("a", pa.float16())]), {"a": 0.1}, '{"a":0.1}'),
+        (pa.struct([("a", pa.float32())]), {"a": 3.4028235e38}, '{"a":3.4028235e38}'),
+        (pa.struct([("a", pa.float32())]), {"a": float("nan")}, '{"a":null}'),
+        (pa.struct([("float", pa.string())]), {"float": "0.10000000149011612"}, '{"float":"0.10000000149011612"}'),
     ],
 )
 def test_every_type_of_parquet_is_read_as_it_would_have_been_pushed(tmp_path, kind, value, text):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from struct import pack, unpack
 from typing import IO, Any, Final
 
 from flybridge.appsflyer.columns import Columns, columns_of, is_raw_data
@@ -14,8 +16,9 @@ from flybridge.system.text_encoding import line_text
 
 BATCH: Final = 2000
 UTC_MARK: Final = "+00:00"
-SHORT: Final = frozenset({"float", "halffloat"})
-"""Types of numbers that Python's would show with digits that nobody has written: 0.9900000095367432 for 0.99."""
+SHORT: Final = {"float": ("f", range(6, 10)), "halffloat": ("e", range(3, 6))}
+"""Types of numbers that Python's would show with digits that nobody has written: 0.9900000095367432 for 0.99. Their
+formats in bytes, and how many digits tell one of them from the others."""
 
 
 def parquet_rows(
@@ -66,9 +69,29 @@ def _values(column: Any) -> list[object]:
     if str(column.type) in SHORT:
         column = column.cast(pyarrow.string())
     try:
-        return list(column.to_pylist(maps_as_pydicts="lossy"))
+        values = list(column.to_pylist(maps_as_pydicts="lossy"))
+        return [_as_written(value, column.type) for value in values] if "float" in str(column.type) else values
     except (ValueError, OverflowError):  # a date after the year 9999, or text that is no UTF-8
         return [_value(scalar) for scalar in column]
+
+
+def _as_written(value: Any, kind: Any) -> Any:
+    """Return a value of a nested type whose short numbers have the digits that were written."""
+    if isinstance(value, float) and (short := SHORT.get(str(kind))) is not None:
+        form, digits = short
+        for written in (float(f"{value:.{count}g}") for count in digits):
+            with suppress(OverflowError):  # rounded up, the largest is too large
+                if unpack(form, pack(form, written))[0] == value:
+                    return written
+        return value
+    if isinstance(value, list):
+        return [_as_written(one, kind.value_type) for one in value]
+    if isinstance(value, dict):
+        types = {field.name: field.type for field in kind.fields} if hasattr(kind, "fields") else {}
+        return {
+            name: _as_written(one, types.get(name, getattr(kind, "item_type", None))) for name, one in value.items()
+        }
+    return value
 
 
 def _value(scalar: Any) -> object:
