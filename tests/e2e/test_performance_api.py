@@ -262,6 +262,20 @@ async def test_a_return_without_a_known_spend_is_no_day_that_is_not_over(store):
     assert of_revenue.count(">not over<") == page.count(">not over<") > 0
 
 
+async def test_a_period_that_begins_with_a_day_without_a_spend_leaves_its_installs_in_the_return(store):
+    """What was reported of the days before and after has that day, too; else the page Sources has another ROAS."""
+    days = (TODAY - 8, TODAY - 5)
+    spent = [CostRow("shop", day, "Facebook Ads", "", "", "USD", 5_000_000) for day in days]
+    await store.replace_costs("shop", "csv", spent, days=(TODAY - 9, TODAY - 1))
+    period = f"from={date_of(TODAY - 7).isoformat()}&to={date_of(TODAY - 5).isoformat()}"
+    _, cohorts = await Web(store).get("/api/v1/cohorts", f"metric=roas&{period}")
+    _, whole = await Web(store).get("/api/v1/performance", period)
+    assert (cohorts["counted"][1], cohorts["total"][1]) == (1, whole["total"]["roas_d1"]) == (1, 2.5)
+    await store.replace_costs("shop", "csv", spent[1:], days=(TODAY - 9, TODAY - 1))
+    _, cohorts = await Web(store).get("/api/v1/cohorts", f"metric=roas&{period}")
+    assert cohorts["counted"][1] == 0
+
+
 async def test_refunds_beyond_the_revenue_pay_nothing_back(store):
     """A share of the cost below 0 would say nothing."""
     day = TODAY - 7

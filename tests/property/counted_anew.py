@@ -275,9 +275,13 @@ def cohorts_of(
     return found
 
 
-def with_spend(cohorts: Sequence[Cohort]) -> list[Cohort]:
-    """Return the cohorts of whose days the spend was reported: none is before the first or after the last with one."""
-    days = [cost.day for one in cohorts for cost in one.costs if cost.money is not None]
+def with_spend(cohorts: Sequence[Cohort], costs: Sequence[Cost], asked: Asked) -> list[Cohort]:
+    """Return the cohorts of whose days the spend was reported: none is before the first or after the last with one.
+
+    The days with a spend of a month before and after the period count as well.
+    """
+    around = asked._replace(first=asked.first - 31 * DAY, last=asked.last + 31 * DAY)
+    days = [cost.day for cost in first_known(costs) if cost.money is not None and around.has(labels_of(cost))]
     return [one for one in cohorts if not days or (min(days) <= one.first and one.last <= max(days))]
 
 

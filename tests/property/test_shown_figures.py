@@ -272,7 +272,7 @@ async def _compare_cohorts(happened: list[Fact], costs: list[Cost], asked: Asked
     true, today = cohorts_of(happened, costs, asked, metric, grain), asked.today[app.name]
     shown = {(date_of(one.first), tuple(one.labels[name] for name in asked.by)): one.as_dict() for one in found.cohorts}
     assert set(shown) == set(true)
-    compared = with_spend(list(true.values())) if metric == "roas" else list(true.values())
+    compared = with_spend(list(true.values()), costs, asked) if metric == "roas" else list(true.values())
     for at, one in true.items():
         spend = added(cost.money for cost in one.costs)
         assert (shown[at]["installs"], shown[at]["spend"]) == (len(one.lives), pytest.approx(spend, abs=2e-6))

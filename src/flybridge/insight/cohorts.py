@@ -9,7 +9,7 @@ from operator import add as plus
 from operator import attrgetter
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flybridge.insight.performance import AppScope, Question, costs_in, named, spend_in
 from flybridge.records import MICRO, PerformanceKind
@@ -17,6 +17,8 @@ from flybridge.store.performance import CostSums, CurvePoint, Sums, add, date_of
 from flybridge.store.protocol import Store
 
 LAST: Final = 90
+AROUND: Final = 31
+"""How many days before and after a period are looked at for a spend."""
 
 GRAINS: Final = ("day", "week", "month")
 
@@ -125,12 +127,18 @@ class _Sums(Struct):
 
 
 class CohortCounts(Struct, frozen=True):
-    """What cohorts are made of: installs and costs of each day, and what was done so many days after the install."""
+    """What cohorts are made of: installs and costs of each day, and what was done so many days after the install.
+
+    `costed` are the first and the last day of which a spend is known, None if there is none. Who reports a spend has
+    costs of a span of days, and none of days between on which nothing was spent. What is before and behind was not
+    reported (yet), and installs of these days would seem to have cost nothing.
+    """
 
     app: AppScope
     days: Sequence[Sums]
     points: Sequence[CurvePoint]
     costs: Sequence[CostSums]
+    costed: tuple[int, int] | None
 
 
 async def read_cohorts(
@@ -144,7 +152,11 @@ async def read_counts(store: Store, app: AppScope, question: Question) -> Cohort
     """Return what the cohorts of one app's period are made of, by the question's labels, day and media source."""
     asked = question.of_app(app, {*_groups(question), "day", "media_source"})
     costs = await costs_in(store, app, asked)
-    return CohortCounts(app, await store.performance(asked), await store.curves(asked), costs)
+    # A day without a spend may be the first or the last of the period, and not of what was reported.
+    around = structs.replace(asked, first=asked.first - AROUND, last=asked.last + AROUND, by=frozenset({"day"}))
+    known = [cost.labels.day for cost in await costs_in(store, app, around) if spend_in(app, cost) is not None]
+    costed = (min(known), max(known)) if known else None
+    return CohortCounts(app, await store.performance(asked), await store.curves(asked), costs, costed)
 
 
 def cohorts_of(
@@ -191,7 +203,7 @@ def cohorts_of(
     for cost in counts.costs:
         one = sums(cost)
         one.spend = add(one.spend, spend_in(app, cost))
-    known = _costed_days(counts) if costed else None
+    known = counts.costed if costed else None
     cohorts = []
     for (_, group), one in sorted(found.items(), key=lambda item: (item[0][0], tuple(map(str, item[0][1])))):
         complete = min(last, app.today - one.last - 1) if one.is_within(known) else -1
@@ -232,16 +244,6 @@ def _curve(metric: CohortMetric, labels: Mapping[str, Any], sums: Sequence[_Sums
     values = [_ratio(metric, top, *of) if n else None for top, n, of in zip(tops, ready, sizes_and_spends, strict=True)]
     cost = [spend / MICRO / size if spend is not None and size else None for size, spend in sizes_and_spends]
     return Curve(labels, values, sizes, cost)
-
-
-def _costed_days(counts: CohortCounts) -> tuple[int, int] | None:
-    """Return the first and the last day of which a spend is known; None if there is none.
-
-    Who reports a spend has costs of a span of days, and none of days between on which nothing was spent. What is before
-    and behind was not reported (yet), and installs of these days would seem to have cost nothing.
-    """
-    days = [cost.labels.day for cost in counts.costs if spend_in(counts.app, cost) is not None]
-    return (min(days), max(days)) if days else None
 
 
 def _ratio(metric: CohortMetric, top: int, size: int, spend: int | None) -> float | None:
