@@ -317,6 +317,12 @@ def test_what_is_no_message_with_something_around_it_is_not_opened(envelope: dic
     assert parse(envelope).event_name is None
 
 
+def test_several_messages_that_were_kept_as_one_say_what_to_do() -> None:
+    """Those that came before bodies were taken apart."""
+    assert "send them again" in dead(b'{"event_name": "a"}\n{"event_name": "b"}').remedy
+    assert "send them again" not in dead(b'{"event_name": "a"').remedy
+
+
 def test_a_form_with_two_messages_is_a_dead_letter() -> None:
     """Of two parts with one name neither is lost for the other."""
     part = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n{"app_id": "a", "event_name": "%b"}\r\n'

@@ -95,6 +95,12 @@ CURRENCY_FIELDS: Final[Mapping[str, str]] = {
 }
 """Amounts, and the fields that say in which currency they are."""
 IN_DOLLARS: Final = frozenset({"event_revenue_usd"})
+ONLY_PUSHED: Final = "Check that AppsFlyer's Push API, and nothing else, posts to this address."
+MESSAGES_APART: Final = (
+    f"If these are several messages, send them again: they are taken apart on arrival. {ONLY_PUSHED}"
+)
+EXTRA: Final = "Extra data"
+"""How Python's reader of JSON says that something follows a value."""
 _is_absent: Final = ABSENT.__contains__
 
 JSON: Final = Media.JSON
@@ -221,7 +227,7 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
                 "decode",
                 "not_json",
                 f"The message is not readable JSON: {_fault(problem)}.",
-                "Check that AppsFlyer's Push API, and nothing else, posts to this address.",
+                MESSAGES_APART if str(problem).startswith(EXTRA) else ONLY_PUSHED,
             )
         notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
     inner = message_in(message) if isinstance(message, dict) else object_in(message)
