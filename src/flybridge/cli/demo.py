@@ -225,7 +225,7 @@ def show_outcome(outcome: DemoResult) -> None:
         }
         for one in outcome.outage
     ]
-    print_rows("An outage: AppsFlyer pushes in vain, and the gap is filled", rows, "There was none.")
+    print_rows("An outage: AppsFlyer pushes in vain, and the gap is filled", rows, "No outage was played.")
     for line in _wrong(outcome):
         say(line, "red")
     if outcome.differences:
