@@ -85,7 +85,8 @@ def dead(
 async def _other_reasons(store: Store, app: str | None, reason: str) -> str:
     """Return a sentence about a reason that no dead letter has."""
     known = {one.reason for one in await store.counts() if one.outcome == OutcomeKind.DEAD and app in (None, one.app)}
-    return f"--reason: no dead letter has the reason {reason[:40]!r}. There are: {', '.join(sorted(known)) or 'none'}."
+    others = f"There are: {', '.join(sorted(known))}." if known else "There is no dead letter at all."
+    return f"--reason: no dead letter has the reason {reason[:40]!r}. {others}"
 
 
 def replay(
