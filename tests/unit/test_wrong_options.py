@@ -106,6 +106,21 @@ def test_a_question_that_no_terminal_can_answer_is_said(tmp_path):
         assert not (tmp_path / "new.toml").exists()
 
 
+def test_a_configuration_that_exists_is_refused_before_any_question(tmp_path):
+    """Whoever answered five of them would have done so for nothing."""
+    path = tmp_path / "flybridge.toml"
+    path.write_text("as it is")
+    for words in (["init"], ["init", "--name", "shop"]):
+        done = CliRunner().invoke(cli, [*words, "--config", str(path)], input="shop\n")
+        assert (
+            str(done.exception) == f"{path} exists already. Use --force to overwrite it, or --config to write another."
+        )
+        assert done.output == ""
+    for words in (["init", "--force", "--config", str(path)], ["init", "--config", str(path), "--force"]):
+        assert CliRunner().invoke(cli, words, input="shop\nandroid\ncom.example.shop\nhttp_v2\nus\n").exit_code == 0
+        assert "com.example.shop" in path.read_text()
+
+
 def test_a_port_that_no_machine_has_is_refused():
     """The system would take the rest of a division by 65,536."""
     for port in ("99999", "-1"):

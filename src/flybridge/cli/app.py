@@ -154,9 +154,21 @@ MADE = ("FLYBRIDGE_SECRET", "AF_PUSH_TOKEN", "AMPLITUDE_WEBHOOK_TOKEN")
 """Secrets that `init` makes: nobody else gives them."""
 
 
+def _is_new(context: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """Refuse a file that exists before any question is asked: once both it and --force are known, in either order."""
+    given = {**context.params, str(param.name): value}
+    if "force" in given and "path" in given and given["path"].exists() and not given["force"]:
+        raise ConfigError(
+            "", f"{given['path']} exists already.", "Use --force to overwrite it, or --config to write another."
+        )
+    return value
+
+
 @app.command()
 def init(
-    path: Annotated[Path, typer.Option("--config", "-c", help="The file to write.")] = Path("flybridge.toml"),
+    path: Annotated[
+        Path, typer.Option("--config", "-c", is_eager=True, callback=_is_new, help="The file to write.")
+    ] = Path("flybridge.toml"),
     name: Annotated[
         str, typer.Option(prompt="A short name for the app (it appears in addresses)", help="A short name for the app.")
     ] = "my-app",
@@ -176,14 +188,14 @@ def init(
     api_key: Annotated[
         str | None, typer.Option("--api-key", help="The API key of the Amplitude project.", envvar="AMPLITUDE_API_KEY")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", is_eager=True, callback=_is_new, help="Overwrite the file if it exists.")
+    ] = False,
 ) -> None:
     """Write a commented configuration and its secrets, and print what to enter at the vendors."""
     from flybridge.config.env_file import NAME, read_env_file, write_env_file  # noqa: PLC0415 - of this command alone
     from flybridge.config.template import Answers, render, what_to_paste  # noqa: PLC0415
 
-    if path.exists() and not force:
-        raise ConfigError("", f"{path} exists already.", "Use --force to overwrite it, or --config to write another.")
     if sys.stdin.isatty():
         if public_url is None:
             public_url = typer.prompt("The https address that the vendors reach (empty: later)", default="")
