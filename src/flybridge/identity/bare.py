@@ -22,7 +22,7 @@ def bare(value: Any) -> str | None:
     """Return an id without what an app may have left around it: a list, quotes, Swift's `Optional(...)`. None if it is
     none, or a placeholder.
     """
-    text = text_of(only(value))
+    text = text_of(value)
     if text is None or text[0] not in WRAPPED:
         return None if text is None or is_shortened(text) else text
     if is_placeholder(text):
@@ -34,7 +34,7 @@ def bare(value: Any) -> str | None:
             inner = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return text
-        return text_of(only(inner))
+        return text_of(inner)
     if (printed := OPTIONAL.fullmatch(text)) is not None:
         text = printed[1].strip()
     found = usable(text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES else text)
@@ -52,9 +52,10 @@ def whole(value: float) -> int | None:
 
 
 def text_of(value: Any) -> str | None:
-    """Return an id, also one that is written as a number; None if it is none, or says nothing, or is a number that has
-    lost its last digits.
+    """Return an id, also one that is written as a number or alone in a list; None if it is none, says nothing, or is a
+    number that has lost its last digits.
     """
+    value = only(value)
     if isinstance(value, float):
         value = whole(value)
     if isinstance(value, int) and not isinstance(value, bool):
