@@ -168,6 +168,10 @@ AROUND: dict[str, Callable[[Message], tuple[bytes, Media]]] = {
     "JSON in text, twice": lambda message: (
         json.dumps({"body": json.dumps(json.dumps({"data": message}))}).encode(), Media.JSON
     ),
+    "one of several objects": lambda message: (
+        json.dumps([{"headers": {"host": "a"}, "params": {}, "query": {}, "body": json.dumps(message)}]).encode(),
+        Media.JSON,
+    ),
     "a field of a form": lambda message: (urlencode({"payload": json.dumps(message)}).encode(), Media.QUERY),
     "the name of a field": lambda message: (urlencode({json.dumps(message): ""}).encode(), Media.QUERY),
     "a form of several parts": lambda message: (parts(message), Media.JSON),

@@ -382,6 +382,7 @@ BEHIND = [
     (b'\xef\xbb\xbf{"a":1},\n{"b":2}\n{"c":3}', [b'{"a":1}', b'{"b":2}', b'{"c":3}']),
     (b'{\n "a": 1\n}\n{\n "b": 2\n}\n', [b'{\n "a": 1\n}', b'{\n "b": 2\n}']),
     (b'{"a":"x\ny\xff"}\n{"b":"\xed\xa0\xbd"}', [b'{"a":"x\ny\xff"}', b'{"b":"\xed\xa0\xbd"}']),
+    (b'{"a":[{"b":1},\n{"c":2}]},\n{"d":3},\n', [b'{"a":[{"b":1},\n{"c":2}]}', b'{"d":3}']),
     (b'{"a":1}\n{"b":\n{"c":3}', [b'{"a":1}', b'{"b":', b'{"c":3}']),
     (b'{"a":1}\n{"b":2}\n-- 2 rows\nEND', [b'{"a":1}', b'{"b":2}', b"-- 2 rows\nEND"]),
     (b'{"a":1}\n{"b":2}\n' + b'{"c":[' * 40_000, [b'{"a":1}', b'{"b":2}', b'{"c":[' * 40_000]),
@@ -404,7 +405,7 @@ async def test_each_object_behind_another_is_a_message(inbox: RecordingInbox, pa
     "body",
     [
         b'{"a":"}{"}', b'{"a":"}\n{"}', b'{"a":1} x {"b":2}', b'{"a":{"b":1}\n{"c":2}', b'[{"a":1}\n{"b":2}]', b"}\n{}",
-        b'{"a":[{"b":1},{"c":2}],"d":{}}', b'{"a":1}',
+        b'{"a":[{"b":1},{"c":2}],"d":{}}', b'{"a":1}', b'{"a":[{"b":1},\n{"c":2}]}', b'{"a":1},{"b":2}',
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["push", "stream"])

@@ -208,7 +208,7 @@ def _known(name: str) -> IdKind | None:
 
 def number_of(value: Any) -> str | None:
     """Return one of Amplitude's own numbers of users as text, as a template prints it, too; None for anything else."""
-    text = text_of(value)
+    text = None if isinstance(value, list) else text_of(value)
     if text is not None and _GROUPED.fullmatch(text):
         text = text.translate(_SEPARATORS)
     return text if text is not None and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal() else None

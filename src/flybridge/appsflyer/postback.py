@@ -230,8 +230,9 @@ def _read_tolerantly(body: bytes) -> Postback | Dead:
                 MESSAGES_APART if str(problem).startswith(EXTRA) else ONLY_PUSHED,
             )
         notes.append("The message was not clean JSON (broken text or numbers) and was mended before it was read.")
-    inner = message_in(message) if isinstance(message, dict) else object_in(message)
-    if inner is not None:
+    outer = message if isinstance(message, dict) else object_in(message)
+    inner = None if outer is None else message_in(outer) or outer
+    if inner is not None and inner is not message:
         message, body = inner, msgspec.json.encode(inner)
     if not isinstance(message, dict):
         return Dead(

@@ -57,9 +57,9 @@ def message_in(envelope: Mapping[str, Any]) -> Mapping[str, Any] | None:
     found = [one for name, value in envelope.items() if name not in PASSED and (one := object_in(value)) is not None]
     if not found and len(envelope) == 1:  # a form has a text without a name in place of the name
         found = [one for one in map(object_in, envelope) if one is not None]
-    if len(found) != 1:
-        return None
-    return found[0] if is_message(found[0]) else message_in(found[0])
+    if (messages := [one for one in found if is_message(one)]) or len(found) != 1:
+        return messages[0] if len(messages) == 1 else None
+    return message_in(found[0])
 
 
 def is_message(fields: Mapping[str, Any]) -> bool:

@@ -20,8 +20,8 @@ SHORT: Final = 20
 BEFORE: Final = b"\xef\xbb\xbf \t\r\n"
 """What may stand before JSON."""
 
-_NEXT: Final = re.compile(rb"\}[ \t\r\n\x1e]*\{")
-"""Where one object ends and another begins. Within one there is a comma between two."""
+_NEXT: Final = re.compile(rb"\}(?:[ \t]*,[ \t\r]*\n)?[ \t\r\n\x1e]*\{")
+"""Where one object ends and another begins. Within one there is a comma between two, and seldom a line end."""
 _BEGINNING: Final = re.compile(r"[^\s\x1e,\ufeff]")
 _DECODER: Final = JSONDecoder(strict=False)
 
