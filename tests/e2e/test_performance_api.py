@@ -250,6 +250,9 @@ async def test_each_row_says_what_its_money_is_in(store):
     rows = list(csv.DictReader(io.StringIO((await web.answer("/sources.csv"))[2].decode("utf-8-sig"))))
     assert {(row["app"], row["currency"]) for row in rows} == {("shop", "USD")}
     assert {row["campaign"] for row in rows if row["spend"]} == {campaign}
+    cohorts = (await web.answer("/cohorts.csv", "app=shop&metric=ltv"))[2].decode("utf-8-sig")
+    (first, *_) = csv.DictReader(io.StringIO(cohorts))
+    assert (first["app"], first["currency"], first["installs"], first["d1"]) == ("shop", "USD", "1", "12.5")
 
 
 async def test_a_return_without_a_known_spend_is_no_day_that_is_not_over(store):

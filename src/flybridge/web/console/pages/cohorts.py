@@ -276,8 +276,10 @@ async def csv_of(site: Site, query: Mapping[str, str]) -> tuple[str, str]:
     question, organic = it.filters.question(), it.filters.organic
     counts = await read_counts(site.store, it.app, question)
     found = cohorts_of(counts, question, it.metric, grain=it.grain, last=it.length, organic=organic)
-    rows: list[list[object]] = [["from", "to", "installs", "spend", *(f"d{day}" for day in range(it.length + 1))]]
+    days = [f"d{day}" for day in range(it.length + 1)]
+    rows: list[list[object]] = [["app", "currency", "from", "to", "installs", "spend", *days]]
     for one in found.cohorts:
         plain = one.as_dict()
-        rows.append([iso(one.first), iso(one.last), plain["installs"], plain["spend"], *one.values])
-    return csv_text(rows), f"cohorts-{it.metric.name}-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"
+        span = (iso(one.first), iso(one.last))
+        rows.append([it.app.name, found.currency, *span, plain["installs"], plain["spend"], *one.values])
+    return csv_text(rows), f"cohorts-{it.app.name}-{it.metric.name}-{iso(it.filters.first)}-{iso(it.filters.last)}.csv"
