@@ -16,7 +16,9 @@ IDS = {
         "6D92078A-8246-4BA4-AE5B-76104861E7DC", "38400000-8cf0-11bd-b23e-10b96e40000d",
         "6D92078A82464BA4AE5B76104861E7DC",
         "6D92078A_8246_4BA4_AE5B_76104861E7DC", "6D92078A%2D8246%2D4BA4%2DAE5B%2D76104861E7DC", "9774d56d682e549c",
-        "1769860811311-4118287541818", "1769860811311_4118287541818", "d41d8cd98f00b204e9800998ecf8427e",
+        "1769860811311-4118287541818", "1769860811311_4118287541818", "1769860811311\u20134118287541818",
+        "1769860811311&#0045;4118287541818",
+        "6D92078A&#45;8246&#x2D;4BA4&#45;AE5B&#45;76104861E7DC", "d41d8cd98f00b204e9800998ecf8427e",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "gaid6D92078A82464BA4AE5B76104861E7DC", "6D92078A82464BA4AE5B76104861E7DCR",
         "6D92078A.8246.4BA4.AE5B.76104861E7DC", "6D92078A:8246:4BA4:AE5B:76104861E7DC",
@@ -27,7 +29,8 @@ IDS = {
         "ada@example.com", "ada.l+shop@mail.example.co.uk", "ada%40example.com", "ADA@EXAMPLE.COM",
         "jos\u00e9@example.com",
         "ada%2Bshop%40example.com", "a@b.io", "o'hara@example.org",
-        "ada%2540example.com", "ada\uff20example.com", "\uff41\uff44\uff41@example.com", "ada@\u200bexample.com",
+        "ada%2540example.com", "ada&#64;example.com", "ada&#x40;example&#46;com", "ada&amp;#64;example.com",
+        "ada\uff20example.com", "\uff41\uff44\uff41@example.com", "ada@\u200bexample.com",
     ],
     "[phone]": [
         "+14155552671", "+49 170 1234567", "%2B14155552671", "+44 (20) 7946-0958", "415-555-2671", "(415) 555-2671",
@@ -40,7 +43,7 @@ PLAIN = [
     "1234567890", "120209876543210987", "4.21.0.1533", "US", "android", "2026-11-24 10:00:00.123", "feedfacecafebeef",
     "spring+20261124", "20261124-20261231", "id499000111", "com.example.shop", "@brand", "A/B test #2", "restricted",
     "(others)", "level_1000000000000", "1769860811311 4118287541818", "\u2460 spring \u200b", "\u00fcber-uns",
-    "10:00-18:00",
+    "10:00-18:00", "H&M", "A&amp;B", "&#64;", "&copy=1", "&#99999999999999999999;",
 ]  # fmt: skip
 
 

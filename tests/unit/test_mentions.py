@@ -151,3 +151,14 @@ def test_no_bytes_are_too_odd(body: bytes) -> None:
     """Whatever arrives, it is searched."""
     assert not mentions(body, ["ada@example.com"]) or b"@" in body or b"%" in body or b"u00" in body
     keys_in(body, "shop", RING)
+
+
+@pytest.mark.parametrize(
+    "entity", ["&#" + "9" * 5_000 + ";", "&#" + "0" * 5_000 + "64;", "&#x" + "f" * 5_000, "&#12345678901234567890"]
+)
+def test_an_entity_that_is_no_character_hides_nobody(entity):
+    """Python refuses to read a number of more than 4,300 digits, and nobody could be forgotten."""
+    body = f"x {entity} &quot;ada&#64;example.com&quot; {entity}".encode()
+    assert mentions(body, ["ada@example.com"])
+    assert not mentions(body, ["bob@example.com"])
+    assert keys_in(body, "shop", Keyring(b"a secret of sixteen bytes"))

@@ -7,7 +7,6 @@ hold a message are taken.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable
 from typing import Any, Final
@@ -18,6 +17,7 @@ import msgspec
 from flybridge.delivery.exchange import HttpRequest, HttpResponse
 from flybridge.identity.masking import masked
 from flybridge.records import Delivery
+from flybridge.system.text_encoding import without_entities
 
 MAX_CHARS: Final = 160
 READ_BYTES: Final = 4_000
@@ -75,7 +75,7 @@ def _unescaped(text: str) -> str:
     if "%" in text:
         text = unquote(text, errors="replace")
     if "&" in text:
-        text = html.unescape(text)
+        text = without_entities(text)
     if "\\" in text:
         text = _ESCAPED_SIGN.sub(r"\1", _ESCAPES.sub(_written_out, text))
     return text

@@ -19,6 +19,8 @@ from functools import lru_cache
 from typing import Final
 from unicodedata import category, normalize
 
+from flybridge.system.text_encoding import without_entities
+
 _DASH: Final = r"(?:[-_]|%(?:25){0,3}2[Dd])"
 _BETWEEN: Final = rf"(?:{_DASH}|[.: \u2010-\u2015])"
 _HEX: Final = "[0-9A-Fa-f]"
@@ -26,7 +28,7 @@ _ID: Final = re.compile(
     rf"{_HEX}{{8}}(?:{_BETWEEN}{_HEX}{{4}}){{3}}{_BETWEEN}{_HEX}{{12}}"
     rf"|(?<![0-9A-Za-z])(?=[0-9]{{0,63}}[A-Fa-f])(?=[A-Fa-f]{{0,63}}[0-9]){_HEX}{{16,}}(?![0-9A-Za-z])"
     rf"|(?=[0-9]{{0,31}}[A-Fa-f])(?=[A-Fa-f]{{0,31}}[0-9]){_HEX}{{32,}}"
-    rf"|(?<!\d)\d{{13}}{_DASH}\d{{7,19}}(?!\d)"
+    rf"|(?<!\d)\d{{13}}(?:{_DASH}|[\u2010-\u2015])\d{{7,19}}(?!\d)"
 )
 _EMAIL: Final = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%(?:25){0,3}40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _PHONE: Final = re.compile(
@@ -37,6 +39,14 @@ _PHONE: Final = re.compile(
 
 def masked(text: str) -> str:
     """Return a text with `[id]`, `[email]` and `[phone]` in place of what identifies a person."""
+    if "&" in text:  # as pages write an address: `anna&#64;example.com`
+        plain = without_entities(without_entities(text))
+        if plain != text and (found := _without_width(plain)) != plain:
+            return found
+    return _without_width(text)
+
+
+def _without_width(text: str) -> str:
     if not text.isascii():
         # Wide letters and characters that take no room hide an identifier from patterns and not from people.
         plain = "".join(sign for sign in normalize("NFKC", text) if category(sign) != "Cf")

@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
-from html import unescape
 from typing import Final
 from unicodedata import category, normalize
 from urllib.parse import unquote_plus
 
 from flybridge.identity import IdKind, Keyring
-from flybridge.system.text_encoding import JSON_IN_BASE64
+from flybridge.system.text_encoding import JSON_IN_BASE64, without_entities
 
 MAX_TOKENS: Final = 1000
 """So many different words of one message are taken for identifiers; a postback has about 200."""
@@ -118,7 +117,7 @@ def _undone(text: str) -> list[str]:
         if "%" in text:
             text = unquote_plus(text, errors="replace")
         if "&" in text:
-            text = unescape(text)
+            text = without_entities(text)
         if text == readings[-1]:
             break
         readings.append(text)

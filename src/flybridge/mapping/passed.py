@@ -6,7 +6,6 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from html import unescape
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -16,7 +15,7 @@ from flybridge.appsflyer.fields import ABSENT, Postback
 from flybridge.appsflyer.postback import mended
 from flybridge.mapping.pairs import MAX_PAIRS, pairs_in
 from flybridge.relaxed_json import relaxed
-from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64, OPTIONAL
+from flybridge.system.text_encoding import BLANKS, JSON_IN_BASE64, OPTIONAL, without_entities
 
 MAX_ENCODED: Final = 4
 """How often JSON may be encoded as text within JSON, itself included."""
@@ -63,7 +62,7 @@ def _unusual(text: str, notes: list[str], name: str) -> Any:
         if found[:1] not in ("{", "[", '"'):
             break
         while QUOTE.search(found, 0, MAX_BEFORE_QUOTE):  # no longer than there is one of its few spellings
-            found = unescape(found)
+            found = without_entities(found)
         if ESCAPED_QUOTE.match(found):
             found = f'"{found}"'
         try:

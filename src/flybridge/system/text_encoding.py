@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from html import unescape
 from typing import IO, Any, Final, cast
 
 JSON_IN_BASE64: Final = "(?:eyJ|eyA|ewo|ewk|ew0|W3s|W1t|Int|IHs)[A-Za-z0-9+/_-]"
@@ -36,6 +37,8 @@ CHARSETS: Final = re.compile(
 """Names of encodings that are believed: of text, and not those that the bytes themselves tell."""
 _HALVES: Final = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
 """A character that programs with 16 bits for each (Java's, old databases) write as two: CESU-8."""
+_ZEROS: Final = re.compile("&#0+(?=[0-9])")
+_NO_CHARACTER: Final = re.compile("&#[0-9]{8,};?")
 _MARKS_BEFORE: Final = re.compile(rb"\A(?:\xef\xbb\xbf|\0)+")
 LOOKED_AT: Final = 200
 CHUNK: Final = 1 << 16
@@ -103,6 +106,14 @@ def bare_text(text: str) -> str:
     if text[-1:] == ")" and (found := OPTIONAL.fullmatch(text)) is not None:
         return found[1].strip(QUOTED)
     return text
+
+
+def without_entities(text: str) -> str:
+    """Return a text of HTML as a page shows it: `&quot;` and `&#34;` are quotes.
+
+    A number that no character has is replaced, as browsers do. Python refuses to read one of more than 4,300 digits.
+    """
+    return unescape(_NO_CHARACTER.sub("\ufffd", _ZEROS.sub("&#", text)))
 
 
 def with_other_bytes(text: str) -> str:
