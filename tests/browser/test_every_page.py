@@ -15,7 +15,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, StorageState, expect
 from rules import by_keyboard, without_violation
+from typer.testing import CliRunner
 
+from flybridge.cli.app import app as cli
 from flybridge.config.settings import load
 from flybridge.service import backends
 from flybridge.service.process import Service
@@ -234,3 +236,13 @@ async def test_every_page_can_be_read_and_used_without_a_script(browser, console
     """Login, search, questions and answers are plain forms."""
     async with visited(browser, console, name, script=False) as page:
         await expect(page.locator("h1")).to_be_visible()
+
+
+async def test_the_command_that_the_flow_names_is_one(browser, console):
+    """It is pasted when something has stopped."""
+    async with visited(browser, console, "flow") as page:
+        named = await page.locator(".finding code", has_text="flybridge lanes").inner_text()
+    program, *words = named.split()
+    assert (program, words[:2]) == ("flybridge", ["lanes", "retry"])
+    done = CliRunner().invoke(cli, [*words, "--config", "nowhere.toml"])
+    assert "There is no configuration file nowhere.toml." in str(done.exception), done.output

@@ -177,8 +177,10 @@ def _uncertain_row(entry: LedgerEntry) -> dict[str, Any]:
 async def _chosen(store: Store, only_app: str | None, endpoint: str | None, now_ms: int) -> list[Lane]:
     lanes = sorted({depth.lane for depth in await store.depths(now_ms)} | set(await read_reports(store, now_ms)))
     if endpoint is not None and endpoint not in {lane.endpoint for lane in lanes}:
-        known = ", ".join(sorted({lane.endpoint for lane in lanes})) or "none"
+        known = ", ".join(sorted({lane.endpoint for lane in lanes}))
         raise ConfigError(
-            "--endpoint", f"nothing waits for an endpoint {endpoint!r}.", f"Something waits for: {known}."
+            "--endpoint",
+            f"nothing waits for an endpoint {endpoint!r}.",
+            f"Something waits for: {known}." if known else "Nothing waits for any.",
         )
     return [lane for lane in lanes if only_app in (None, lane.app) and endpoint in (None, lane.endpoint)]

@@ -208,7 +208,7 @@ def _halts(reading: Reading) -> list[dict[str, str]]:
         {
             "app": shown(lane.app),
             "endpoint": ENDPOINTS.get(lane.endpoint, lane.endpoint),
-            "lane": f"{lane.app} {lane.endpoint}",
+            "chosen": f"--app {lane.app} --endpoint {lane.endpoint}",
             "level": level_of(circuit),
             "since": span(reading.at_ms - circuit.since_ms),
             "reason": circuit.reason,
