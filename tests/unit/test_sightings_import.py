@@ -173,6 +173,15 @@ def test_columns_are_known_in_capitals_whatever_others_are_called(header):
     assert seen.seen_ms == 1_772_613_000_000
 
 
+def test_a_time_of_thousands_of_digits_is_none():
+    """It ended the import."""
+    rows = f"ada,d-1234,{'9' * 5_000}\nbob,d-5678,1772613000\n"
+    line, other = lines(f"user_id,device_id,event_time\n{rows}")
+    assert isinstance(line, FileLine)
+    assert isinstance(other, FileLine)
+    assert [next(stream.walk(decode(one.body))).seen_ms for one in (line, other)] == [None, 1_772_613_000_000]
+
+
 def test_ids_that_were_made_decimals_are_whole():
     """As programs write whole numbers of a column in which some are missing."""
     header = "user_id,device_id,amplitude_id,appsflyer_id"

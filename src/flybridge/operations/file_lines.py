@@ -32,6 +32,8 @@ from flybridge.operations.json_values import JsonValues
 from flybridge.system.text_encoding import as_utf8, line_text, without_marks
 
 MAX_LINE: Final = 1_000_000
+MAX_DIGITS: Final = 24
+"""A longer number is no time, and Python refuses to read one of thousands of digits."""
 TIMES: Final = ("event_time", "client_event_time", "time", "merge_time", "merge_event_time", "merge_server_time")
 WHOM: Final = frozenset({"user_id", "device_id"})
 """Columns of which a file of sightings has one."""
@@ -199,8 +201,9 @@ def _csv_lines(file: IO[bytes], first: bytes, number: int, name: str) -> Iterato
             if column in found:
                 found[column] = user_of(str(found[column]))
         for time in TIMES:
-            if str(found.get(time, "")).isdecimal():
-                found[time] = int(found[time])
+            digits = str(found.get(time, ""))
+            if digits.isdecimal() and len(digits) <= MAX_DIGITS:
+                found[time] = int(digits)
         body = _encode(found)
         yield _line(at, body)
 
