@@ -99,7 +99,7 @@ def replay(
 ) -> None:
     """Process or deliver dead letters again."""
     if bool(ids) == every:
-        raise typer.BadParameter("Name the ids to replay, or say --all.")
+        raise typer.BadParameter("Name the ids to replay, or say --all, and not both.")
     settings = configured(config, only_app)
     missing: set[int] = set()
 
