@@ -12,6 +12,8 @@ from flybridge.cli.common import configured, with_new_store
 from flybridge.clock import SystemClock
 from flybridge.errors import ConfigError
 from flybridge.operations import schedule
+from flybridge.operations.compare_cohorts import CohortComparer
+from flybridge.operations.reconcile import Reconciler
 from flybridge.records import DAY_MS, day_of
 from flybridge.store.protocol import Store
 
@@ -101,7 +103,13 @@ def test_reports_of_the_pull_api_are_not_named_where_a_data_locker_is_compared(r
 )
 def test_what_another_process_asks_a_vendor_for_is_waited_for(config, monkeypatch, job, words):
     """A quota is of all processes, and what the one had left would be overwritten by the other."""
+
+    async def nothing(*_: object, **__: object) -> None:
+        """The vendors, who are not there, are not waited for."""
+
     monkeypatch.setattr(schedule, "LOOK_S", 0.05)
+    monkeypatch.setattr(Reconciler, "run", nothing)
+    monkeypatch.setattr(CohortComparer, "run", nothing)
     with config.open("a") as file:
         file.write('amplitude.base_url = "http://127.0.0.1:9"\n')
     settings = configured(config)
