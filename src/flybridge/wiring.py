@@ -133,6 +133,7 @@ def intake_apps_of(config: Config) -> list[IntakeApp]:
         IntakeApp(
             name=app.name,
             push_token=clear(app.appsflyer.push_token),
+            former_push_tokens=tuple(token.reveal().encode() for token in app.appsflyer.former_push_tokens),
             stream_token=clear(app.amplitude.webhook_token),
             token_header=app.appsflyer.token_header.lower().encode(),
             takes_apart=bool(app.streams or app.amplitude.shared_with),

@@ -66,6 +66,7 @@ platform = "ios"
 route = "attribution"
 [apps.appsflyer]
 push_token = "env:AF_PUSH_TOKEN"
+former_push_tokens = ["env:AF_FORMER_TOKEN"]
 token_header = "X-Flybridge"
 s2s_key = "s2s"
 api_token = "api"
@@ -117,6 +118,7 @@ ENV = {
     "PORT": "9000",
     "NATS_B": "nats://b:4222",
     "AF_PUSH_TOKEN": "push-token",
+    "AF_FORMER_TOKEN": "former-token",
 }
 
 
@@ -167,6 +169,7 @@ def test_every_key_is_read(tmp_path):
     assert config.app("shop") is None
     assert (app.platform, app.route) == (Platform.IOS, Route.ATTRIBUTION)
     assert app.appsflyer.push_token == Secret("push-token")
+    assert app.appsflyer.former_push_tokens == (Secret("former-token"),)
     assert app.mapping.rename == {"af_purchase": "Purchase"}
     assert app.restrictions == {"Facebook Ads": "redact", "default": "drop"}
     assert app.mapping.rows[0].target == "event_properties.shop"
@@ -284,6 +287,13 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         ('push_token = "letmein"\n', "", "apps[0].appsflyer.push_token", "is missing. Enter a token"),
         ('"letmein"', '"let me in!"', "apps[0].appsflyer.push_token", "does not take"),
         ('"letmein"', f'"{"x" * 2001}"', "apps[0].appsflyer.push_token", "2000 characters"),
+        (
+            '"letmein"',
+            '"letmein"\nformer_push_tokens = ["a", "let me in!"]',
+            "apps[0].appsflyer.former_push_tokens[1]",
+            "does not take",
+        ),
+        ('"letmein"', '""\nformer_push_tokens = ["a"]', "apps[0].appsflyer.former_push_tokens", "push_token is empty"),
         ('"letmein"', '"t"\ntoken_header = "Token"', "apps[0].appsflyer.token_header", "`Authorization`, or `X-`"),
         ('"letmein"', f'"t"\ntoken_header = "X-{"a" * 29}"', "apps[0].appsflyer.token_header", "30 characters"),
     ],

@@ -190,6 +190,23 @@ async def test_a_wrong_token_is_refused_before_the_body_is_read(intake, inbox, t
     assert "push_token" in answer.json["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        ("push", "new", 200),
+        ("push", "Bearer old", 200),
+        ("push", "older", 200),
+        ("push", "ol", 401),
+        ("stream", "old", 401),
+    ],
+)
+async def test_former_tokens_are_taken_for_pushes(inbox, path, token, status):
+    """AppsFlyer does not send again what is refused while a new token is entered there."""
+    app = IntakeApp("shop", push_token=b"new", former_push_tokens=(b"old", b"older"), stream_token=b"new too")
+    answer = await ask(Intake([app], inbox, ManualClock(NOW_MS)), f"/v1/{path}/shop", token=token)
+    assert answer.status == status
+
+
 async def test_a_door_without_a_token_is_shut(intake):
     """No configured token means nobody enters, not everybody."""
     answer = await ask(intake, "/v1/stream/game", token="")

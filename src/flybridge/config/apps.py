@@ -61,6 +61,8 @@ class AppsFlyer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     push_token: Annotated[Secret, MAY_BE_EMPTY] | None = None
     """The token AppsFlyer sends with every Push API message. Required. It may be the empty text only while
     `server.host` is a loopback address: unauthenticated intake, for trials on one machine."""
+    former_push_tokens: tuple[Secret, ...] = ()
+    """Tokens that are taken as well, while a new `push_token` is entered in AppsFlyer."""
     token_header: HeaderName = "Authorization"  # noqa: S105 - a header name
     """The header that carries `push_token`, as chosen in AppsFlyer's Push API settings."""
     s2s_key: Secret | None = None

@@ -72,7 +72,7 @@ def check_app(path: str, app: App, *, open_intake: bool) -> None:
         )
     check_origin(f"{path}.appsflyer.base_url", app.appsflyer.base_url)
     check_origin(f"{path}.amplitude.base_url", app.amplitude.base_url)
-    _check_push_token(f"{path}.appsflyer.push_token", app.appsflyer, open_intake=open_intake)
+    _check_push_tokens(f"{path}.appsflyer", app.appsflyer, open_intake=open_intake)
     _check_keys(path, app)
     if not app.mapping.include:
         raise ConfigError(
@@ -161,11 +161,11 @@ def _check_keys(path: str, app: App) -> None:
             )
 
 
-def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> None:
+def _check_push_tokens(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> None:
     token = appsflyer.push_token
     if token is None:
         raise ConfigError(
-            path,
+            f"{path}.push_token",
             "is missing.",
             "Enter a token in AppsFlyer's Push API settings and write it here, best as "
             '"env:NAME". Only while server.host is a loopback address may it be "".',
@@ -173,16 +173,24 @@ def _check_push_token(path: str, appsflyer: AppsFlyer, *, open_intake: bool) -> 
     value = token.reveal()
     if not value and not open_intake:
         raise ConfigError(
-            path,
+            f"{path}.push_token",
             "is empty, and server.host can be reached from other machines: anybody could send events.",
             "Set a token, the same as in AppsFlyer's Push API settings.",
         )
-    if value and (not _TOKEN.fullmatch(value) or len(value) > MAX_TOKEN_CHARACTERS):
+    if appsflyer.former_push_tokens and not value:
         raise ConfigError(
-            path,
-            "holds characters that AppsFlyer does not take in a token, or too many.",
-            f"Use letters, digits, `-`, `_` and `.`, {MAX_TOKEN_CHARACTERS} characters at most.",
+            f"{path}.former_push_tokens", "is of no use while push_token is empty.", "Set push_token, or leave it out."
         )
+    tokens = {f"{path}.push_token": value} if value else {}
+    for number, former in enumerate(appsflyer.former_push_tokens):
+        tokens[f"{path}.former_push_tokens[{number}]"] = former.reveal()
+    for name, one in tokens.items():
+        if not _TOKEN.fullmatch(one) or len(one) > MAX_TOKEN_CHARACTERS:
+            raise ConfigError(
+                name,
+                "holds characters that AppsFlyer does not take in a token, or too many.",
+                f"Use letters, digits, `-`, `_` and `.`, {MAX_TOKEN_CHARACTERS} characters at most.",
+            )
 
 
 def _check_stream(path: str, stream: Stream) -> None:

@@ -31,8 +31,8 @@ PERSONAL: Final = frozenset(
 
 SECRET: Final = frozenset(
     {
-        "api_key", "api_token", "authentication", "authorization", "bearer", "dev_key", "import_key", "password",
-        "push_token", "s2s_key", "secret", "secret_key", "token", "webhook_token",
+        "api_key", "api_token", "authentication", "authorization", "bearer", "dev_key", "former_push_tokens",
+        "import_key", "password", "push_token", "s2s_key", "secret", "secret_key", "token", "webhook_token",
     }
 )  # fmt: skip
 """Keys whose values are secrets."""

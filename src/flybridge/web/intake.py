@@ -79,10 +79,10 @@ class StreamRoutes(Struct, frozen=True):
 class IntakeApp(Struct, frozen=True):
     """The endpoints of one app. With a token of None an endpoint answers 401; with an empty one it needs no token.
 
-    `push_token` guards push, `stream_token` guards stream and cohorts. Tokens are compared with the header
-    `token_header` and with `Authorization`, with or without `Bearer` in front. With `takes_apart` the
-    events of a list in the stream become messages of their own, because each is to be accounted for. `routes` give
-    events of the stream to the app of their platform.
+    `push_token` guards push, where `former_push_tokens` are taken as well, and `stream_token` stream and cohorts.
+    Tokens are compared with the header `token_header` and with `Authorization`, with or without `Bearer` in front. With
+    `takes_apart` the events of a list in the stream become messages of their own, because each is to be accounted for.
+    `routes` give events of the stream to the app of their platform.
     """
 
     name: str
@@ -92,6 +92,7 @@ class IntakeApp(Struct, frozen=True):
     takes_apart: bool = False
     cohorts: frozenset[str] = frozenset()  # for which lists may be created
     routes: StreamRoutes | None = None
+    former_push_tokens: tuple[bytes, ...] = ()
 
 
 class _Endpoint:
@@ -107,6 +108,8 @@ class _Endpoint:
         self.source = source
         self.counts = DoorCounts(app.name, source.value)
         self._token = None if token is None else token.strip()
+        former = app.former_push_tokens if source is Source.PUSH else ()
+        self._taken = tuple(one.strip() for one in (token, *former) if one is not None)
         self._header = header.decode("latin-1").lower()
         self._setting = "appsflyer.push_token" if source is Source.PUSH else "amplitude.webhook_token"
 
@@ -132,8 +135,9 @@ class _Endpoint:
             given = given[7:].strip()
         elif given[:6].lower() == b"basic ":
             given = lists.user_of(given[6:].strip())
-        # Compared even when no token is set, so that the time taken does not tell the two cases apart.
-        if compare_digest(given, token or b"\0") and token is not None:
+        # Compared with all, and even when none is set, so that the time taken does not tell the cases apart.
+        same = [compare_digest(given, one) for one in self._taken or (b"\0",)]
+        if any(same) and token is not None:
             return None
         if token is None:
             return Refusal(401, f"No token is set for {self.source.value} of this app.", f"Set {self._setting} for it.")
