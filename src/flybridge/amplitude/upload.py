@@ -7,7 +7,7 @@ Amplitude ignores an event whose `insert_id` it has seen on the same `device_id`
 after an uncertain answer is safe. Compressed requests are an option, off by default: Amplitude's own mobile and browser
 SDKs have sent gzip since 2026 (github.com/amplitude/Amplitude-Swift/pull/364), and the newest text of the page says
 that events of such a body are counted once it is decompressed (read 2026-11-29). It also has a limit for each project:
-a 429 that names nobody is taken to be about the rate of all.
+a 429 that names no user and no device is taken to be about the rate of all.
 """
 
 from __future__ import annotations
