@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 from base64 import b64decode
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -24,6 +24,7 @@ from msgspec import Struct, field
 
 from flybridge.sandbox.http import SandboxAnswer, Scope, authorization_of, query_of
 from flybridge.sandbox.played import VendorApi
+from flybridge.sandbox.vendors.rates import has_room
 
 API: Final = "/api/3/cohorts"
 USAGE: Final = "/api/3/cohorts/usage"
@@ -81,7 +82,7 @@ class CohortServer(VendorApi):
     groups: defaultdict[str, dict[str, SandboxCohort]] = field(default_factory=lambda: defaultdict(dict))
     asked: int = 0
     _jobs: dict[str, _Job] = field(default_factory=dict)
-    _asked: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _asked_ms: defaultdict[str, deque[int]] = field(default_factory=lambda: defaultdict(deque))
     _used: defaultdict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))  # by project and month
     _links: dict[str, tuple[str, int]] = field(default_factory=dict)
 
@@ -132,12 +133,11 @@ class CohortServer(VendorApi):
         group = self.groups[project].get(cohort)
         if group is None:
             return SandboxAnswer(404, {"error": "cohort not found"})
-        times = self._asked[project] = [at for at in self._asked[project] if now_ms - at < WINDOW_MS]
         running = sum(job.project == project and job.ready_ms > now_ms for job in self._jobs.values())
         month = (project, now_ms // MONTH_MS)
-        if len(times) >= REQUESTS or running >= PARALLEL or self._used[month] >= MONTHLY:
+        is_free = running < PARALLEL and self._used[month] < MONTHLY
+        if not is_free or not has_room(self._asked_ms[project], REQUESTS, WINDOW_MS, now_ms):
             return SandboxAnswer(429, {"error": "Too many requests"})
-        times.append(now_ms)
         self.asked += 1
         self._used[month] += 1
         names = query.get("propKeys", []) if query.get("props") == ["1"] else []

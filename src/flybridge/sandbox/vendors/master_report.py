@@ -36,8 +36,7 @@ ACTIVITY: Final = "activity_"
 """Begins the figures of events by their own day: here `activity_event_counter_` and `activity_sales_in_usd_`."""
 RETENTION: Final = "retention_day_"
 _KPI: Final = re.compile(
-    r"(?:event_counter|unique_users|sales_in_usd|activity_event_counter|activity_sales_in_usd)_\w+|retention_day_[0-9]+",
-    re.ASCII,
+    rf"(?:{'|'.join(OF_EVENT)}|{ACTIVITY}(?:event_counter|sales_in_usd)_)\w+|{RETENTION}[0-9]+", re.ASCII
 )
 """Figures with the name of an event or a number. The names have letters, digits and underscores only."""
 OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {

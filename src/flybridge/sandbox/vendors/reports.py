@@ -23,7 +23,7 @@ dates.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Final
@@ -41,6 +41,7 @@ from flybridge.sandbox.vendors.aggregates import PER_USD, ReportedApp, between, 
 from flybridge.sandbox.vendors.cohort_report import CALLS_A_MINUTE, COHORTS, cohort_report
 from flybridge.sandbox.vendors.cost_etl import cost_file
 from flybridge.sandbox.vendors.master_report import MOST_ROWS, day_of_text, master_report
+from flybridge.sandbox.vendors.rates import has_room
 from flybridge.sandbox.vendors.report_csv import aggregate_csv, retargeting_csv
 
 AGGREGATE: Final = "/api/agg-data/export/app/"
@@ -85,7 +86,7 @@ class Reports(VendorApi):
     _last_ms: dict[tuple[str, str], int] = field(default_factory=dict)
     _of_app: Counter[tuple[int, str]] = field(default_factory=Counter)
     _of_account: Counter[tuple[int, str]] = field(default_factory=Counter)
-    _cohort_calls: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    _cohorts_ms: defaultdict[str, deque[int]] = field(default_factory=lambda: defaultdict(deque))
     _quota_of_app: int = OF_APP
     _quota_of_account: int = OF_ACCOUNT
 
@@ -190,10 +191,8 @@ class Reports(VendorApi):
         if scope["method"] != "POST":
             return SandboxAnswer(405, {"message": "Method not allowed"})
         now_ms = self.clock.now_ms()
-        self._cohort_calls[token] = [at for at in self._cohort_calls[token] if now_ms - at < MINUTE_MS]
-        if len(self._cohort_calls[token]) >= CALLS_A_MINUTE:
+        if not has_room(self._cohorts_ms[token], CALLS_A_MINUTE, MINUTE_MS, now_ms):
             return SandboxAnswer(429, b'"Rate limit exceeded"', JSON)
-        self._cohort_calls[token].append(now_ms)
         return cohort_report(body, query_of(scope), self.facts.get(app_id, ()), self.apps[app_id], now_ms)
 
     def _master(self, scope: Scope, token: str) -> SandboxAnswer:
